@@ -1,0 +1,83 @@
+//! The guards an operator can switch as a whole, and the three positions of the switch.
+
+use serde::{Deserialize, Serialize};
+
+/// A group of guards with one switch in `[capability]` and one emergency flag in the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capability {
+    SecurityHeaders,
+    RateLimit,
+    WebhookVerify,
+    AbuseGuards,
+    Queue,
+}
+
+impl Capability {
+    /// Every capability, in the order in which documents and screens list them.
+    pub const ALL: [Self; 5] = [
+        Self::SecurityHeaders,
+        Self::RateLimit,
+        Self::WebhookVerify,
+        Self::AbuseGuards,
+        Self::Queue,
+    ];
+
+    /// The key in `[capability]`.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::SecurityHeaders => "security_headers",
+            Self::RateLimit => "rate_limit",
+            Self::WebhookVerify => "webhook_verify",
+            Self::AbuseGuards => "abuse_guards",
+            Self::Queue => "queue",
+        }
+    }
+
+    /// The emergency flag: `false` in the environment switches the capability off, whatever the file says.
+    #[must_use]
+    pub const fn flag(self) -> &'static str {
+        match self {
+            Self::SecurityHeaders => "SECURITY_HEADERS_ENABLED",
+            Self::RateLimit => "RATELIMIT_ENABLED",
+            Self::WebhookVerify => "WEBHOOK_VERIFY_ALL",
+            Self::AbuseGuards => "ABUSE_GUARDS_ENABLED",
+            Self::Queue => "NEW_QUEUE_ENABLED",
+        }
+    }
+
+    /// Position in [`Capability::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What a capability does with what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Nothing is looked at.
+    Off,
+    /// Findings are counted and logged; nothing is changed or refused.
+    Observe,
+    /// Findings are acted upon.
+    #[default]
+    Enforce,
+}
+
+impl Mode {
+    /// Every mode, weakest first.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Observe, Self::Enforce];
+
+    /// The word in configuration files and on screens.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Observe => "observe",
+            Self::Enforce => "enforce",
+        }
+    }
+}

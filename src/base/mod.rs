@@ -1,0 +1,21 @@
+//! The words everything else is written in: hosts, addresses, ids, units, refusals.
+//!
+//! Promises: no I/O, no clock, no allocation that its name does not announce.
+//! Refuses: anything that would import another module of palisade.
+
+mod blame;
+mod capability;
+mod client_ip;
+mod denial;
+mod host;
+mod request_id;
+mod secret;
+pub mod units;
+
+pub use blame::{Blame, Retry};
+pub use capability::{Capability, Mode};
+pub use client_ip::{ClientIp, IpKey, TrustedProxies};
+pub use denial::Denial;
+pub use host::{Host, HostError};
+pub use request_id::RequestId;
+pub use secret::SecretRef;

@@ -1,0 +1,70 @@
+//! Request ids: UUID version 7 (RFC 9562 §5.7), so that they sort by time.
+
+use std::fmt;
+
+/// 128 bits: 48 of Unix milliseconds, 74 random, 6 fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(u128);
+
+/// Length of the text form.
+pub const TEXT_LEN: usize = 36;
+
+impl RequestId {
+    /// Makes an id from the time and at least 74 random bits.
+    #[must_use]
+    pub const fn new(unix_ms: u64, random: u128) -> Self {
+        let time = ((unix_ms & 0xffff_ffff_ffff) as u128) << 80;
+        let version = 0x7_u128 << 76;
+        let variant = 0b10_u128 << 62;
+        let random_a = random & (0xfff << 64);
+        let random_b = random & 0x3fff_ffff_ffff_ffff;
+        Self(time | version | random_a | variant | random_b)
+    }
+
+    /// Lower-case hexadecimal with hyphens.
+    #[must_use]
+    pub fn text(self) -> [u8; TEXT_LEN] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; TEXT_LEN];
+        let bytes = self.0.to_be_bytes();
+        let mut at = 0;
+        for (index, byte) in bytes.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                at += 1;
+            }
+            if let Some([high, low]) = text.get_mut(at..at + 2) {
+                *high = HEX[usize::from(byte >> 4)];
+                *low = HEX[usize::from(byte & 0xf)];
+            }
+            at += 2;
+        }
+        text
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.text() {
+            write!(f, "{}", char::from(byte))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_version_7_uuid() {
+        let id = RequestId::new(0x0190_1234_5678, u128::MAX).to_string();
+        assert_eq!(id, "01901234-5678-7fff-bfff-ffffffffffff");
+        let id = RequestId::new(0x0190_1234_5678, 0).to_string();
+        assert_eq!(id, "01901234-5678-7000-8000-000000000000");
+    }
+
+    #[test]
+    fn later_ids_sort_after_earlier_ones() {
+        assert!(RequestId::new(1, u128::MAX).to_string() < RequestId::new(2, 0).to_string());
+    }
+}

@@ -1,0 +1,220 @@
+//! Configuration as used: every default resolved, every name parsed, no `Option` that means "default".
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::{Capability, Host, Mode, SecretRef, TrustedProxies};
+use crate::base::units::Bytes;
+
+/// Everything one start or one reload needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Directory for the local CA and, later, the databases.
+    pub state_dir: PathBuf,
+    /// Worker threads; one per core unless told otherwise.
+    pub workers: usize,
+    pub listen: Listen,
+    pub timeout: Timeouts,
+    pub http: HttpLimits,
+    pub http2: Http2Limits,
+    pub connections: ConnectionCaps,
+    pub log: LogSettings,
+    /// In the order of the files, each with its routes in the order of matching: longest path first, then as written.
+    pub sites: Vec<Site>,
+    pub capabilities: Capabilities,
+}
+
+/// Addresses and sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    pub https: Vec<SocketAddr>,
+    pub http: Vec<SocketAddr>,
+    pub ops: SocketAddr,
+    pub control: PathBuf,
+    pub app: PathBuf,
+    pub trusted_proxies: TrustedProxies,
+}
+
+/// Deadlines (INVARIANTS 8 and 17).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// ClientHello to finished handshake.
+    pub handshake: Duration,
+    /// First byte of a request to the end of its head.
+    pub head: Duration,
+    /// Longest pause inside a request body.
+    pub body_idle: Duration,
+    /// Idle connection between requests.
+    pub keep_alive: Duration,
+    /// Connecting to the upstream, all its addresses together.
+    pub connect: Duration,
+    /// Request sent to response head.
+    pub first_byte: Duration,
+    /// Longest pause inside an upstream response body (event streams and upgrades exempt).
+    pub between_bytes: Duration,
+    /// Longest pause of a client that does not read what is sent to it.
+    pub write_idle: Duration,
+    /// SIGTERM to the end of accepted requests.
+    pub grace: Duration,
+}
+
+/// Sizes of HTTP/1 heads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpLimits {
+    pub head_max: Bytes,
+    pub fields_max: usize,
+    pub uri_max: Bytes,
+    /// Slowest request body or response reader that is waited for, bytes a second over the time spent waiting.
+    pub rate_min: Bytes,
+}
+
+/// HTTP/2 bounds (RFC 9113).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http2Limits {
+    pub streams_max: u32,
+    pub stream_window: Bytes,
+    pub connection_window: Bytes,
+    pub header_list_max: Bytes,
+    pub pending_reset_max: usize,
+    pub local_reset_max: usize,
+}
+
+/// How many client connections may be open at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionCaps {
+    pub total: usize,
+    /// Per IPv4 address or IPv6 address.
+    pub per_ip: usize,
+    /// Per IPv6 /64.
+    pub per_64: usize,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `None` is standard output, which systemd hands to the journal.
+    pub file: Option<PathBuf>,
+    /// One line per request.
+    pub access: bool,
+}
+
+/// One fronted site.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    pub name: Host,
+    /// Other names of the same site (`also`).
+    pub also: Vec<Host>,
+    pub upstreams: Vec<UpstreamAddr>,
+    pub tls: TlsSource,
+    /// WebSocket origins allowed besides the site's own names; see [`Origins`].
+    pub origins: Origins,
+    /// Lower cap of connections per client address, if the site has one.
+    pub connections_per_ip: Option<usize>,
+    pub routes: Vec<Route>,
+    /// Where the site stands in the configuration, for messages: `file:line:column`.
+    pub declared_at: String,
+}
+
+impl Site {
+    /// The name and every other name of the site.
+    pub fn names(&self) -> impl Iterator<Item = &Host> {
+        std::iter::once(&self.name).chain(&self.also)
+    }
+}
+
+/// Which `Origin` may open a WebSocket (INVARIANTS 22).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// The site's own names, and these (`scheme://host[:port]`, lower case).
+    SiteAnd(Vec<String>),
+    /// `websocket_origins = "any"`.
+    Any,
+}
+
+/// Where a site's certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsSource {
+    /// Issued by the built-in local CA.
+    Local,
+    /// PEM files. The key may also be a systemd credential or an environment variable.
+    Files { cert: PathBuf, key: SecretRef },
+}
+
+/// Part of a site with its own settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// The key in the file: a path prefix (`/login`) or a name (`refund`).
+    pub name: String,
+    pub matcher: RouteMatch,
+    /// Empty: the site's own.
+    pub upstreams: Vec<UpstreamAddr>,
+    /// `first_byte` of this route.
+    pub first_byte: Duration,
+}
+
+/// All parts must match; an empty list or map matches everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteMatch {
+    /// Matches the path itself and everything below it, on segment borders: `/api` matches `/api` and `/api/x`, never `/apix`.
+    pub path_prefix: String,
+    /// Upper case.
+    pub methods: Vec<String>,
+    /// Lower-case name, exact value.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Where an app listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum UpstreamAddr {
+    /// `host:port`; the host is resolved when a connection is opened.
+    Tcp { host: String, port: u16 },
+    /// `unix:/run/app.sock`
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for UpstreamAddr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// One switch per capability: the file's word, unless an emergency flag says off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    file: [Mode; 5],
+    flag: [Option<bool>; 5],
+}
+
+impl Capabilities {
+    /// What the file says and what the flags say, each in the order of [`Capability::ALL`].
+    #[must_use]
+    pub const fn new(file: [Mode; 5], flag: [Option<bool>; 5]) -> Self {
+        Self { file, flag }
+    }
+
+    /// The mode in force.
+    #[must_use]
+    pub fn mode(&self, capability: Capability) -> Mode {
+        match self.flag(capability) {
+            Some(false) => Mode::Off,
+            Some(true) | None => self.file_mode(capability),
+        }
+    }
+
+    /// The mode the file asks for.
+    #[must_use]
+    pub fn file_mode(&self, capability: Capability) -> Mode {
+        self.file.get(capability.index()).copied().unwrap_or_default()
+    }
+
+    /// The emergency flag, if it is set.
+    #[must_use]
+    pub fn flag(&self, capability: Capability) -> Option<bool> {
+        self.flag.get(capability.index()).copied().flatten()
+    }
+}

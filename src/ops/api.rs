@@ -1,0 +1,166 @@
+//! The words of the control socket: one type per request and response, shared by server, client and tests.
+//!
+//! Promises: fields are added, never renamed or removed, within one `API_VERSION`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Capability, Mode};
+
+/// Sent by the server in `palisade-api`, compared by the client.
+pub const API_VERSION: &str = "1";
+
+/// `GET /v1/status`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    /// Whole seconds since start.
+    pub uptime_s: u64,
+    /// Absent without a file.
+    pub config: Option<String>,
+    pub state_dir: String,
+    pub workers: usize,
+    /// `ready`, `draining`
+    pub state: State,
+    pub listeners: Vec<Listener>,
+    pub sites: Vec<SiteStatus>,
+    pub capabilities: Vec<CapabilityStatus>,
+    pub connections: Connections,
+    pub traffic: Traffic,
+    pub reload: ReloadStatus,
+    /// Sentences, most urgent first; empty when all is well.
+    pub attention: Vec<Attention>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Starting,
+    Ready,
+    Draining,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// `https`, `http`, `ops` or `control`
+    pub role: String,
+    /// As bound, so that port 0 shows the real port.
+    pub address: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteStatus {
+    pub name: String,
+    pub also: Vec<String>,
+    pub upstreams: Vec<String>,
+    pub certificate: CertificateInfo,
+}
+
+/// `GET /v1/certificates` lists these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateInfo {
+    pub site: String,
+    /// `local` or `files`
+    pub source: String,
+    pub names: Vec<String>,
+    pub issuer: String,
+    /// RFC 3339, UTC
+    pub not_before: String,
+    pub not_after: String,
+    /// Negative once expired.
+    pub expires_in_s: i64,
+    /// Lower-case hex SHA-256 of the DER certificate.
+    pub sha256: String,
+    /// Where it was read from, if from files.
+    pub path: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityStatus {
+    pub name: Capability,
+    /// In force.
+    pub mode: Mode,
+    /// What the configuration asks for.
+    pub configured: Mode,
+    /// Name of the emergency flag.
+    pub flag: String,
+    /// Value of the flag, if set.
+    pub flag_value: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    pub open: u64,
+    pub max: u64,
+    /// Refused because of a cap, since start.
+    pub refused: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    pub requests: u64,
+    pub responses_4xx: u64,
+    pub responses_5xx: u64,
+    pub panics: u64,
+    pub log_lines_dropped: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    /// Starts at 1, grows with each successful reload.
+    pub generation: u64,
+    /// RFC 3339, UTC: when the running configuration was taken.
+    pub loaded_at: String,
+    /// Why the last reload was refused; absent once one succeeds.
+    pub last_error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attention {
+    pub level: Level,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Level {
+    Fail,
+    Warn,
+}
+
+/// `POST /v1/reload` answers this with 200, or a [`Problem`] with 422 when the configuration is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    pub generation: u64,
+    /// What changed, a line each; empty when nothing did.
+    pub changes: Vec<String>,
+}
+
+/// `GET /v1/local-ca` : the PEM of the local root, for `palisade cert trust`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalCa {
+    pub pem: String,
+    pub path: String,
+    pub sha256: String,
+}
+
+/// `GET /health`: nothing secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    pub status: String,
+    pub version: String,
+    pub uptime_s: u64,
+}
+
+/// RFC 9457 problem document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: String,
+    pub status: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
