@@ -10,12 +10,13 @@ mod denial;
 mod host;
 mod request_id;
 mod secret;
+pub mod timestamp;
 pub mod units;
 
 pub use blame::{Blame, Retry};
 pub use capability::{Capability, Mode};
-pub use client_ip::{ClientIp, IpKey, TrustedProxies};
+pub use client_ip::{ClientIp, IpKey, TrustedProxies, unmapped};
 pub use denial::Denial;
 pub use host::{Host, HostError};
-pub use request_id::RequestId;
+pub use request_id::{RequestId, TEXT_LEN as REQUEST_ID_LEN};
 pub use secret::SecretRef;

@@ -1,1 +1,30 @@
-//! (to come)
+//! The request path: from an accepted connection to the last byte of the response.
+//!
+//! Promises: nothing here calls the store, takes a contended lock or waits for the log. Everything a worker reads
+//! comes from an immutable [`Policy`] that is swapped whole.
+
+pub mod accept;
+mod body;
+mod caps;
+mod conn;
+mod deny;
+mod forwarded;
+pub mod hello;
+mod ids;
+mod io;
+pub mod pages;
+pub mod policy;
+mod proxy;
+mod request;
+mod respond;
+mod route;
+mod timers;
+pub mod tls;
+mod trip;
+mod tunnel;
+mod upstream;
+pub mod worker;
+
+pub use caps::{Caps, Refusal};
+pub use policy::Policy;
+pub use worker::{Drain, Shared, Worker};

@@ -1,2 +1,3 @@
-//! (to come)
+//! The guards on the request path, one folder each.
+
 pub mod headers;

@@ -1,0 +1,254 @@
+//! The bodies that pass through: what a client sends to the app, and what is sent to a client. Neither is boxed.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::conn::Conn;
+use super::timers::{Deadline, Pace};
+use super::trip::Trip;
+use super::upstream::UpstreamBody;
+
+/// Why a body did not reach its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    #[error("the client stopped sending its request body, or sent it too slowly")]
+    TooSlow,
+    #[error("the client's request body broke off")]
+    Broken,
+    #[error("the upstream's response broke off")]
+    Upstream,
+    #[error("the upstream paused for too long inside its response")]
+    UpstreamIdle,
+}
+
+/// How far a request body has got; shared with whoever waits for the answer to it.
+#[derive(Debug, Default)]
+pub struct BodyState {
+    pub fault: Cell<Option<BodyError>>,
+    /// Worker clock at the last byte.
+    pub last_ms: Cell<u64>,
+}
+
+/// A request body on its way to the app.
+pub enum RequestBody {
+    Empty,
+    Stream(Box<Streaming>),
+}
+
+pub struct Streaming {
+    incoming: Incoming,
+    conn: Rc<Conn>,
+    idle: Deadline,
+    pace: Pace,
+    ended: bool,
+    state: Rc<BodyState>,
+}
+
+impl RequestBody {
+    pub fn new(incoming: Incoming, conn: &Rc<Conn>) -> (Self, Option<Rc<BodyState>>) {
+        if incoming.is_end_stream() {
+            return (Self::Empty, None);
+        }
+        let state = Rc::new(BodyState::default());
+        state.last_ms.set(conn.worker.timers.now_ms());
+        conn.bodies_open.set(conn.bodies_open.get() + 1);
+        let streaming = Streaming {
+            incoming,
+            conn: Rc::clone(conn),
+            idle: conn.worker.timers.deadline(),
+            pace: Pace::default(),
+            ended: false,
+            state: Rc::clone(&state),
+        };
+        (Self::Stream(Box::new(streaming)), Some(state))
+    }
+}
+
+impl Streaming {
+    fn fail(&self, fault: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.state.fault.set(Some(fault));
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    fn end(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            self.conn.bodies_open.set(self.conn.bodies_open.get().saturating_sub(1));
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let worker = &self.conn.worker;
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let now_ms = worker.timers.now_ms();
+                self.idle.disarm();
+                self.state.last_ms.set(now_ms);
+                self.pace.moved(now_ms, frame.data_ref().map_or(0, |data| data.len() as u64));
+                if self.pace.too_slow(worker.rate_min()) {
+                    return self.fail(BodyError::TooSlow);
+                }
+                if self.incoming.is_end_stream() {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => self.fail(BodyError::Broken),
+            Poll::Ready(None) => {
+                self.idle.disarm();
+                self.end();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                if !self.idle.is_armed() {
+                    self.idle.arm(worker.timeouts().body_idle);
+                    self.pace.wait(worker.timers.now_ms());
+                }
+                if self.idle.expired(cx) { self.fail(BodyError::TooSlow) } else { Poll::Pending }
+            }
+        }
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        if !self.ended && !self.incoming.is_end_stream() {
+            // hyper reads the rest, or closes; until the next request begins, the connection must not be parked.
+            self.conn.unread.set(true);
+        }
+        self.end();
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Stream(streaming) => streaming.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream(streaming) => streaming.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream(streaming) => streaming.incoming.size_hint(),
+        }
+    }
+}
+
+/// A response body on its way to a client, with the record of the request it answers.
+pub struct Body {
+    inner: Inner,
+    trip: Option<Box<Trip>>,
+}
+
+enum Inner {
+    Empty,
+    Full(Bytes),
+    Upstream(UpstreamBody),
+}
+
+impl Body {
+    pub const fn empty() -> Self {
+        Self { inner: Inner::Empty, trip: None }
+    }
+
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Self { inner: Inner::Full(bytes.into()), trip: None }
+    }
+
+    pub const fn upstream(body: UpstreamBody) -> Self {
+        Self { inner: Inner::Upstream(body), trip: None }
+    }
+
+    /// The record closes when this body ends or is dropped.
+    pub fn accounted(mut self, trip: Box<Trip>) -> Self {
+        self.trip = Some(trip);
+        self
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = match &mut this.inner {
+            Inner::Empty => Poll::Ready(None),
+            Inner::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Inner::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Inner::Upstream(body) => body.poll(cx),
+        };
+        if let Some(trip) = &mut this.trip {
+            match &polled {
+                Poll::Ready(Some(Ok(frame))) => {
+                    trip.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+                Poll::Ready(Some(Err(BodyError::UpstreamIdle))) => {
+                    trip.aborted = Some("upstream_idle");
+                }
+                Poll::Ready(Some(Err(_))) => trip.aborted = Some("upstream_broke"),
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            this.trip = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Empty => true,
+            Inner::Full(bytes) => bytes.is_empty(),
+            Inner::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Inner::Upstream(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let Some(trip) = &mut self.trip else { return };
+        let ended = match &self.inner {
+            Inner::Empty => true,
+            Inner::Full(bytes) => bytes.is_empty(),
+            Inner::Upstream(body) => body.is_end_stream(),
+        };
+        // hyper drops the body of an answer to HEAD unread.
+        if !ended && trip.method != http::Method::HEAD && trip.aborted.is_none() {
+            trip.aborted = Some("client_left");
+        }
+    }
+}

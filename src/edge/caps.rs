@@ -1,0 +1,232 @@
+//! How many client connections may be open at once: in all, per address, per IPv6 /64, per site.
+//!
+//! One short lock per connection, taken when it opens and when it closes, never per request.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::base::{IpKey, unmapped};
+use crate::config::settings::ConnectionCaps;
+
+/// Which cap a connection met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Total,
+    PerIp,
+    Per64,
+    PerSite,
+    /// Every worker's queue of new connections is full.
+    Busy,
+}
+
+impl Refusal {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Total, "total"),
+        (Self::PerIp, "per_ip"),
+        (Self::Per64, "per_64"),
+        (Self::PerSite, "per_site"),
+        (Self::Busy, "busy"),
+    ];
+}
+
+/// The counts of the whole process.
+#[derive(Debug)]
+pub struct Caps {
+    limits: Mutex<ConnectionCaps>,
+    open: AtomicUsize,
+    by_ip: Mutex<HashMap<IpAddr, usize>>,
+    by_64: Mutex<HashMap<IpKey, usize>>,
+    by_site: Mutex<HashMap<(String, IpAddr), usize>>,
+    refused: [AtomicU64; Refusal::ALL.len()],
+}
+
+impl Caps {
+    #[must_use]
+    pub fn new(limits: ConnectionCaps) -> Arc<Self> {
+        Arc::new(Self {
+            limits: Mutex::new(limits),
+            open: AtomicUsize::new(0),
+            by_ip: Mutex::default(),
+            by_64: Mutex::default(),
+            by_site: Mutex::default(),
+            refused: Default::default(),
+        })
+    }
+
+    /// Takes new limits; open connections stay.
+    pub fn set_limits(&self, limits: ConnectionCaps) {
+        *lock(&self.limits) = limits;
+    }
+
+    /// Counts a connection from `peer`, or says which cap forbids it.
+    ///
+    /// # Errors
+    /// The cap that was met; it is counted.
+    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, Refusal> {
+        let peer = unmapped(peer);
+        let limits = lock(&self.limits).clone();
+        if self.open.load(Ordering::Relaxed) >= limits.total {
+            return Err(self.refuse(Refusal::Total));
+        }
+        if !raise(&mut lock(&self.by_ip), peer, limits.per_ip) {
+            return Err(self.refuse(Refusal::PerIp));
+        }
+        if peer.is_ipv6() && !raise(&mut lock(&self.by_64), IpKey::of(peer), limits.per_64) {
+            lower(&mut lock(&self.by_ip), &peer);
+            return Err(self.refuse(Refusal::Per64));
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(Permit { caps: Arc::clone(self), peer })
+    }
+
+    /// Counts a connection of `peer` to a site that has a cap of its own.
+    ///
+    /// # Errors
+    /// [`Refusal::PerSite`]; it is counted.
+    pub fn admit_to_site(
+        self: &Arc<Self>,
+        site: &str,
+        peer: IpAddr,
+        max: usize,
+    ) -> Result<SitePermit, Refusal> {
+        let key = (site.to_owned(), unmapped(peer));
+        if !raise(&mut lock(&self.by_site), key.clone(), max) {
+            return Err(self.refuse(Refusal::PerSite));
+        }
+        Ok(SitePermit { caps: Arc::clone(self), key })
+    }
+
+    /// Counts a refusal.
+    pub fn refuse(&self, refusal: Refusal) -> Refusal {
+        if let Some(count) = self.refused.get(refusal as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        refusal
+    }
+
+    /// Open client connections.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// The cap on all connections together.
+    #[must_use]
+    pub fn max(&self) -> usize {
+        lock(&self.limits).total
+    }
+
+    /// Refusals since start, by the name of the cap.
+    #[must_use]
+    pub fn refused(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.refused.iter().map(|count| count.load(Ordering::Relaxed));
+        Refusal::ALL.iter().map(|(_, name)| *name).zip(counts).collect()
+    }
+}
+
+/// One open connection; dropping it closes the count.
+#[derive(Debug)]
+pub struct Permit {
+    caps: Arc<Caps>,
+    peer: IpAddr,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.caps.open.fetch_sub(1, Ordering::Relaxed);
+        lower(&mut lock(&self.caps.by_ip), &self.peer);
+        if self.peer.is_ipv6() {
+            lower(&mut lock(&self.caps.by_64), &IpKey::of(self.peer));
+        }
+    }
+}
+
+/// One open connection to a site with a cap of its own.
+#[derive(Debug)]
+pub struct SitePermit {
+    caps: Arc<Caps>,
+    key: (String, IpAddr),
+}
+
+impl Drop for SitePermit {
+    fn drop(&mut self) {
+        lower(&mut lock(&self.caps.by_site), &self.key);
+    }
+}
+
+fn raise<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K, max: usize) -> bool {
+    let count = counts.entry(key).or_insert(0);
+    let fits = *count < max;
+    if fits {
+        *count += 1;
+    }
+    fits
+}
+
+fn lower<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// The counts stay usable although a thread panicked while holding them: each is one number.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caps() -> Arc<Caps> {
+        Caps::new(ConnectionCaps { total: 4, per_ip: 2, per_64: 3 })
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn an_address_gets_no_more_than_its_share_and_gets_it_back() {
+        let caps = caps();
+        let first = caps.admit(ip("192.0.2.1"));
+        let _second = caps.admit(ip("::ffff:192.0.2.1")).expect("mapped is the same address");
+        assert_eq!(caps.admit(ip("192.0.2.1")).err(), Some(Refusal::PerIp));
+        drop(first);
+        assert!(caps.admit(ip("192.0.2.1")).is_ok());
+        assert!(caps.refused().contains(&("per_ip", 1)));
+    }
+
+    #[test]
+    fn a_64_shares_one_cap() {
+        let caps = caps();
+        let open: Vec<_> = (1..=3).map(|n| caps.admit(ip(&format!("2001:db8::{n}")))).collect();
+        assert!(open.iter().all(Result::is_ok));
+        assert_eq!(caps.admit(ip("2001:db8::9")).err(), Some(Refusal::Per64));
+        assert!(caps.admit(ip("2001:db8:1::9")).is_ok());
+    }
+
+    #[test]
+    fn the_total_holds_and_nothing_is_left_behind() {
+        let caps = caps();
+        let open: Vec<_> = (1..=4).map(|n| caps.admit(ip(&format!("192.0.2.{n}")))).collect();
+        assert_eq!(caps.admit(ip("192.0.2.9")).err(), Some(Refusal::Total));
+        drop(open);
+        assert_eq!(caps.open(), 0);
+        assert!(lock(&caps.by_ip).is_empty() && lock(&caps.by_64).is_empty());
+    }
+
+    #[test]
+    fn a_site_may_ask_for_less() {
+        let caps = caps();
+        let _one = caps.admit_to_site("a", ip("192.0.2.1"), 1).expect("the first");
+        assert_eq!(caps.admit_to_site("a", ip("192.0.2.1"), 1).err(), Some(Refusal::PerSite));
+        assert!(caps.admit_to_site("b", ip("192.0.2.1"), 1).is_ok());
+    }
+}

@@ -1,0 +1,163 @@
+//! The one translator of refusals: status, words for the client, words for the log, metric label.
+//!
+//! Two messages per refusal: what the client may know, and what the operator needs. Nothing of the app or of
+//! palisade's inside reaches the first.
+
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+
+use super::body::Body;
+use super::pages::{self, Page};
+use super::trip::Trip;
+use crate::base::Denial;
+
+/// Everything that has to be decided for a refusal.
+struct Answer {
+    status: StatusCode,
+    label: &'static str,
+    title: &'static str,
+    message: &'static str,
+    hint: Option<&'static str>,
+    why: String,
+    /// The connection cannot be trusted to be in step any more, or should not be kept.
+    close: bool,
+}
+
+/// The response to a refusal. Also notes the refusal in the record of the request.
+pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
+    let answer = decide(denial);
+    trip.denied = Some(answer.label);
+    trip.why = Some(answer.why);
+    trip.conn.worker.shard.denial(answer.label);
+    let site = trip.site().map(|site| site.name.to_string()).unwrap_or_default();
+    let page = Page {
+        status: answer.status.as_u16(),
+        title: answer.title,
+        message: answer.message,
+        request_id: trip.id_text(),
+        site: &site,
+        hint: answer.hint,
+    };
+    let accept = trip.accept.as_ref().and_then(|accept| accept.to_str().ok());
+    let (kind, text) = if pages::wants_json(accept) {
+        ("application/problem+json", pages::problem_json(&page))
+    } else {
+        ("text/html; charset=utf-8", trip.conn.worker.pages.html(&page))
+    };
+    let mut response = Response::new(Body::full(text));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    if answer.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(
+            ALLOW,
+            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        );
+    }
+    if answer.close && !trip.conn.http2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+const TRY_AGAIN: Option<&str> = Some("Wait a moment and load the page again.");
+
+fn client(
+    status: StatusCode,
+    label: &'static str,
+    title: &'static str,
+    message: &'static str,
+) -> Answer {
+    Answer { status, label, title, message, hint: None, why: String::new(), close: false }
+}
+
+fn upstream(
+    status: StatusCode,
+    label: &'static str,
+    title: &'static str,
+    message: &'static str,
+    why: String,
+) -> Answer {
+    Answer { status, label, title, message, hint: TRY_AGAIN, why, close: false }
+}
+
+fn decide(denial: &Denial) -> Answer {
+    match denial {
+        Denial::UnknownHost => Answer {
+            why: "no site has this host; add it to `also` of a site if it should".into(),
+            ..client(StatusCode::NOT_FOUND, "unknown_host", "No site here", "There is no site with this name at this address.")
+        },
+        Denial::BadHost => Answer {
+            why: "Host is missing, doubled, unreadable or contradicts the request target".into(),
+            close: true,
+            ..client(StatusCode::BAD_REQUEST, "bad_host", "Bad request", "The request does not say clearly which site it is for.")
+        },
+        Denial::Misdirected { sni, host } => Answer {
+            why: match sni {
+                Some(sni) => format!("TLS asked for {sni}, the request for {host}"),
+                None => format!("TLS asked for no name, the request for {host}"),
+            },
+            ..client(StatusCode::MISDIRECTED_REQUEST, "misdirected", "Wrong connection", "This connection was opened for another site.")
+        },
+        Denial::UriTooLong { uri_bytes } => Answer {
+            why: format!("{uri_bytes} bytes; raise http.uri_max if the app needs them"),
+            ..client(StatusCode::URI_TOO_LONG, "uri_too_long", "Address too long", "The address of this page is longer than this site accepts.")
+        },
+        Denial::MethodNotSupported => Answer {
+            why: "CONNECT, or an upgrade to something else than a WebSocket".into(),
+            close: true,
+            ..client(StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed", "This site does not accept this kind of request.")
+        },
+        Denial::ForeignOrigin { origin } => Answer {
+            why: format!("a WebSocket from {origin}; add it to websocket_origins if it should be allowed"),
+            ..client(StatusCode::FORBIDDEN, "foreign_origin", "Forbidden", "This site does not accept connections from pages of other sites.")
+        },
+        Denial::BodyTooSlow => Answer {
+            why: "the request body paused for longer than timeout.body_idle, or came slower than http.rate_min".into(),
+            close: true,
+            ..client(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "Request timed out", "The request was not received completely in time.")
+        },
+        Denial::BodyBroken => Answer {
+            why: "the request body broke off".into(),
+            close: true,
+            ..client(StatusCode::BAD_REQUEST, "body_broken", "Bad request", "The request was not received completely.")
+        },
+        Denial::UpstreamUnreachable { upstream: at, why } => upstream(
+            StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
+            "The app behind this address cannot be reached right now.",
+            format!("{at}: {why}; is the app running and listening there?"),
+        ),
+        Denial::UpstreamBroke { upstream: at, why } => upstream(
+            StatusCode::BAD_GATEWAY, "upstream_broke", "The site is not answering",
+            "The app behind this address ended the connection without an answer.",
+            format!("{at}: {why}; look into the app's own log at this time"),
+        ),
+        Denial::UpstreamTimeout { upstream: at, waited_s } => upstream(
+            StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The site takes too long",
+            "The app behind this address did not answer in time.",
+            format!("{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer"),
+        ),
+        Denial::Draining => Answer {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            label: "draining",
+            title: "Restarting",
+            message: "This site is being restarted.",
+            hint: TRY_AGAIN,
+            why: "palisade is stopping".into(),
+            close: true,
+        },
+        Denial::Internal { what } => Answer {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            label: "internal",
+            title: "Something went wrong",
+            message: "The request could not be handled. The fault is on this side.",
+            hint: TRY_AGAIN,
+            why: format!("a defect in palisade, please report it: {what}"),
+            close: true,
+        },
+    }
+}

@@ -1,0 +1,220 @@
+//! What a request tells the app about where it came from, and what it may not say (promises 19 and 20).
+//!
+//! Hop-by-hop fields, those named by `Connection`, names with `_`, and whatever a client claims about its own
+//! address are removed; then palisade writes its own words.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use http::header::{
+    CONNECTION, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::{Uri, Version};
+
+use super::conn::{Client, HostEntry, is_trusted};
+use super::trip::Trip;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Names that a `Connection` field may list and that are not the client's to remove.
+const NOT_HOP_BY_HOP: [&str; 4] = ["host", "cookie", "authorization", "content-length"];
+
+/// The client of this request: the connection's own, unless a trusted proxy speaks for another.
+pub(super) fn client(trip: &Trip, headers: &HeaderMap) -> Client {
+    let conn = &trip.conn;
+    if !is_trusted(&trip.view, conn.peer) {
+        return conn.client.clone();
+    }
+    let values = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    // A value that is no text ends up missing here, as if it had not been sent.
+    let values: Vec<&str> = values.collect();
+    let trusted = &trip.view.policy.settings.listen.trusted_proxies;
+    let ip = trusted.resolve(conn.peer, values.into_iter());
+    let text = HeaderValue::from_str(&ip.to_string()).unwrap_or_else(|_| conn.client.text.clone());
+    Client { ip, text }
+}
+
+/// `Forwarded` (RFC 7239) for a client, the host it asked for and the scheme.
+pub(super) fn forwarded(client: IpAddr, host: &str, tls: bool) -> HeaderValue {
+    let proto = if tls { "https" } else { "http" };
+    let text = match client {
+        IpAddr::V4(ip) => format!("for={ip};host=\"{host}\";proto={proto}"),
+        IpAddr::V6(ip) => format!("for=\"[{ip}]\";host=\"{host}\";proto={proto}"),
+    };
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
+        .unwrap_or(HeaderValue::from_static("for=unknown"))
+}
+
+/// Turns the head that came into the head that goes to the app.
+pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
+    strip(&mut head.headers);
+    head.version = Version::HTTP_11;
+    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+        head.uri = trip.target.clone().map_or_else(Uri::default, Uri::from);
+    }
+    let headers = &mut head.headers;
+    headers.reserve(8);
+    if trip.conn.http2 {
+        join_cookies(headers);
+        headers.insert(HOST, host.value.clone());
+    }
+    let own_client = trip.client.ip == trip.conn.client.ip;
+    let forwarded = if own_client {
+        host.forwarded.clone()
+    } else {
+        let name = host.value.to_str().unwrap_or_default();
+        forwarded(trip.client.ip.addr(), name, trip.conn.tls)
+    };
+    let proto = HeaderValue::from_static(if trip.conn.tls { "https" } else { "http" });
+    headers.insert(X_FORWARDED_FOR, trip.client.text.clone());
+    headers.insert(X_FORWARDED_PROTO, proto);
+    headers.insert(X_FORWARDED_HOST, host.value.clone());
+    headers.insert(FORWARDED, forwarded);
+    headers.insert(X_REQUEST_ID, trip.id_value.clone());
+    if let Entry::Occupied(mut trace) = headers.entry(TRACEPARENT) {
+        if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(Some(trace.get()))) {
+            trace.insert(value);
+        }
+    } else if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(None)) {
+        headers.insert(TRACEPARENT, value);
+    }
+}
+
+/// Removes what must not reach the app. One pass finds out whether there is anything to do, which is rare.
+fn strip(headers: &mut HeaderMap) {
+    let mut doomed: Vec<HeaderName> = Vec::new();
+    for (name, value) in &*headers {
+        if *name == CONNECTION {
+            doomed.extend(named_by_connection(value));
+        }
+        if is_hop_by_hop(name) || is_claim(name) || name.as_str().contains('_') {
+            doomed.push(name.clone());
+        }
+    }
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
+/// Fields that belong to one connection (RFC 9110 §7.6.1), and `Expect`, which is settled here (promise 14).
+pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
+    *name == CONNECTION
+        || *name == TRANSFER_ENCODING
+        || *name == TE
+        || *name == UPGRADE
+        || *name == TRAILER
+        || *name == EXPECT
+        || *name == PROXY_AUTHENTICATE
+        || *name == PROXY_AUTHORIZATION
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+}
+
+/// What a client says about where it comes from; palisade knows better.
+fn is_claim(name: &HeaderName) -> bool {
+    if *name == FORWARDED {
+        return true;
+    }
+    let name = name.as_str();
+    name.starts_with("x-") && (name.starts_with("x-forwarded") || name == "x-real-ip")
+}
+
+pub(super) fn named_by_connection(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    let list = value.to_str().unwrap_or_default();
+    list.split(',')
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .filter(|name| !NOT_HOP_BY_HOP.contains(&name.as_str()))
+}
+
+/// HTTP/2 clients may send one `cookie` field per cookie; HTTP/1.1 knows one (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if cookies.next().is_none() || cookies.next().is_none() {
+        return;
+    }
+    let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stripped(fields: &[(&'static str, &'static str)]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        strip(&mut headers);
+        headers.keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn hop_by_hop_fields_and_those_named_by_connection_stay_here() {
+        let left = stripped(&[
+            ("accept", "*/*"),
+            ("connection", "keep-alive, X-Secret"),
+            ("keep-alive", "timeout=5"),
+            ("x-secret", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("expect", "100-continue"),
+            ("proxy-authorization", "Basic eA=="),
+        ]);
+        assert_eq!(left, ["accept"]);
+    }
+
+    #[test]
+    fn connection_cannot_remove_what_identifies_the_request() {
+        let left = stripped(&[
+            ("connection", "host, cookie, authorization, content-length"),
+            ("host", "a.example"),
+            ("cookie", "a=1"),
+            ("authorization", "Bearer x"),
+            ("content-length", "3"),
+        ]);
+        assert_eq!(left.len(), 4);
+    }
+
+    #[test]
+    fn what_a_client_claims_about_itself_is_dropped() {
+        let left = stripped(&[
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-user", "root"),
+            ("forwarded", "for=127.0.0.1"),
+            ("x-real-ip", "127.0.0.1"),
+            ("x_forwarded_for", "127.0.0.1"),
+            ("x-app", "kept"),
+        ]);
+        assert_eq!(left, ["x-app"]);
+    }
+
+    #[test]
+    fn cookies_of_http2_become_one_field() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("a=1"));
+        headers.append(COOKIE, HeaderValue::from_static("b=2"));
+        join_cookies(&mut headers);
+        let cookies: Vec<_> = headers.get_all(COOKIE).iter().collect();
+        assert_eq!(cookies, ["a=1; b=2"]);
+    }
+
+    #[test]
+    fn forwarded_quotes_what_needs_quotes() {
+        let v4 = forwarded("192.0.2.1".parse().expect("ip"), "a.example:8443", true);
+        assert_eq!(v4, "for=192.0.2.1;host=\"a.example:8443\";proto=https");
+        let v6 = forwarded("2001:db8::1".parse().expect("ip"), "a.example", false);
+        assert_eq!(v6, "for=\"[2001:db8::1]\";host=\"a.example\";proto=http");
+    }
+}

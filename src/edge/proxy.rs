@@ -1,0 +1,274 @@
+//! Sends a request to the app and hands its response on while it still comes.
+//!
+//! Promises: what may have reached the app is sent again only if its method is idempotent and it has no body (23);
+//! a connection that breaks mid-body ends the client's message the same way (24).
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+
+use super::body::{Body, BodyError, BodyState, RequestBody};
+use super::respond;
+use super::timers::Deadline;
+use super::trip::Trip;
+use super::upstream::{ConnectError, Group, Link, Pool, UpstreamBody};
+use crate::base::Denial;
+use crate::telemetry::metrics::UpstreamUse;
+
+/// A connection that was idle for longer may have been closed by the app at this very moment.
+const STALE_AFTER: Duration = Duration::from_millis(500);
+
+/// Refuses what no app should see.
+pub(super) fn admit(trip: &Trip, head: &Parts) -> Result<(), Denial> {
+    let uri_bytes = trip.target.as_ref().map_or(0, |target| target.as_str().len());
+    if uri_bytes as u64 > trip.view.policy.settings.http.uri_max.0 {
+        return Err(Denial::UriTooLong { uri_bytes });
+    }
+    if head.method == Method::CONNECT {
+        return Err(Denial::MethodNotSupported);
+    }
+    Ok(())
+}
+
+/// Forwards one request and returns the head of the answer, with the body still streaming.
+pub(super) async fn forward(
+    trip: &mut Trip,
+    head: Parts,
+    body: Incoming,
+) -> Result<Response<Body>, Denial> {
+    let (body, state) = RequestBody::new(body, &trip.conn);
+    let group = upstreams(trip)?;
+    let mut request = Request::from_parts(head, body);
+    let (mut leased, mut reused) = lease(trip, &group).await?;
+    let exchange = Exchange::start(trip, state);
+    let again = replay(&request, reused);
+    let outcome = match exchange.run(&mut leased, request).await {
+        Sent::Answered(answer) => Ok(answer),
+        // Nothing was written: the request is whole, and may take another connection.
+        Sent::Unsent(whole) => Err(Some(whole)),
+        Sent::Broken if again.is_some() => Err(again),
+        Sent::Broken => return Err(Exchange::broken(&leased)),
+        Sent::Refused(denial) => return Err(denial),
+    };
+    let answer = match outcome {
+        Ok(answer) => answer,
+        Err(retry) => {
+            request = retry.ok_or(Denial::Internal { what: "a retry without a request" })?;
+            leased.link = connect(trip, &leased.pool).await?;
+            reused = None;
+            exchange.run_once(&mut leased, request).await?
+        }
+    };
+    trip.conn.worker.shard.upstream(match reused {
+        Some(_) => UpstreamUse::Reused,
+        None => UpstreamUse::Opened,
+    });
+    trip.upstream_us = u64::try_from(trip.elapsed().as_micros()).ok();
+    Ok(stream_back(trip, exchange, leased, answer))
+}
+
+/// A new connection to the first upstream that can be reached, for an exchange that will not give it back.
+pub(super) async fn lease_new(trip: &mut Trip, group: &Group) -> Result<Leased, Denial> {
+    let mut refusal = Denial::Internal { what: "a site without upstreams" };
+    for pool in group.in_turn() {
+        trip.upstream = Some(Rc::clone(&pool.label));
+        match connect(trip, pool).await {
+            Ok(link) => return Ok(Leased { link, pool: Rc::clone(pool) }),
+            Err(denial) => refusal = denial,
+        }
+    }
+    Err(refusal)
+}
+
+/// A connection and the pool that wants it back.
+pub(super) struct Leased {
+    pub link: Box<Link>,
+    pub pool: Rc<Pool>,
+}
+
+pub(super) fn upstreams(trip: &Trip) -> Result<Rc<Group>, Denial> {
+    let site = trip.host.as_ref().map(|host| host.site);
+    site.and_then(|site| trip.view.upstreams(site, trip.route))
+        .cloned()
+        .ok_or(Denial::Internal { what: "a site without upstreams" })
+}
+
+/// An idle connection, or a new one to the first upstream that can be reached. The second value is for how long an
+/// idle one was idle.
+async fn lease(trip: &mut Trip, group: &Group) -> Result<(Leased, Option<Duration>), Denial> {
+    let mut refusal = Denial::Internal { what: "a site without upstreams" };
+    let now_ms = trip.conn.worker.timers.now_ms();
+    for pool in group.in_turn() {
+        trip.upstream = Some(Rc::clone(&pool.label));
+        if let Some((link, idle)) = pool.reuse(now_ms) {
+            return Ok((Leased { link, pool: Rc::clone(pool) }, Some(idle)));
+        }
+        match connect(trip, pool).await {
+            Ok(link) => return Ok((Leased { link, pool: Rc::clone(pool) }, None)),
+            Err(denial) => refusal = denial,
+        }
+    }
+    Err(refusal)
+}
+
+async fn connect(trip: &Trip, pool: &Pool) -> Result<Box<Link>, Denial> {
+    let limit = trip.view.policy.settings.timeout.connect;
+    // Connecting is rare: its future is not part of every request's.
+    let connecting = Box::pin(pool.connect(&trip.conn.worker.shared, limit));
+    connecting.await.map_err(|error| {
+        trip.conn.worker.shard.upstream(UpstreamUse::Failed);
+        let upstream = pool.label.to_string();
+        match error {
+            ConnectError::Timeout(limit) => {
+                Denial::UpstreamTimeout { upstream, waited_s: limit.as_secs() }
+            }
+            error => Denial::UpstreamUnreachable { upstream, why: error.to_string() },
+        }
+    })
+}
+
+/// A copy of a request that may be sent a second time, made only where a second time is at all likely.
+fn replay(
+    request: &Request<RequestBody>,
+    reused: Option<Duration>,
+) -> Option<Request<RequestBody>> {
+    let idempotent = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    );
+    let bodiless = matches!(request.body(), RequestBody::Empty);
+    if !(idempotent && bodiless && reused? >= STALE_AFTER) {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::Empty);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
+}
+
+/// How sending a request ended.
+enum Sent {
+    Answered(Response<Incoming>),
+    /// The connection ended before anything was written; here is the request again.
+    Unsent(Request<RequestBody>),
+    /// It ended after something may have been written.
+    Broken,
+    Refused(Denial),
+}
+
+/// The deadlines of one request at the app.
+pub(super) struct Exchange {
+    first_byte: Duration,
+    deadline: Deadline,
+    body: Option<Rc<BodyState>>,
+}
+
+impl Exchange {
+    pub(super) fn start(trip: &Trip, body: Option<Rc<BodyState>>) -> Self {
+        let first_byte = match trip.route() {
+            Some(route) => route.first_byte,
+            None => trip.view.policy.settings.timeout.first_byte,
+        };
+        Self { first_byte, deadline: trip.conn.worker.timers.deadline(), body }
+    }
+
+    async fn run(&self, leased: &mut Leased, request: Request<RequestBody>) -> Sent {
+        self.deadline.arm(self.first_byte);
+        let link = &mut leased.link;
+        let mut response = pin!(link.sender.try_send_request(request));
+        let answer = poll_fn(|cx| {
+            let alive = link.drive(cx);
+            if let Poll::Ready(answer) = response.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer.map_err(|mut error| error.take_message())));
+            }
+            if !alive {
+                return Poll::Ready(Some(Err(None)));
+            }
+            if self.deadline.expired(cx) && !self.still_sending(cx) {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await;
+        match answer {
+            Some(Ok(answer)) => Sent::Answered(answer),
+            Some(Err(Some(whole))) => Sent::Unsent(whole),
+            Some(Err(None)) => match self.body.as_ref().and_then(|body| body.fault.get()) {
+                Some(BodyError::TooSlow) => Sent::Refused(Denial::BodyTooSlow),
+                Some(BodyError::Broken | BodyError::Upstream | BodyError::UpstreamIdle) => {
+                    Sent::Refused(Denial::BodyBroken)
+                }
+                None => Sent::Broken,
+            },
+            None => Sent::Refused(Denial::UpstreamTimeout {
+                upstream: leased.pool.label.to_string(),
+                waited_s: self.first_byte.as_secs(),
+            }),
+        }
+    }
+
+    /// As `run`, where there is no second try.
+    pub(super) async fn run_once(
+        &self,
+        leased: &mut Leased,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, Denial> {
+        match self.run(leased, request).await {
+            Sent::Answered(answer) => Ok(answer),
+            Sent::Unsent(_) | Sent::Broken => Err(Self::broken(leased)),
+            Sent::Refused(denial) => Err(denial),
+        }
+    }
+
+    /// The wait for the first byte of the answer begins with the last byte of the request.
+    fn still_sending(&self, cx: &std::task::Context<'_>) -> bool {
+        let Some(body) = &self.body else { return false };
+        let since =
+            Duration::from_millis(self.deadline.now_ms().saturating_sub(body.last_ms.get()));
+        let left = self.first_byte.saturating_sub(since);
+        if left.is_zero() {
+            return false;
+        }
+        self.deadline.arm(left);
+        !self.deadline.expired(cx)
+    }
+
+    fn broken(leased: &Leased) -> Denial {
+        Denial::UpstreamBroke {
+            upstream: leased.pool.label.to_string(),
+            why: "the connection ended before a response came".into(),
+        }
+    }
+}
+
+pub(super) fn stream_back(
+    trip: &Trip,
+    exchange: Exchange,
+    leased: Leased,
+    answer: Response<Incoming>,
+) -> Response<Body> {
+    let (mut head, incoming) = answer.into_parts();
+    exchange.deadline.disarm();
+    let between_bytes = (!may_be_silent(&head.headers))
+        .then(|| (trip.view.policy.settings.timeout.between_bytes, exchange.deadline));
+    let timers = Rc::clone(&trip.conn.worker.timers);
+    let body = UpstreamBody::new(incoming, leased.link, leased.pool, timers, between_bytes);
+    respond::strip(&mut head.headers);
+    Response::from_parts(head, Body::upstream(body))
+}
+
+/// Streams in which silence is normal.
+fn may_be_silent(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes();
+        kind.starts_with(b"text/event-stream") || kind.starts_with(b"application/grpc")
+    })
+}

@@ -1,0 +1,47 @@
+//! One request, from first byte to last, in the order that things happen.
+//!
+//! Promises: every step may refuse, only `deny` answers; the response leaves through `respond`, whoever made it;
+//! nothing here waits on anything but the client and the app.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::body::Body;
+use super::conn::Conn;
+use super::trip::Trip;
+use super::{deny, forwarded, proxy, respond, route, tunnel};
+use crate::base::Denial;
+
+pub(super) async fn serve(
+    conn: Rc<Conn>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (head, body) = request.into_parts();
+    let mut trip = Trip::start(&conn, &head); // id, arrival: everything later can be correlated
+    let outcome = answer(&mut trip, head, body).await;
+    let response = outcome.unwrap_or_else(|denial| deny::answer(&mut trip, &denial));
+    Ok(respond::finish(trip, response)) // headers, then metrics and the log line when the body ends
+}
+
+async fn answer(
+    trip: &mut Trip,
+    mut head: http::request::Parts,
+    body: Incoming,
+) -> Result<Response<Body>, Denial> {
+    trip.client = forwarded::client(trip, &head.headers); // whoever is behind the trusted proxies
+    let host = route::site(&trip.view, &trip.conn, &head)?; // SNI and Host agree, or 421 before any work is spent
+    trip.host = Some(Rc::clone(&host));
+    if !trip.conn.tls {
+        return respond::redirect_to_https(trip, &host); // the plain port has nothing else to say
+    }
+    let policy = Rc::clone(&trip.view);
+    let site = policy.policy.site(host.site).ok_or(Denial::UnknownHost)?;
+    trip.route = route::route(site, &head);
+    proxy::admit(trip, &head)?; // sizes and methods that no app should see
+    let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
+    forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
+    if upgrade { tunnel::open(trip, head).await } else { proxy::forward(trip, head, body).await }
+}

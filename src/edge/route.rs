@@ -1,0 +1,130 @@
+//! Which site and which route a request belongs to (promise 21).
+
+use std::rc::Rc;
+
+use http::header::HOST;
+use http::request::Parts;
+
+use super::conn::{Conn, HostEntry};
+use super::worker::View;
+use crate::base::{Denial, Host};
+use crate::config::settings::{Route, RouteMatch, Site};
+
+/// Finds the site of a request, and refuses one whose host and TLS server name are not of the same site.
+///
+/// The answer for a connection's last host is remembered, so that keep-alive requests compare bytes and nothing more.
+pub(super) fn site(view: &View, conn: &Conn, head: &Parts) -> Result<Rc<HostEntry>, Denial> {
+    let authority = authority(head)?;
+    if let Some(entry) = conn.remembered_host(view.policy.generation, authority) {
+        return Ok(entry);
+    }
+    let text = std::str::from_utf8(authority).map_err(|_| Denial::BadHost)?;
+    let host = Host::from_authority(text).map_err(|_| Denial::BadHost)?;
+    let site = view.policy.find(&host).ok_or(Denial::UnknownHost)?;
+    if conn.tls && conn.sni_site_in(view) != Some(site) {
+        return Err(Denial::Misdirected { sni: conn.sni.clone(), host });
+    }
+    Ok(conn.remember_host(view.policy.generation, authority, text, site))
+}
+
+/// `:authority`, or the authority of an absolute-form target, or the one `Host` field (RFC 9112 §3.2).
+fn authority(head: &Parts) -> Result<&[u8], Denial> {
+    let mut fields = head.headers.get_all(HOST).iter();
+    let field = fields.next().map(http::HeaderValue::as_bytes);
+    if fields.next().is_some() {
+        return Err(Denial::BadHost);
+    }
+    match (head.uri.authority(), field) {
+        // Userinfo has no business here (RFC 9110 §4.2.4).
+        (Some(authority), _) if authority.as_str().contains('@') => Err(Denial::BadHost),
+        // Two hosts that differ are an attempt to make two parsers disagree.
+        (Some(authority), Some(field))
+            if !field.eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
+        {
+            Err(Denial::BadHost)
+        }
+        (Some(authority), _) => Ok(authority.as_str().as_bytes()),
+        (None, Some(field)) => Ok(field),
+        (None, None) => Err(Denial::BadHost),
+    }
+}
+
+/// Position of the first route that matches, in the order that the configuration settled.
+pub(super) fn route(site: &Site, head: &Parts) -> Option<usize> {
+    if site.routes.is_empty() {
+        return None;
+    }
+    site.routes.iter().position(|route: &Route| matches(&route.matcher, head))
+}
+
+fn matches(matcher: &RouteMatch, head: &Parts) -> bool {
+    let method = head.method.as_str();
+    below(head.uri.path(), &matcher.path_prefix)
+        && (matcher.methods.is_empty() || matcher.methods.iter().any(|allowed| allowed == method))
+        && matcher.headers.iter().all(|(name, value)| {
+            head.headers.get_all(name).iter().any(|found| found.as_bytes() == value.as_bytes())
+        })
+}
+
+/// `/api` covers `/api` and `/api/x`, not `/apix`.
+fn below(path: &str, prefix: &str) -> bool {
+    match path.strip_prefix(prefix) {
+        Some(rest) => rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(uri: &str, hosts: &[&str]) -> Parts {
+        let mut request = http::Request::builder().uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    #[test]
+    fn the_one_host_of_a_request_is_found() {
+        assert_eq!(authority(&head("/", &["a.example"])), Ok(&b"a.example"[..]));
+        assert_eq!(authority(&head("https://a.example/", &[])), Ok(&b"a.example"[..]));
+        assert_eq!(authority(&head("http://a.example/", &["A.example"])), Ok(&b"a.example"[..]));
+    }
+
+    #[test]
+    fn a_request_with_no_host_or_two_is_refused() {
+        for bad in [
+            head("/", &[]),
+            head("/", &["a.example", "a.example"]),
+            head("http://a.example/", &["b.example"]),
+            head("http://user@a.example/", &[]),
+        ] {
+            assert_eq!(authority(&bad), Err(Denial::BadHost));
+        }
+    }
+
+    #[test]
+    fn a_prefix_ends_at_a_segment() {
+        assert!(below("/api", "/api") && below("/api/x", "/api") && below("/api/", "/api/"));
+        assert!(!below("/apix", "/api") && !below("/ap", "/api"));
+        assert!(below("/anything", "/"));
+    }
+
+    #[test]
+    fn every_part_of_a_match_must_hold() {
+        let matcher = RouteMatch {
+            path_prefix: "/api".into(),
+            methods: vec!["POST".into()],
+            headers: vec![("x-version".into(), "2".into())],
+        };
+        let request = |method: &str, version: &str| {
+            let request = http::Request::builder().method(method).uri("/api/refund");
+            request.header("x-version", version).body(()).expect("a request").into_parts().0
+        };
+        assert!(matches(&matcher, &request("POST", "2")));
+        assert!(!matches(&matcher, &request("GET", "2")));
+        assert!(!matches(&matcher, &request("POST", "1")));
+    }
+}

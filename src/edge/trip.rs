@@ -1,0 +1,138 @@
+//! One request's record, from its first byte to the last byte of its response: what happened, for the metrics and
+//! the log. It is written exactly once, when the record is dropped, however the request ends.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
+use tokio::time::Instant;
+
+use super::conn::{Client, Conn, HostEntry};
+use super::worker::View;
+use crate::base::REQUEST_ID_LEN;
+use crate::config::settings::{Route, Site};
+use crate::telemetry::access::Entry;
+
+/// The status that is logged for a client that left before it was answered; the field's custom since nginx.
+const CLIENT_LEFT: u16 = 499;
+
+pub struct Trip {
+    pub conn: Rc<Conn>,
+    pub view: Rc<View>,
+    pub arrived: Instant,
+    arrived_unix: Duration,
+    pub id: [u8; REQUEST_ID_LEN],
+    pub id_value: HeaderValue,
+    pub method: Method,
+    pub target: Option<PathAndQuery>,
+    /// For the form of a refusal.
+    pub accept: Option<HeaderValue>,
+    pub client: Client,
+    pub host: Option<Rc<HostEntry>>,
+    pub route: Option<usize>,
+    pub status: u16,
+    pub response_bytes: u64,
+    pub upstream: Option<Rc<str>>,
+    pub upstream_us: Option<u64>,
+    pub denied: Option<&'static str>,
+    pub why: Option<String>,
+    /// Why the response did not reach its end, if it did not.
+    pub aborted: Option<&'static str>,
+}
+
+impl Trip {
+    /// Gives the request its id and arrival time.
+    pub fn start(conn: &Rc<Conn>, head: &http::request::Parts) -> Box<Self> {
+        let worker = &conn.worker;
+        let arrived = worker.shared.clock.now();
+        let arrived_unix = worker.shared.clock.unix();
+        worker.timers.set_now(arrived);
+        worker.requests.set(worker.requests.get() + 1);
+        let (id, id_value) = worker.ids(|ids| {
+            let text = ids.request_id(arrived_unix).text();
+            (text, ids.id_value(&text))
+        });
+        conn.begin();
+        Box::new(Self {
+            conn: Rc::clone(conn),
+            view: worker.view(),
+            arrived,
+            arrived_unix,
+            id,
+            id_value: id_value.unwrap_or(HeaderValue::from_static("")),
+            method: head.method.clone(),
+            target: head.uri.path_and_query().cloned(),
+            accept: head.headers.get(http::header::ACCEPT).cloned(),
+            client: conn.client.clone(),
+            host: None,
+            route: None,
+            status: 0,
+            response_bytes: 0,
+            upstream: None,
+            upstream_us: None,
+            denied: None,
+            why: None,
+            aborted: None,
+        })
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.conn.worker.shared.clock.now().saturating_duration_since(self.arrived)
+    }
+
+    /// The id as text.
+    pub fn id_text(&self) -> &str {
+        std::str::from_utf8(&self.id).unwrap_or_default()
+    }
+
+    pub fn path(&self) -> &str {
+        self.target.as_ref().map_or("/", PathAndQuery::path)
+    }
+
+    pub fn site(&self) -> Option<&Site> {
+        self.view.policy.site(self.host.as_ref()?.site)
+    }
+
+    pub fn route(&self) -> Option<&Route> {
+        self.site()?.routes.get(self.route?)
+    }
+}
+
+impl Drop for Trip {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.status = 500;
+            self.aborted = Some("panic");
+        } else if self.status == 0 {
+            self.status = CLIENT_LEFT;
+            self.aborted = Some("client_left");
+        }
+        let elapsed = self.elapsed();
+        let latency_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let worker = &self.conn.worker;
+        worker.shard.request(self.status, latency_us);
+        let entry = Entry {
+            unix: self.arrived_unix.saturating_add(elapsed),
+            request_id: &self.id,
+            site: self.site().map(|site| site.name.as_str()),
+            route: self.route().map(|route| route.name.as_str()),
+            method: self.method.as_str(),
+            path: self.path(),
+            protocol: if self.conn.http2 { "h2" } else { "http/1.1" },
+            status_code: self.status,
+            latency_us,
+            response_bytes: self.response_bytes,
+            client_ip: self.client.text.to_str().unwrap_or_default(),
+            upstream: self.upstream.as_deref(),
+            upstream_us: self.upstream_us,
+            tenant_id: None,
+            user_id: None,
+            denied: self.denied,
+            why: self.why.as_deref(),
+            aborted: self.aborted,
+        };
+        worker.access(|log| log.push(&entry));
+        self.conn.end();
+    }
+}

@@ -1,0 +1,111 @@
+//! WebSockets: the handshake is checked and passed on, then bytes go both ways (promise 22).
+//!
+//! Refuses: upgrades to anything else, and handshakes from pages of other sites unless the site allows them. The
+//! tunnel opens only after the app's own 101.
+
+use std::rc::Rc;
+
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+
+use super::body::{Body, RequestBody};
+use super::conn::Conn;
+use super::io::{ClientIo, Stream};
+use super::proxy;
+use super::respond;
+use super::trip::Trip;
+use super::upstream::UpstreamStream;
+use crate::base::{Denial, Host};
+use crate::config::settings::{Origins, Site};
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+/// An app's side of a tunnel, waiting for the 101 to be sent to the client.
+pub struct Tunnel {
+    upstream: UpstreamStream,
+    early: bytes::Bytes,
+}
+
+/// Whether the request asks for a WebSocket, and may.
+pub(super) fn wanted(site: &Site, head: &Parts) -> Result<bool, Denial> {
+    let Some(protocol) = head.headers.get(UPGRADE) else { return Ok(false) };
+    if !connection_says_upgrade(&head.headers) {
+        return Ok(false);
+    }
+    if !protocol.as_bytes().eq_ignore_ascii_case(b"websocket") {
+        // Clients offer h2c to anybody; who ignores an upgrade answers as if it was not there (RFC 9110 §7.8).
+        return Ok(false);
+    }
+    if head.method != Method::GET {
+        return Err(Denial::MethodNotSupported);
+    }
+    match head.headers.get(ORIGIN) {
+        Some(origin) if !is_allowed(site, origin, head.headers.get(HOST)) => {
+            let origin = String::from_utf8_lossy(origin.as_bytes()).into_owned();
+            Err(Denial::ForeignOrigin { origin })
+        }
+        _ => Ok(true),
+    }
+}
+
+fn connection_says_upgrade(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade")))
+}
+
+/// A browser always sends `Origin` with a WebSocket; what sends none is no browser, and no page misuses it.
+fn is_allowed(site: &Site, origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+    let Origins::SiteAnd(others) = &site.origins else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    let origin = origin.to_ascii_lowercase();
+    if others.contains(&origin) {
+        return true;
+    }
+    let Some(authority) = origin.strip_prefix("https://") else { return false };
+    // The very host and port that was asked for, or another name of the same site on the standard port.
+    if host.is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes())) {
+        return true;
+    }
+    authority.parse::<Host>().is_ok_and(|name| site.names().any(|own| *own == name))
+}
+
+/// Asks the app for the WebSocket on a connection of its own, and prepares the tunnel if it agrees.
+pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Body>, Denial> {
+    head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    head.headers.insert(UPGRADE, WEBSOCKET);
+    let group = proxy::upstreams(trip)?;
+    let mut leased = proxy::lease_new(trip, &group).await?;
+    let exchange = proxy::Exchange::start(trip, None);
+    let request = Request::from_parts(head, RequestBody::Empty);
+    let answer = exchange.run_once(&mut leased, request).await?;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(proxy::stream_back(trip, exchange, leased, answer));
+    }
+    let (mut head, _) = answer.into_parts();
+    respond::strip(&mut head.headers);
+    head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    head.headers.insert(UPGRADE, WEBSOCKET);
+    let link = leased.link;
+    let (upstream, early) = link.into_stream();
+    *trip.conn.tunnel.borrow_mut() = Some(Tunnel { upstream, early });
+    Ok(Response::from_parts(head, Body::empty()))
+}
+
+impl Tunnel {
+    /// Copies both ways until both sides have ended, one has failed, or the worker has drained.
+    pub(super) async fn run(self, conn: &Rc<Conn>, client: Stream, from_client: bytes::Bytes) {
+        use tokio::io::AsyncWriteExt;
+        let Self { mut upstream, early } = self;
+        let mut client = ClientIo::new(client, Rc::clone(conn));
+        conn.exchanges.set(conn.exchanges.get() + 1);
+        let copied = async {
+            client.write_all(&early).await?;
+            client.flush().await?;
+            upstream.write_all(&from_client).await?;
+            tokio::io::copy_bidirectional(&mut client, &mut upstream).await
+        };
+        let _ = copied.await;
+        conn.exchanges.set(conn.exchanges.get().saturating_sub(1));
+    }
+}

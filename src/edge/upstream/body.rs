@@ -1,0 +1,113 @@
+//! A response body of the app, which drives the connection it comes on and gives it back when it has ended.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::link::Link;
+use super::pool::Pool;
+use crate::edge::body::BodyError;
+use crate::edge::timers::{Deadline, Timers};
+
+pub struct UpstreamBody {
+    incoming: Incoming,
+    /// `None` once given back or broken.
+    link: Option<Box<Link>>,
+    pool: Rc<Pool>,
+    timers: Rc<Timers>,
+    between_bytes: Option<BetweenBytes>,
+}
+
+struct BetweenBytes {
+    limit: Duration,
+    deadline: Deadline,
+}
+
+impl UpstreamBody {
+    /// `between_bytes` is `None` for streams that may be silent, as event streams are.
+    pub fn new(
+        incoming: Incoming,
+        link: Box<Link>,
+        pool: Rc<Pool>,
+        timers: Rc<Timers>,
+        between_bytes: Option<(Duration, Deadline)>,
+    ) -> Self {
+        let between_bytes = between_bytes.map(|(limit, deadline)| BetweenBytes { limit, deadline });
+        let mut body = Self { incoming, link: Some(link), pool, timers, between_bytes };
+        if body.incoming.is_end_stream() {
+            body.give_back();
+        }
+        body
+    }
+
+    fn give_back(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.pool.give_back(link, self.timers.now_ms());
+        }
+    }
+
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        // Asking first tells hyper that data is wanted; then the connection is moved, and it is asked again.
+        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if polled.is_pending()
+            && let Some(link) = &mut self.link
+        {
+            link.drive(cx);
+            polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        }
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(between) = &self.between_bytes {
+                    between.deadline.disarm();
+                }
+                if self.incoming.is_end_stream() {
+                    self.give_back();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => {
+                self.link = None;
+                Poll::Ready(Some(Err(BodyError::Upstream)))
+            }
+            Poll::Ready(None) => {
+                self.give_back();
+                Poll::Ready(None)
+            }
+            Poll::Pending => self.wait(cx),
+        }
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(between) = &self.between_bytes else { return Poll::Pending };
+        if !between.deadline.is_armed() {
+            between.deadline.arm(between.limit);
+        }
+        if between.deadline.expired(cx) {
+            self.link = None;
+            return Poll::Ready(Some(Err(BodyError::UpstreamIdle)));
+        }
+        Poll::Pending
+    }
+
+    pub fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for UpstreamBody {
+    /// A body that was dropped before its end takes its connection with it: the rest of the response is still coming.
+    fn drop(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.give_back();
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! One connection to the app, driven by whoever uses it.
+//!
+//! hyper wants its connection polled by a task of its own. Polling it from the exchange that uses it saves a task,
+//! two wake-ups and a queue per request; an idle connection is polled by nobody, and looked at before it is used.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use hyper::client::conn::http1::{Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::edge::body::RequestBody;
+
+/// A stream to the app.
+#[derive(Debug)]
+pub enum UpstreamStream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A connection with an HTTP/1.1 client on it.
+pub struct Link {
+    pub sender: SendRequest<RequestBody>,
+    connection: Connection<TokioIo<UpstreamStream>, RequestBody>,
+    /// It must not be polled again.
+    ended: bool,
+}
+
+impl Link {
+    /// Puts an HTTP/1.1 client on `stream`.
+    ///
+    /// # Errors
+    /// None that hyper documents; it returns one if that changes.
+    pub async fn new(stream: UpstreamStream) -> hyper::Result<Box<Self>> {
+        let (sender, connection) = hyper::client::conn::http1::Builder::new()
+            .max_buf_size(READ_MAX)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        Ok(Box::new(Self { sender, connection, ended: false }))
+    }
+
+    /// Moves bytes both ways. Returns whether the connection is still there.
+    pub fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.ended {
+            self.ended = Pin::new(&mut self.connection).poll(cx).is_ready();
+        }
+        !self.ended
+    }
+
+    /// True when another request may be sent: the last exchange is over in both directions, the peer has neither
+    /// closed nor sent anything that nobody asked for.
+    pub fn is_clean(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.drive(&mut cx) && self.sender.is_ready()
+    }
+
+    /// The bare stream and what was read from it beyond the response head, after a 101.
+    pub fn into_stream(self) -> (UpstreamStream, bytes::Bytes) {
+        let parts = self.connection.into_parts();
+        (parts.io.into_inner(), parts.read_buf)
+    }
+}
+
+/// Longest response head, and the most that is read ahead of a client that reads slowly.
+const READ_MAX: usize = 64 * 1024;
+
+impl AsyncRead for UpstreamStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for UpstreamStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Sockets have nothing to flush.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The idle connections to one upstream, and the upstreams of one site.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::link::{Link, UpstreamStream};
+use crate::config::settings::UpstreamAddr;
+use crate::edge::worker::Shared;
+use crate::ports::Resolver;
+
+/// Idle connections kept per upstream and worker.
+const IDLE_MAX: usize = 256;
+/// An idle connection older than this is closed: longer than the pause between two requests of a person, shorter
+/// than what most servers allow.
+const IDLE_AGE_MAX_MS: u64 = 60_000;
+
+/// The connections of this worker to one upstream.
+pub struct Pool {
+    addr: UpstreamAddr,
+    pub label: Rc<str>,
+    /// Last returned, first used: the rest grows old and is closed.
+    idle: RefCell<Vec<Idle>>,
+}
+
+struct Idle {
+    link: Box<Link>,
+    since_ms: u64,
+}
+
+/// Why there is no connection to an upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("connecting took longer than {0:?}")]
+    Timeout(Duration),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the name has no address")]
+    NoAddress,
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+}
+
+impl Pool {
+    pub fn new(addr: UpstreamAddr) -> Rc<Self> {
+        Rc::new(Self { label: addr.to_string().into(), addr, idle: RefCell::default() })
+    }
+
+    /// An idle connection that is clean, and for how long it was idle.
+    pub fn reuse(&self, now_ms: u64) -> Option<(Box<Link>, Duration)> {
+        loop {
+            let Idle { mut link, since_ms } = self.idle.borrow_mut().pop()?;
+            if link.is_clean() {
+                return Some((link, Duration::from_millis(now_ms.saturating_sub(since_ms))));
+            }
+        }
+    }
+
+    /// Takes a connection back if it is clean and there is room.
+    pub fn give_back(&self, mut link: Box<Link>, now_ms: u64) {
+        if link.is_clean() {
+            let mut idle = self.idle.borrow_mut();
+            if idle.len() < IDLE_MAX {
+                idle.push(Idle { link, since_ms: now_ms });
+            }
+        }
+    }
+
+    /// Closes connections that are too old or that the app has closed.
+    pub fn sweep(&self, now_ms: u64) {
+        self.idle.borrow_mut().retain_mut(|idle| {
+            now_ms.saturating_sub(idle.since_ms) < IDLE_AGE_MAX_MS && idle.link.is_clean()
+        });
+    }
+
+    /// A new connection, trying every address of the upstream until `limit` has passed.
+    ///
+    /// # Errors
+    /// The failure of the last address tried.
+    pub async fn connect(
+        &self,
+        shared: &Shared,
+        limit: Duration,
+    ) -> Result<Box<Link>, ConnectError> {
+        let connected = tokio::time::timeout(limit, self.open(shared)).await;
+        let stream = connected.map_err(|_| ConnectError::Timeout(limit))??;
+        Ok(Link::new(stream).await?)
+    }
+
+    async fn open(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
+        let (host, port) = match &self.addr {
+            UpstreamAddr::Unix(path) => {
+                return Ok(UpstreamStream::Unix(shared.dial.unix(path).await?));
+            }
+            UpstreamAddr::Tcp { host, port } => (host, *port),
+        };
+        let mut last = ConnectError::NoAddress;
+        for addr in addresses(&*shared.resolver, host, port).await? {
+            match shared.dial.tcp(addr).await {
+                Ok(stream) => return Ok(UpstreamStream::Tcp(stream)),
+                Err(error) => last = error.into(),
+            }
+        }
+        Err(last)
+    }
+}
+
+/// An address needs no resolver.
+async fn addresses(
+    resolver: &dyn Resolver,
+    host: &str,
+    port: u16,
+) -> io::Result<Vec<std::net::SocketAddr>> {
+    match host.parse::<std::net::IpAddr>() {
+        Ok(ip) => Ok(vec![(ip, port).into()]),
+        Err(_) => resolver.resolve(host, port).await,
+    }
+}
+
+/// The upstreams of a site or route, used in turn.
+pub struct Group {
+    pools: Vec<Rc<Pool>>,
+    next: Cell<usize>,
+}
+
+impl Group {
+    pub const fn new(pools: Vec<Rc<Pool>>) -> Self {
+        Self { pools, next: Cell::new(0) }
+    }
+
+    /// Every upstream once, starting with the one whose turn it is.
+    pub fn in_turn(&self) -> impl Iterator<Item = &Rc<Pool>> {
+        let start = self.next.get();
+        self.next.set((start + 1) % self.pools.len().max(1));
+        let (before, after) = self.pools.split_at(start.min(self.pools.len()));
+        after.iter().chain(before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(port: u16) -> Rc<Pool> {
+        Pool::new(UpstreamAddr::Tcp { host: "127.0.0.1".into(), port })
+    }
+
+    #[test]
+    fn upstreams_take_turns_and_each_request_may_try_them_all() {
+        let group = Group::new(vec![pool(1), pool(2), pool(3)]);
+        let turn = || group.in_turn().map(|pool| pool.label.to_string()).collect::<Vec<_>>();
+        assert_eq!(turn(), ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
+        assert_eq!(turn(), ["127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:1"]);
+        assert_eq!(turn(), ["127.0.0.1:3", "127.0.0.1:1", "127.0.0.1:2"]);
+        assert_eq!(turn(), ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
+    }
+}

@@ -1,0 +1,287 @@
+//! One worker: a thread with its own runtime, its own upstream pools, its own counters.
+//!
+//! Promises: nothing on it blocks; a panic ends one connection; when told to drain it finishes what was accepted
+//! within the grace time and then ends.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use tokio::runtime::LocalOptions;
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::accept::Arrival;
+use super::caps::Caps;
+use super::conn;
+use super::ids::Ids;
+use super::pages::Pages;
+use super::policy::Policy;
+use super::timers::{TICK, Timers};
+use super::upstream::{Group, Pool};
+use crate::config::settings::{Timeouts, UpstreamAddr};
+use crate::ports::{Clock, Dial, Entropy, Resolver};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::{Log, Metrics, Shard};
+
+/// New connections waiting for one worker.
+pub const ARRIVALS_MAX: usize = 512;
+
+/// What all workers share, all of it immutable or atomic.
+pub struct Shared {
+    pub policy: ArcSwap<Policy>,
+    pub caps: Arc<Caps>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub resolver: Arc<dyn Resolver>,
+    pub dial: Arc<dyn Dial>,
+    pub metrics: Arc<Metrics>,
+    pub log: Log,
+    /// Gives freed memory back to the system; called by a worker that has become idle.
+    pub collect_memory: fn(),
+}
+
+/// How far a stop has got; workers follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// Serving.
+    No,
+    /// Finish what was accepted, until then.
+    Until(Instant),
+}
+
+/// The sending side of a worker: where the acceptor puts connections.
+#[derive(Clone)]
+pub struct Inbox {
+    pub arrivals: mpsc::Sender<Arrival>,
+    /// Connections handed over and not yet closed.
+    pub open: Arc<AtomicUsize>,
+}
+
+/// The state of a worker that its connections use.
+pub struct Worker {
+    pub shared: Arc<Shared>,
+    pub timers: Rc<Timers>,
+    pub shard: Arc<Shard>,
+    pub pages: Pages,
+    pub draining: Cell<bool>,
+    /// Requests since the last look, to know when the worker has become idle.
+    pub requests: Cell<u64>,
+    policy: RefCell<Cache<PolicySource, Arc<Policy>>>,
+    view: RefCell<Rc<View>>,
+    ids: RefCell<Ids>,
+    access: RefCell<AccessLog>,
+}
+
+/// Lets [`Cache`] watch the policy inside [`Shared`].
+#[derive(Clone)]
+struct PolicySource(Arc<Shared>);
+
+impl std::ops::Deref for PolicySource {
+    type Target = ArcSwap<Policy>;
+
+    fn deref(&self) -> &ArcSwap<Policy> {
+        &self.0.policy
+    }
+}
+
+/// The policy with this worker's pools: what one request looks at, unchanged from its first step to its last.
+pub struct View {
+    pub policy: Arc<Policy>,
+    sites: Vec<SiteUpstreams>,
+    pools: HashMap<UpstreamAddr, Rc<Pool>>,
+}
+
+struct SiteUpstreams {
+    own: Rc<Group>,
+    /// `None` where a route uses the site's.
+    routes: Vec<Option<Rc<Group>>>,
+}
+
+impl View {
+    fn build(policy: &Arc<Policy>, previous: Option<&Self>) -> Self {
+        let mut pools: HashMap<UpstreamAddr, Rc<Pool>> = HashMap::new();
+        let mut group = |addrs: &[UpstreamAddr]| {
+            let pools = addrs.iter().map(|addr| {
+                let kept = || previous.and_then(|view| view.pools.get(addr)).cloned();
+                let pool = pools.entry(addr.clone());
+                Rc::clone(pool.or_insert_with(|| kept().unwrap_or_else(|| Pool::new(addr.clone()))))
+            });
+            Rc::new(Group::new(pools.collect()))
+        };
+        let sites = policy.settings.sites.iter().map(|site| SiteUpstreams {
+            own: group(&site.upstreams),
+            routes: site
+                .routes
+                .iter()
+                .map(|route| (!route.upstreams.is_empty()).then(|| group(&route.upstreams)))
+                .collect(),
+        });
+        let sites = sites.collect();
+        Self { policy: Arc::clone(policy), sites, pools }
+    }
+
+    /// The upstreams of a route of a site.
+    pub fn upstreams(&self, site: usize, route: Option<usize>) -> Option<&Rc<Group>> {
+        let site = self.sites.get(site)?;
+        let own = route.and_then(|at| site.routes.get(at)?.as_ref());
+        Some(own.unwrap_or(&site.own))
+    }
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>, index: usize) -> io::Result<Rc<Self>> {
+        let policy = shared.policy.load_full();
+        let access = AccessLog::new(shared.log.clone(), policy.settings.log.access);
+        Ok(Rc::new(Self {
+            timers: Timers::new(shared.clock.now()),
+            shard: shared.metrics.shard(index),
+            pages: Pages::new().map_err(io::Error::other)?,
+            draining: Cell::new(false),
+            requests: Cell::new(0),
+            policy: RefCell::new(Cache::new(PolicySource(Arc::clone(&shared)))),
+            view: RefCell::new(Rc::new(View::build(&policy, None))),
+            ids: RefCell::new(Ids::new(Arc::clone(&shared.entropy))),
+            access: RefCell::new(access),
+            shared,
+        }))
+    }
+
+    /// The view in force now. One atomic load when nothing has changed.
+    pub fn view(&self) -> Rc<View> {
+        let mut cache = self.policy.borrow_mut();
+        let policy = cache.load();
+        let mut view = self.view.borrow_mut();
+        if !Arc::ptr_eq(policy, &view.policy) {
+            *view = Rc::new(View::build(policy, Some(&view)));
+            self.access.borrow_mut().set_enabled(policy.settings.log.access);
+        }
+        Rc::clone(&view)
+    }
+
+    /// Deadlines in force now.
+    pub fn timeouts(&self) -> Timeouts {
+        self.view.borrow().policy.settings.timeout.clone()
+    }
+
+    /// Slowest peer that is waited for, bytes a second.
+    pub fn rate_min(&self) -> u64 {
+        self.view.borrow().policy.settings.http.rate_min.0
+    }
+
+    pub fn ids<T>(&self, act: impl FnOnce(&mut Ids) -> T) -> T {
+        act(&mut self.ids.borrow_mut())
+    }
+
+    pub fn access<T>(&self, act: impl FnOnce(&mut AccessLog) -> T) -> T {
+        act(&mut self.access.borrow_mut())
+    }
+
+    fn tick(&self) {
+        self.timers.tick(self.shared.clock.now());
+        self.access(AccessLog::hand_over);
+        let now_ms = self.timers.now_ms();
+        for pool in self.view().pools.values() {
+            pool.sweep(now_ms);
+        }
+    }
+}
+
+/// Runs a worker until it has drained. Blocks the calling thread.
+///
+/// # Errors
+/// When the runtime cannot be built.
+pub fn run(
+    shared: Arc<Shared>,
+    index: usize,
+    arrivals: mpsc::Receiver<Arrival>,
+    open: Arc<AtomicUsize>,
+    drain: watch::Receiver<Drain>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build_local(LocalOptions::default())?;
+    let worker = Worker::new(shared, index)?;
+    runtime.block_on(serve(Rc::clone(&worker), arrivals, open, drain));
+    worker.access(AccessLog::hand_over);
+    runtime.shutdown_timeout(Duration::ZERO);
+    Ok(())
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    mut arrivals: mpsc::Receiver<Arrival>,
+    open: Arc<AtomicUsize>,
+    mut drain: watch::Receiver<Drain>,
+) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut idle = IdleWatch::default();
+    loop {
+        tokio::select! {
+            arrival = arrivals.recv() => match arrival {
+                Some(arrival) => { spawn_local(conn::serve(Rc::clone(&worker), arrival)); }
+                None => break,
+            },
+            _ = ticks.tick() => {
+                worker.tick();
+                idle.look(&worker, open.load(Ordering::Relaxed));
+            }
+            changed = drain.changed() => {
+                if changed.is_err() || *drain.borrow() != Drain::No { break }
+            }
+        }
+    }
+    // Connections that were accepted before the stop are still in the queue: they get their answer.
+    arrivals.close();
+    while let Some(arrival) = arrivals.recv().await {
+        spawn_local(conn::serve(Rc::clone(&worker), arrival));
+    }
+    worker.draining.set(true);
+    worker.timers.wake_all();
+    let until = match *drain.borrow() {
+        Drain::Until(until) => until,
+        Drain::No => worker.shared.clock.now(),
+    };
+    while open.load(Ordering::Relaxed) > 0 && worker.shared.clock.now() < until {
+        ticks.tick().await;
+        worker.tick();
+        worker.timers.wake_all();
+    }
+}
+
+/// Notices that a burst of work is over.
+#[derive(Default)]
+struct IdleWatch {
+    worked: bool,
+    quiet_ticks: u32,
+    open_before: usize,
+}
+
+/// Ticks without a request before memory is given back.
+const QUIET_TICKS: u32 = 5;
+
+impl IdleWatch {
+    fn look(&mut self, worker: &Worker, open: usize) {
+        let busy = worker.requests.replace(0) > 0 || open != self.open_before;
+        self.open_before = open;
+        if busy {
+            self.worked = true;
+            self.quiet_ticks = 0;
+            return;
+        }
+        self.quiet_ticks += 1;
+        if self.worked && self.quiet_ticks >= QUIET_TICKS {
+            self.worked = false;
+            (worker.shared.collect_memory)();
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The ports on a real machine.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
+
+use super::{Clock, Dial, Entropy, Pending, Resolver};
+
+/// The system clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks the system for the time"
+    )]
+    fn unix(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
+/// `getrandom(2)`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(bytes).map_err(io::Error::other)
+    }
+}
+
+/// The resolver of the C library: `/etc/hosts`, then DNS.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemResolver;
+
+impl Resolver for SystemResolver {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for names")]
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    }
+}
+
+/// Sockets of this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemDial;
+
+impl Dial for SystemDial {
+    #[expect(clippy::disallowed_methods, reason = "the one place that opens connections")]
+    fn tcp(&self, addr: SocketAddr) -> Pending<'_, io::Result<TcpStream>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(addr).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        })
+    }
+
+    fn unix<'a>(&'a self, path: &'a Path) -> Pending<'a, io::Result<UnixStream>> {
+        Box::pin(UnixStream::connect(path))
+    }
+}

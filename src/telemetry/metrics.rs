@@ -1,0 +1,344 @@
+//! Counters without contention: each worker writes its own shard, a scrape adds the shards up.
+//!
+//! Bounds: the set of series is fixed, whatever clients send; only certificates add one series per site.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::names::Family;
+
+/// Upper bounds of the latency histogram, microseconds.
+pub const LATENCY_BOUNDS_US: [u64; 16] = [
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000, 30_000_000,
+];
+
+/// A counter that one thread writes and any thread reads: a load and a store, no locked instruction.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds one. Only the owning thread may call this.
+    pub fn up(&self) {
+        self.add(1);
+    }
+
+    /// Adds `n`. Only the owning thread may call this.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How a TLS handshake ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    Full,
+    Resumed,
+    Failed,
+    UnknownName,
+    Timeout,
+}
+
+impl Handshake {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Full, "full"),
+        (Self::Resumed, "resumed"),
+        (Self::Failed, "failed"),
+        (Self::UnknownName, "unknown_name"),
+        (Self::Timeout, "timeout"),
+    ];
+}
+
+/// How a request came by its upstream connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamUse {
+    Opened,
+    Reused,
+    Failed,
+}
+
+impl UpstreamUse {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Opened, "opened"), (Self::Reused, "reused"), (Self::Failed, "failed")];
+}
+
+/// What one worker counts.
+#[derive(Debug, Default)]
+pub struct Shard {
+    /// By hundreds of the status code: 1xx to 5xx.
+    classes: [Count; 5],
+    latency: [Count; LATENCY_BOUNDS_US.len() + 1],
+    latency_sum_us: Count,
+    denials: [Count; DENIALS.len()],
+    handshakes: [Count; Handshake::ALL.len()],
+    upstream: [Count; UpstreamUse::ALL.len()],
+    pub headers_observed: Count,
+}
+
+/// Labels of refusals; `edge::deny` uses these words.
+pub const DENIALS: [&str; 13] = [
+    "unknown_host",
+    "bad_host",
+    "misdirected",
+    "uri_too_long",
+    "method",
+    "foreign_origin",
+    "body_too_slow",
+    "body_broken",
+    "upstream_unreachable",
+    "upstream_broke",
+    "upstream_timeout",
+    "draining",
+    "internal",
+];
+
+impl Shard {
+    /// One answered request.
+    pub fn request(&self, status: u16, latency_us: u64) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        if let Some(count) = self.classes.get(class) {
+            count.up();
+        }
+        let bucket = LATENCY_BOUNDS_US.partition_point(|bound| *bound < latency_us);
+        if let Some(count) = self.latency.get(bucket) {
+            count.up();
+        }
+        self.latency_sum_us.add(latency_us);
+    }
+
+    /// One refusal, by its label.
+    pub fn denial(&self, label: &str) {
+        if let Some(count) =
+            DENIALS.iter().position(|name| *name == label).and_then(|at| self.denials.get(at))
+        {
+            count.up();
+        }
+    }
+
+    pub fn handshake(&self, outcome: Handshake) {
+        if let Some(count) = self.handshakes.get(outcome as usize) {
+            count.up();
+        }
+    }
+
+    pub fn upstream(&self, outcome: UpstreamUse) {
+        if let Some(count) = self.upstream.get(outcome as usize) {
+            count.up();
+        }
+    }
+}
+
+/// Values that do not belong to a worker, read at the moment of a scrape.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    pub uptime_s: u64,
+    pub connections_open: u64,
+    /// By cap: `total`, `per_ip`, `per_64`, `per_site`, `busy`.
+    pub connections_refused: Vec<(&'static str, u64)>,
+    pub log_lines_dropped: u64,
+    pub config_generation: u64,
+    pub reloads_refused: u64,
+    /// Site and the Unix time of its certificate's end.
+    pub certificates: Vec<(String, i64)>,
+}
+
+/// Every shard of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    shards: Vec<Arc<Shard>>,
+    /// Counted by the panic hook, on whatever thread it happens.
+    panics: AtomicU64,
+}
+
+impl Metrics {
+    #[must_use]
+    pub fn new(workers: usize) -> Arc<Self> {
+        let shards = (0..workers).map(|_| Arc::default()).collect();
+        Arc::new(Self { shards, panics: AtomicU64::new(0) })
+    }
+
+    /// The shard of one worker.
+    #[must_use]
+    pub fn shard(&self, worker: usize) -> Arc<Shard> {
+        self.shards.get(worker).cloned().unwrap_or_default()
+    }
+
+    pub fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Answers by class of status, 1xx first.
+    #[must_use]
+    pub fn classes(&self) -> [u64; 5] {
+        std::array::from_fn(|class| self.sum(|shard| shard.classes.get(class)))
+    }
+
+    fn sum<'a>(&'a self, pick: impl Fn(&'a Shard) -> Option<&'a Count>) -> u64 {
+        self.shards.iter().filter_map(|shard| pick(shard)).map(Count::get).sum()
+    }
+
+    /// The OpenMetrics text of everything.
+    #[must_use]
+    pub fn render(self: &Arc<Self>, gauges: Gauges) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape { metrics: Arc::clone(self), gauges }));
+        let mut text = String::new();
+        // Writing into a String cannot fail; an error here would be one of the encoder.
+        if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+}
+
+#[derive(Debug)]
+struct Scrape {
+    metrics: Arc<Metrics>,
+    gauges: Gauges,
+}
+
+type Encoded = Result<(), std::fmt::Error>;
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Encoded {
+        let (metrics, gauges, encoder) = (&*self.metrics, &self.gauges, &mut encoder);
+        gauge(encoder, Family::BuildInfo, &[("version", env!("CARGO_PKG_VERSION"))], 1)?;
+        gauge(encoder, Family::UptimeSeconds, &[], signed(gauges.uptime_s))?;
+        let classes = metrics.classes();
+        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(classes);
+        counters(encoder, Family::Requests, "class", classes)?;
+        self.latency(encoder)?;
+        let denials = DENIALS.iter().enumerate();
+        let denials = denials.map(|(at, name)| (*name, metrics.sum(|s| s.denials.get(at))));
+        counters(encoder, Family::Denials, "reason", denials)?;
+        let handshakes = Handshake::ALL.iter();
+        let handshakes =
+            handshakes.map(|(h, name)| (*name, metrics.sum(|s| s.handshakes.get(*h as usize))));
+        counters(encoder, Family::Handshakes, "outcome", handshakes)?;
+        let upstream = UpstreamUse::ALL.iter();
+        let upstream =
+            upstream.map(|(u, name)| (*name, metrics.sum(|s| s.upstream.get(*u as usize))));
+        counters(encoder, Family::UpstreamConnections, "outcome", upstream)?;
+        counter(encoder, Family::ObservedHeaders, metrics.sum(|s| Some(&s.headers_observed)))?;
+        gauge(encoder, Family::ConnectionsOpen, &[], signed(gauges.connections_open))?;
+        let refused = gauges.connections_refused.iter().copied();
+        counters(encoder, Family::ConnectionsRefused, "cap", refused)?;
+        counter(encoder, Family::Panics, metrics.panics())?;
+        counter(encoder, Family::LogLinesDropped, gauges.log_lines_dropped)?;
+        gauge(encoder, Family::ConfigGeneration, &[], signed(gauges.config_generation))?;
+        counter(encoder, Family::ReloadsRefused, gauges.reloads_refused)?;
+        let (name, help) = Family::CertificateExpiry.describe();
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (site, ends) in &gauges.certificates {
+            let labels = [("site", site.as_str())];
+            ConstGauge::new(*ends).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn latency(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
+        let metrics = &*self.metrics;
+        let counts = (0..=LATENCY_BOUNDS_US.len()).map(|at| metrics.sum(|s| s.latency.get(at)));
+        #[expect(clippy::cast_precision_loss, reason = "seconds for a chart")]
+        let seconds = |us: u64| us as f64 / 1e6;
+        let bounds = LATENCY_BOUNDS_US.iter().map(|us| seconds(*us)).chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        let count = buckets.iter().map(|(_, n)| n).sum();
+        let sum = seconds(metrics.sum(|s| Some(&s.latency_sum_us)));
+        let (name, help) = Family::RequestDuration.describe();
+        // The name carries its unit already, so none is handed to the encoder, which would append it again.
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        family.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    family: Family,
+    labels: &[(&str, &str)],
+    value: i64,
+) -> Encoded {
+    let (name, help) = family.describe();
+    let mut metric = encoder.encode_descriptor(name, help, None::<&Unit>, MetricType::Gauge)?;
+    match labels {
+        [] => ConstGauge::new(value).encode(metric),
+        [label, ..] => ConstGauge::new(value).encode(metric.encode_family(&[*label])?),
+    }
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, family: Family, value: u64) -> Encoded {
+    let (name, help) = family.describe();
+    let metric: MetricEncoder<'_> =
+        encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    ConstCounter::new(value).encode(metric)
+}
+
+fn counters<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    family: Family,
+    label: &'static str,
+    values: impl Iterator<Item = (&'a str, u64)>,
+) -> Encoded {
+    let (name, help) = family.describe();
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (value, count) in values {
+        let labels = [(label, value)];
+        ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_add_up_in_a_scrape() {
+        let metrics = Metrics::new(2);
+        metrics.shard(0).request(200, 400);
+        metrics.shard(1).request(503, 40_000_000);
+        metrics.shard(1).denial("unknown_host");
+        metrics.shard(1).handshake(Handshake::Resumed);
+        metrics.shard(0).upstream(UpstreamUse::Reused);
+        metrics.panicked();
+        let text = metrics.render(Gauges { connections_open: 3, ..Gauges::default() });
+        for line in [
+            "palisade_requests_total{class=\"2xx\"} 1",
+            "palisade_requests_total{class=\"5xx\"} 1",
+            "palisade_request_duration_seconds_bucket{le=\"0.0005\"} 1",
+            "palisade_request_duration_seconds_bucket{le=\"+Inf\"} 2",
+            "palisade_request_duration_seconds_count 2",
+            "palisade_denials_total{reason=\"unknown_host\"} 1",
+            "palisade_tls_handshakes_total{outcome=\"resumed\"} 1",
+            "palisade_upstream_connections_total{outcome=\"reused\"} 1",
+            "palisade_connections_open 3",
+            "palisade_panics_total 1",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+    }
+}

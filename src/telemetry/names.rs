@@ -1,0 +1,66 @@
+//! Every metric palisade exports: its name, type and meaning, in one place.
+
+/// A metric family. Counters get `_total` from the encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    BuildInfo,
+    UptimeSeconds,
+    Requests,
+    RequestDuration,
+    Denials,
+    ObservedHeaders,
+    Handshakes,
+    ConnectionsOpen,
+    ConnectionsRefused,
+    UpstreamConnections,
+    Panics,
+    LogLinesDropped,
+    ConfigGeneration,
+    ReloadsRefused,
+    CertificateExpiry,
+}
+
+impl Family {
+    /// Name without the suffix that the encoder adds, and what it counts.
+    #[must_use]
+    pub const fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BuildInfo => ("palisade_build_info", "Always 1; the version is a label"),
+            Self::UptimeSeconds => ("palisade_uptime_seconds", "Seconds since start"),
+            Self::Requests => ("palisade_requests", "Requests answered, by class of status code"),
+            Self::RequestDuration => (
+                "palisade_request_duration_seconds",
+                "From the request head to the last byte of the response",
+            ),
+            Self::Denials => {
+                ("palisade_denials", "Requests that palisade itself refused, by reason")
+            }
+            Self::ObservedHeaders => (
+                "palisade_headers_observed",
+                "Responses that security_headers would have changed, had it been set to enforce",
+            ),
+            Self::Handshakes => ("palisade_tls_handshakes", "TLS handshakes, by outcome"),
+            Self::ConnectionsOpen => ("palisade_connections_open", "Client connections open now"),
+            Self::ConnectionsRefused => (
+                "palisade_connections_refused",
+                "Client connections closed at accept, by the cap that they met",
+            ),
+            Self::UpstreamConnections => (
+                "palisade_upstream_connections",
+                "Requests to the app by how their connection was come by",
+            ),
+            Self::Panics => ("palisade_panics", "Defects that ended one connection"),
+            Self::LogLinesDropped => {
+                ("palisade_log_lines_dropped", "Log lines lost because the log could not keep up")
+            }
+            Self::ConfigGeneration => {
+                ("palisade_config_generation", "1 at start, one more for each reload taken")
+            }
+            Self::ReloadsRefused => ("palisade_reloads_refused", "Reloads refused"),
+            Self::CertificateExpiry => (
+                "palisade_certificate_expiry_timestamp_seconds",
+                "When the certificate of a site ends, Unix time",
+            ),
+        }
+    }
+}

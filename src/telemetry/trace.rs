@@ -1,0 +1,100 @@
+//! W3C Trace Context (<https://www.w3.org/TR/trace-context/>): the trace goes on, the span is ours.
+
+/// Length of a version-00 `traceparent`.
+pub const TRACEPARENT_LEN: usize = 55;
+
+/// The trace id (32 lower-case hexadecimal digits) and flags of a valid version-00 `traceparent`.
+#[must_use]
+pub fn parse(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    if value.len() != TRACEPARENT_LEN {
+        return None;
+    }
+    let trace = value.get(3..35)?;
+    let span = value.get(36..52)?;
+    let flags = value.get(53..55)?;
+    let hyphens = [2, 35, 52].iter().all(|at| value.get(*at) == Some(&b'-'));
+    let version = value.get(..2) == Some(b"00");
+    let hex = [trace, span, flags].iter().all(|part| part.iter().all(|b| is_lower_hex(*b)));
+    let zero = |part: &[u8]| part.iter().all(|b| *b == b'0');
+    (hyphens && version && hex && !zero(trace) && !zero(span)).then_some((trace, flags))
+}
+
+/// Writes a `traceparent` of this hop: the incoming trace if there is one, else a new one, and a new span.
+pub fn write(out: &mut [u8; TRACEPARENT_LEN], incoming: Option<(&[u8], &[u8])>, random: [u8; 24]) {
+    let (trace_random, span_random) = random.split_at(16);
+    out.fill(b'-');
+    out[..2].copy_from_slice(b"00");
+    match incoming {
+        Some((trace, flags)) if trace.len() == 32 && flags.len() == 2 => {
+            out[3..35].copy_from_slice(trace);
+            out[53..55].copy_from_slice(flags);
+        }
+        _ => {
+            hex(&mut out[3..35], trace_random);
+            out[53..55].copy_from_slice(b"01");
+        }
+    }
+    hex(&mut out[36..52], span_random);
+    // All zeroes is the one value that an id must not have.
+    out[51] = if out[36..52].iter().all(|b| *b == b'0') { b'1' } else { out[51] };
+}
+
+fn is_lower_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
+fn hex(out: &mut [u8], bytes: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        if let [high, low] = pair {
+            *high = HEX[usize::from(byte >> 4)];
+            *low = HEX[usize::from(byte & 0xf)];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_valid_trace_goes_on_with_a_new_span() {
+        let incoming = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        let mut out = [0; TRACEPARENT_LEN];
+        write(&mut out, parse(incoming), [7; 24]);
+        assert_eq!(&out, b"00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-00");
+    }
+
+    #[test]
+    fn an_invalid_trace_is_replaced() {
+        for bad in [
+            &b"00-00000000000000000000000000000000-00f067aa0ba902b7-00"[..],
+            b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-00",
+            b"ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
+            b"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-00",
+            b"",
+        ] {
+            assert_eq!(parse(bad), None);
+        }
+        let mut out = [0; TRACEPARENT_LEN];
+        write(&mut out, None, [0; 24]);
+        assert!(out.ends_with(b"-0000000000000001-01"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_can_be_read(random in any::<[u8; 24]>()) {
+            let mut out = [0; TRACEPARENT_LEN];
+            write(&mut out, None, random);
+            prop_assume!(random[..16] != [0; 16]);
+            prop_assert!(parse(&out).is_some());
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = parse(&bytes);
+        }
+    }
+}
