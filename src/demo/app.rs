@@ -230,7 +230,7 @@ async fn form(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
 async fn form_sent(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Form(fields): Form<BTreeMap<String, String>>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
     let received: Value =
         fields.into_iter().map(|(name, value)| context! { name, value }).collect();

@@ -1,7 +1,7 @@
 //! `palisade demo`: the real daemon in front of a small built-in app. No file, no privileges.
 //!
 //! Promises: the app listens on loopback only, on a port the system picks; the daemon is started as
-//! `palisade run` starts it; everything written lies in one directory that only this user can read.
+//! `palisade run` starts it; everything it writes lies in one directory, made readable by this user only.
 //! Refuses: to reuse a temporary directory that it did not make.
 //! Bounds: after the daemon has ended, the app gets two seconds.
 
@@ -10,6 +10,8 @@ pub mod app;
 mod bodies;
 mod fail;
 mod live;
+#[cfg(test)]
+mod over_loopback;
 mod pages;
 
 use std::ffi::OsString;

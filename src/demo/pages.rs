@@ -13,11 +13,11 @@ pub const MARK: &str = include_str!("../../assets/demo/mark.svg");
 
 /// What a proxy tells an app about a request, in the order in which the form page lists it.
 pub const FORWARDED: [&str; 6] = [
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "forwarded",
-    "x-request-id",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "Forwarded",
+    "X-Request-ID",
     "traceparent",
 ];
 
