@@ -1,1 +1,83 @@
-//! (to come)
+//! The command line: argv in, exit code out.
+//!
+//! Promises: the same exit codes for every verb; everything printed passes through `output`.
+//! Refuses: behaviour of its own: each verb asks config, the daemon or the client.
+
+mod args;
+mod cert;
+mod connect;
+mod output;
+mod setup;
+mod shell;
+mod start;
+mod status;
+mod trust;
+mod words;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::config::Environment;
+use args::{CertVerb, Cli, Verb};
+pub use output::Output;
+
+/// What a command ends with (sysexits.h for 78; systemd does not restart on it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Unreachable = 3,
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Runs one command. Call it on the first thread, before any other is started.
+pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
+    let environment = Environment::new(crate::sys::env::snapshot());
+    let out = Output::new(environment.get("NO_COLOR"), environment.get("TERM"));
+    let cli = match Cli::try_parse_from(argv) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&out, &error),
+    };
+    let Some(verb) = cli.verb else { return status::overview(&cli.client, &environment, &out) };
+    match verb {
+        Verb::Run(args) => start::run(args, environment, &out),
+        Verb::Demo(args) => start::demo(args, environment, &out),
+        Verb::Init(args) => setup::init(&args, &out),
+        Verb::Check(args) => setup::check(&args, &environment, &out),
+        Verb::Reload(args) => status::reload(&args, &environment, &out),
+        Verb::Status(args) => status::status(&args, &environment, &out),
+        Verb::Cert(CertVerb::List(args)) => cert::list(&args, &environment, &out),
+        Verb::Cert(CertVerb::Trust(args)) => trust::trust(&args, &environment, &out),
+        Verb::Completions { shell } => shell::completions(shell, &out),
+        Verb::Man { verb } => shell::man(&verb, &out),
+    }
+}
+
+/// Help and version are answers, everything else is a mistake.
+fn usage(out: &Output, error: &clap::Error) -> Exit {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            out.say(text);
+            Exit::Done
+        }
+        _ => {
+            out.complain(text);
+            Exit::Usage
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -164,3 +164,17 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
+
+impl Problem {
+    /// A problem without a type of its own (RFC 9457 §4.2.1).
+    #[must_use]
+    pub fn new(status: u16, title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank".into(),
+            title: title.into(),
+            status,
+            detail: Some(detail.into()),
+            request_id: None,
+        }
+    }
+}

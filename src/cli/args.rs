@@ -1,0 +1,210 @@
+//! The command line as typed: verbs, options, help. No behaviour.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Flags;
+
+/// Where the configuration is unless `--config` says otherwise.
+pub(super) const DEFAULT_CONFIG: &str = "/etc/palisade/palisade.toml";
+
+/// The front line of a web app in one process: TLS, proxy, hardening.
+///
+/// Without a verb: what is running and what needs attention.
+#[derive(Debug, Parser)]
+#[command(
+    name = "palisade",
+    version,
+    color = clap::ColorChoice::Never,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 daemon not reachable, 78 bad configuration.\n\n\
+                  Examples:\n  palisade demo\n  palisade run --site app.example.com --upstream 127.0.0.1:3000\n  palisade init && palisade check && palisade run"
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// How to reach the daemon and how to answer.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ClientArgs {
+    /// Control socket of the daemon [default: where a daemon of this user or the system has it]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Answer in JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Serve, from a file or from the options alone
+    #[command(
+        after_help = "Examples:\n  palisade run\n  palisade run --config ./palisade.toml\n  palisade run --site app.localhost --upstream 127.0.0.1:3000 --https 127.0.0.1:8443 --http 127.0.0.1:8080"
+    )]
+    Run(RunArgs),
+    /// Try it: the real daemon with a built-in app on https://localhost:8443, no file, no privileges
+    #[command(after_help = "Example:\n  palisade demo --https 9443 --http 9080")]
+    Demo(DemoArgs),
+    /// Write the commented default configuration, never over an existing file
+    #[command(after_help = "Examples:\n  sudo palisade init\n  palisade init ./palisade.toml")]
+    Init(InitArgs),
+    /// Say what is wrong with a configuration, all of it at once; opens no socket
+    #[command(
+        after_help = "Examples:\n  palisade check\n  palisade check --config ./palisade.toml --json"
+    )]
+    Check(CheckArgs),
+    /// Make the running daemon take the configuration anew; on any error it keeps the old one
+    #[command(after_help = "Example:\n  palisade check && palisade reload")]
+    Reload(ClientArgs),
+    /// What is running: sites, certificates, capabilities, counters
+    #[command(after_help = "Examples:\n  palisade status\n  palisade status --json | jq .sites")]
+    Status(ClientArgs),
+    /// Certificates in use, and the local CA
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  palisade cert list\n  sudo palisade cert trust"
+    )]
+    Cert(CertVerb),
+    /// Print the completion script of a shell
+    #[command(
+        after_help = "Example:\n  palisade completions bash > /etc/bash_completion.d/palisade"
+    )]
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, of palisade or of one verb
+    #[command(
+        after_help = "Examples:\n  palisade man | man -l -\n  palisade man cert trust | man -l -"
+    )]
+    Man {
+        /// The verb, such as `run` or `cert trust`
+        #[arg(value_name = "VERB")]
+        verb: Vec<String>,
+    },
+}
+
+/// Options that stand for a file conflict with one: half of each would surprise.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RunArgs {
+    /// Configuration file [default: /etc/palisade/palisade.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Serve this one site, without a file
+    #[arg(long, value_name = "NAME", conflicts_with = "config", requires = "upstream")]
+    pub site: Option<String>,
+    /// Where the app listens: HOST:PORT or unix:PATH; repeat for several
+    #[arg(long, value_name = "ADDR", conflicts_with = "config", requires = "site")]
+    pub upstream: Vec<String>,
+    /// HTTPS address [default: [::]:443]
+    #[arg(long, value_name = "ADDR", conflicts_with = "config", requires = "site")]
+    pub https: Vec<String>,
+    /// Plain HTTP address, redirects to HTTPS [default: [::]:80]
+    #[arg(long, value_name = "ADDR", conflicts_with = "config", requires = "site")]
+    pub http: Vec<String>,
+    /// Address of health checks and metrics [default: 127.0.0.1:9180]
+    #[arg(long, value_name = "ADDR", conflicts_with = "config", requires = "site")]
+    pub ops: Option<String>,
+    /// Control socket for admins
+    #[arg(long, value_name = "PATH", conflicts_with = "config", requires = "site")]
+    pub control: Option<PathBuf>,
+    /// Socket for the app [default: beside the control socket]
+    #[arg(long, value_name = "PATH", conflicts_with = "config", requires = "site")]
+    pub app: Option<PathBuf>,
+    /// State directory
+    #[arg(long, value_name = "DIR", conflicts_with = "config", requires = "site")]
+    pub state: Option<PathBuf>,
+    /// Where the certificate comes from: local
+    #[arg(long, value_name = "SOURCE", conflicts_with = "config", requires = "site")]
+    pub tls: Option<String>,
+    /// Worker threads [default: one per core]
+    #[arg(long, value_name = "N", conflicts_with = "config", requires = "site")]
+    pub workers: Option<usize>,
+    /// Log to this file instead of standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "config", requires = "site")]
+    pub log_file: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// The options as the configuration reads them; `None` when a file is meant.
+    pub(super) fn flags(self) -> Option<Flags> {
+        self.site.as_ref()?;
+        Some(Flags {
+            site: self.site,
+            upstream: self.upstream,
+            https: self.https,
+            http: self.http,
+            ops: self.ops,
+            control: self.control,
+            app: self.app,
+            state: self.state,
+            tls: self.tls,
+            workers: self.workers,
+            log_file: self.log_file,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct DemoArgs {
+    /// Port of the site
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    pub https: u16,
+    /// Port that redirects to it
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub http: u16,
+    /// Keep the local CA here, so that it has to be trusted only once
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct InitArgs {
+    /// The file to write
+    #[arg(value_name = "PATH", default_value = DEFAULT_CONFIG)]
+    pub path: PathBuf,
+    /// Answer in JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct CheckArgs {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    /// Answer in JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CertVerb {
+    /// Every certificate in use, with its names and when it expires
+    #[command(after_help = "Example:\n  palisade cert list --json | jq '.[].not_after'")]
+    List(ClientArgs),
+    /// Make this machine trust the local CA: system store (as root) and the browsers' databases
+    #[command(
+        after_help = "Examples:\n  palisade cert trust\n  sudo palisade cert trust --yes\n  palisade cert trust --print > palisade-ca.pem"
+    )]
+    Trust(TrustArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct TrustArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Read the CA from this state directory instead of asking a daemon
+    #[arg(long, value_name = "DIR", conflicts_with = "socket")]
+    pub state: Option<PathBuf>,
+    /// Only print the CA certificate as PEM
+    #[arg(long, conflicts_with_all = ["json", "nssdb", "yes"])]
+    pub print: bool,
+    /// Only this NSS database (a directory, as ~/.pki/nssdb); made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub nssdb: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}

@@ -1,0 +1,82 @@
+//! The command line as a whole: what parses, what is refused, what each verb's help holds.
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, ErrorKind> {
+    Cli::try_parse_from(line.split(' ')).map_err(|error| error.kind())
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn a_file_and_options_instead_of_one_do_not_mix() {
+    assert_eq!(
+        parse("palisade run --config p.toml --site a --upstream b:1").err(),
+        Some(ErrorKind::ArgumentConflict)
+    );
+    assert_eq!(
+        parse("palisade run --config p.toml --workers 2").err(),
+        Some(ErrorKind::ArgumentConflict)
+    );
+    assert_eq!(parse("palisade run --site a").err(), Some(ErrorKind::MissingRequiredArgument));
+    assert_eq!(parse("palisade run --workers 2").err(), Some(ErrorKind::MissingRequiredArgument));
+}
+
+fn run_args(line: &str) -> args::RunArgs {
+    match parse(line).expect("parsed").verb {
+        Some(Verb::Run(args)) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn run_reads_a_file_or_every_option() {
+    assert!(run_args("palisade run").flags().is_none());
+    assert!(run_args("palisade run --config p.toml").flags().is_none());
+    let line = "palisade run --site a --upstream b:1 --upstream c:2 --https :1 --http :2 --ops :3 --control c --app a --state s --tls local --workers 3 --log-file l";
+    let flags = run_args(line).flags().expect("flags");
+    assert_eq!(flags.site.as_deref(), Some("a"));
+    assert_eq!(flags.upstream, ["b:1", "c:2"]);
+    assert_eq!(flags.workers, Some(3));
+    assert_eq!(flags.tls.as_deref(), Some("local"));
+}
+
+#[test]
+fn every_client_verb_takes_socket_and_json() {
+    for verb in ["", " status", " reload", " cert list", " cert trust"] {
+        assert!(parse(&format!("palisade{verb} --socket /run/p.sock --json")).is_ok(), "{verb}");
+    }
+    assert!(parse("palisade check --json").is_ok());
+    assert!(parse("palisade init --json p.toml").is_ok());
+}
+
+#[test]
+fn every_verb_has_help_with_an_example() {
+    fn visit(command: &clap::Command) {
+        let name = command.get_name();
+        assert!(command.get_about().is_some(), "{name} says nothing");
+        assert!(
+            command.get_after_help().is_some_and(|help| help.to_string().contains("palisade")),
+            "{name} has no example"
+        );
+        command.get_subcommands().for_each(visit);
+    }
+    visit(&Cli::command());
+}
+
+#[test]
+fn mistakes_end_with_2_and_help_with_0() {
+    let run = |line: &str| run(line.split(' ').map(OsString::from));
+    assert_eq!(run("palisade --no-such-option"), Exit::Usage);
+    assert_eq!(run("palisade nothing"), Exit::Usage);
+    assert_eq!(run("palisade man nothing"), Exit::Usage);
+    assert_eq!(run("palisade --version"), Exit::Done);
+    assert_eq!(run("palisade status --socket /nonexistent/control.sock"), Exit::Unreachable);
+    assert_eq!(run("palisade --socket /nonexistent/control.sock"), Exit::Unreachable);
+    assert_eq!(run("palisade cert trust --state /nonexistent"), Exit::Failed);
+}

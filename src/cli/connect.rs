@@ -1,0 +1,126 @@
+//! From `--socket` or the usual places to an answer of the daemon.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::args::ClientArgs;
+use super::{Exit, Output};
+use crate::config::{self, Environment};
+use crate::ops::{Client, ClientError};
+
+/// Asks the daemon at `--socket`, or the first one that answers where daemons usually listen.
+pub(super) fn ask<T, F>(
+    args: &ClientArgs,
+    environment: &Environment,
+    call: impl Fn(Client) -> F,
+) -> Result<T, ClientError>
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    let paths = match &args.socket {
+        Some(path) => vec![path.clone()],
+        None => config::default_control_paths(environment),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ClientError::Garbled(format!("no runtime: {error}")))?;
+    runtime.block_on(first(paths, call))
+}
+
+async fn first<T, F>(paths: Vec<PathBuf>, call: impl Fn(Client) -> F) -> Result<T, ClientError>
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    let mut missed: Option<ClientError> = None;
+    for path in paths {
+        match call(Client::unix(&path)).await {
+            // A socket that is there and may not be used says more than one that is not there.
+            Err(error @ ClientError::Unreachable { .. }) if !path.exists() => {
+                missed = missed.or(Some(error));
+            }
+            Err(error @ ClientError::Unreachable { .. }) => missed = Some(error),
+            answer => return answer,
+        }
+    }
+    Err(missed.unwrap_or_else(|| ClientError::Unreachable {
+        path: PathBuf::from("(no path)"),
+        why: "name its control socket with --socket PATH".into(),
+    }))
+}
+
+/// Tells why there is no answer and with which code to end.
+pub(super) fn fail(error: &ClientError, json: bool, out: &Output) -> Exit {
+    let exit = exit_code(error);
+    if json {
+        out.json(&error_json(error, exit));
+    } else {
+        out.complain(format!("error: {error}{}", next_step(error)));
+    }
+    exit
+}
+
+fn exit_code(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Unreachable { .. } | ClientError::Silent { .. } => Exit::Unreachable,
+        ClientError::Refused(problem) if problem.status == 422 => Exit::Config,
+        ClientError::Refused(_) | ClientError::Version { .. } | ClientError::Garbled(_) => {
+            Exit::Failed
+        }
+    }
+}
+
+fn next_step(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Unreachable { .. } => {
+            "\n  start one (palisade run, systemctl start palisade) or name its socket: --socket PATH"
+        }
+        ClientError::Silent { .. } => {
+            "\n  look at its log, and at its state: systemctl status palisade"
+        }
+        ClientError::Garbled(_) => "\n  is it palisade that listens on that socket?",
+        ClientError::Refused(_) | ClientError::Version { .. } => "",
+    }
+}
+
+/// `{"error": "…", "exit_code": 3}`, with the daemon's problem document where it sent one.
+fn error_json(error: &ClientError, exit: Exit) -> serde_json::Value {
+    let problem = match error {
+        ClientError::Refused(problem) => Some(problem),
+        _ => None,
+    };
+    json!({ "error": error.to_string(), "exit_code": exit as u8, "problem": problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::api::Problem;
+
+    fn unreachable() -> ClientError {
+        ClientError::Unreachable {
+            path: "/run/p.sock".into(),
+            why: "there is no such socket".into(),
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_exit_code() {
+        assert_eq!(exit_code(&unreachable()), Exit::Unreachable);
+        let silent = ClientError::Silent { path: "/run/p.sock".into(), after_s: 10 };
+        assert_eq!(exit_code(&silent), Exit::Unreachable);
+        assert_eq!(exit_code(&ClientError::Refused(Problem::new(422, "No", "no"))), Exit::Config);
+        assert_eq!(exit_code(&ClientError::Refused(Problem::new(403, "No", "no"))), Exit::Failed);
+        assert_eq!(exit_code(&ClientError::Version { theirs: None }), Exit::Failed);
+    }
+
+    #[test]
+    fn a_fault_in_json_has_text_and_code() {
+        let json = error_json(&unreachable(), Exit::Unreachable);
+        assert_eq!(json["error"], "no palisade answers at /run/p.sock: there is no such socket");
+        assert_eq!(json["exit_code"], 3);
+        assert!(json["problem"].is_null());
+    }
+}

@@ -1,0 +1,201 @@
+//! The only way to the terminal.
+//!
+//! Promises: no C0, C1 or ESC byte from data ever reaches a terminal (promise 56); colour only on a terminal
+//! that wants it, and never as the only sign; a closed pipe ends nothing but the output.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+/// How a piece of text is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    Plain,
+    Strong,
+    Good,
+    Warn,
+    Bad,
+}
+
+impl Tone {
+    /// SGR parameter (ECMA-48 §8.3.117), from the terminal's own 16 colours.
+    const fn sgr(self) -> &'static str {
+        match self {
+            Self::Plain => "0",
+            Self::Strong => "1",
+            Self::Good => "32",
+            Self::Warn => "33",
+            Self::Bad => "31",
+        }
+    }
+}
+
+/// Lines of text for people; data in it is cleaned when it is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    lines: Vec<Vec<(Tone, String)>>,
+}
+
+impl Page {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A line as it is; trailing blanks go.
+    pub fn line(&mut self, text: impl AsRef<str>) {
+        self.spans([(Tone::Plain, text.as_ref().trim_end().to_owned())]);
+    }
+
+    pub fn blank(&mut self) {
+        self.line("");
+    }
+
+    /// A line of several tones.
+    pub fn spans<const N: usize>(&mut self, spans: [(Tone, String); N]) {
+        self.lines.push(spans.into());
+    }
+
+    /// Without tones: what goes into a pipe.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        self.text(false)
+    }
+
+    fn text(&self, colour: bool) -> String {
+        let mut text = String::new();
+        for line in &self.lines {
+            for (tone, span) in line {
+                let span = one_line(span);
+                if colour && *tone != Tone::Plain && !span.is_empty() {
+                    text.push_str(&format!("\x1b[{}m{span}\x1b[0m", tone.sgr()));
+                } else {
+                    text.push_str(&span);
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Standard output and standard error of one command.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    colour: bool,
+}
+
+impl Output {
+    /// Colour on a terminal, unless `NO_COLOR` (no-color.org) or `TERM=dumb` say otherwise.
+    #[must_use]
+    pub fn new(no_color: Option<&str>, term: Option<&str>) -> Self {
+        let wanted = no_color.is_none_or(str::is_empty) && term != Some("dumb");
+        Self { colour: wanted && std::io::stdout().is_terminal() }
+    }
+
+    /// A page to standard output.
+    pub fn page(&self, page: &Page) {
+        write(std::io::stdout().lock(), &page.text(self.colour));
+    }
+
+    /// Lines to standard output.
+    pub fn say(&self, text: impl AsRef<str>) {
+        write(std::io::stdout().lock(), &ended(&clean(text.as_ref())));
+    }
+
+    /// Lines to standard error.
+    pub fn complain(&self, text: impl AsRef<str>) {
+        write(std::io::stderr().lock(), &ended(&clean(text.as_ref())));
+    }
+
+    /// The stable form for scripts.
+    pub fn json<T: Serialize>(&self, value: &T) {
+        let text = serde_json::to_string_pretty(value).unwrap_or_else(|_| "null".into());
+        write(std::io::stdout().lock(), &ended(&escape_json(&text)));
+    }
+
+    /// What palisade itself wrote for another program: a completion script, a manual page. Never data.
+    pub fn verbatim(&self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
+    }
+
+    /// A question on standard error; the answer is yes only for `y` or `yes`.
+    #[must_use]
+    pub fn confirm(&self, question: &str) -> bool {
+        write(std::io::stderr().lock(), &format!("{} [y/N] ", clean(question)));
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+}
+
+/// The reader may have gone (`palisade status | head -1`); that is its right.
+fn write(mut to: impl Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
+
+fn ended(text: &str) -> String {
+    format!("{}\n", text.trim_end_matches('\n'))
+}
+
+/// Drops every control character but the line break; a tab becomes a blank. Covers C0, DEL and C1 (ECMA-48).
+#[must_use]
+pub fn clean(text: &str) -> String {
+    let visible = |c: char| match c {
+        '\n' => Some('\n'),
+        '\t' => Some(' '),
+        c if c.is_control() => None,
+        c => Some(c),
+    };
+    text.chars().filter_map(visible).collect()
+}
+
+/// For data inside a line: it cannot start another one either.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    clean(text).replace('\n', " ")
+}
+
+/// serde_json escapes C0 inside strings; DEL and C1 are legal JSON and still reach the terminal.
+fn escape_json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_escape_from_data_reaches_the_terminal() {
+        let hostile = "a\x1b[31mb\x07c\u{9b}2Jd\u{7f}e\r\x08f\tg\nh\u{9d}0;x\u{9c}";
+        assert_eq!(clean(hostile), "a[31mbc2Jdef g\nh0;x");
+        assert_eq!(one_line("a\nFAIL b"), "a FAIL b");
+        let mut page = Page::new();
+        page.spans([(Tone::Bad, "FAIL".into()), (Tone::Plain, hostile.into())]);
+        assert_eq!(page.text(true), "\x1b[31mFAIL\x1b[0ma[31mbc2Jdef g h0;x\n");
+        assert_eq!(page.plain(), "FAILa[31mbc2Jdef g h0;x\n");
+    }
+
+    #[test]
+    fn json_stays_json_without_control_characters() {
+        let text = serde_json::to_string_pretty(&["a\x1b\u{9b}\u{7f}\nb"]).expect("JSON");
+        let escaped = escape_json(&text);
+        assert!(!escaped.chars().any(|c| c.is_control() && c != '\n'), "{escaped:?}");
+        let back: Vec<String> = serde_json::from_str(&escaped).expect("still JSON");
+        assert_eq!(back, ["a\x1b\u{9b}\u{7f}\nb"]);
+    }
+
+    #[test]
+    fn unicode_stays() {
+        assert_eq!(clean("größe 尺寸 …"), "größe 尺寸 …");
+    }
+}

@@ -1,0 +1,87 @@
+//! `run` and `demo`: the verbs that become the daemon.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use super::args::{DEFAULT_CONFIG, DemoArgs, RunArgs};
+use super::{Exit, Output};
+use crate::config::{self, Environment};
+use crate::daemon::{self, Source, Start, StartError};
+use crate::demo;
+use crate::ops::api::Status;
+
+/// Serves until it is told to stop.
+pub(super) fn run(args: RunArgs, environment: Environment, out: &Output) -> Exit {
+    let file = args.config.clone();
+    let source = match args.flags() {
+        Some(flags) => Source::Flags(flags),
+        None => Source::File(file.unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG))),
+    };
+    let usual = config::default_control_paths(&environment);
+    let out = *out;
+    let announce = std::io::stderr().is_terminal().then(|| {
+        let say = move |status: &Status| out.complain(announcement(status, &usual));
+        Box::new(say) as Box<dyn FnOnce(&Status) + Send>
+    });
+    end(daemon::run(Start { source, environment, announce }), &out)
+}
+
+/// The daemon with the built-in app.
+pub(super) fn demo(args: DemoArgs, environment: Environment, out: &Output) -> Exit {
+    let options = demo::Options { https: args.https, http: args.http, state: args.state };
+    end(demo::run(options, environment), out)
+}
+
+fn end(outcome: Result<(), StartError>, out: &Output) -> Exit {
+    match outcome {
+        Ok(()) => Exit::Done,
+        Err(StartError::Config(report)) => {
+            out.complain(report.to_string());
+            Exit::Config
+        }
+        Err(StartError::Failed(message)) => {
+            out.complain(format!("error: {message}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// What a person who started it in a terminal wants to know; logs have the same for everyone else.
+fn announcement(status: &Status, usual: &[PathBuf]) -> String {
+    let sites: Vec<&str> = status.sites.iter().map(|site| site.name.as_str()).collect();
+    let addresses = |role: &str| {
+        let of_role = status.listeners.iter().filter(|listener| listener.role == role);
+        of_role.map(|listener| listener.address.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let control = addresses("control");
+    let socket = if usual.iter().any(|path| path.as_os_str() == control.as_str()) {
+        String::new()
+    } else {
+        format!(" --socket {control}")
+    };
+    format!(
+        "palisade {} serves {}\n  https   {}\n  http    {}\n  ops     http://{}/health\n  look    palisade status{socket}\n  stop    Ctrl-C",
+        status.version,
+        sites.join(", "),
+        addresses("https"),
+        addresses("http"),
+        addresses("ops"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::sample;
+
+    #[test]
+    fn the_announcement_names_sites_addresses_and_the_next_command() {
+        let text = announcement(&sample::status(), &[PathBuf::from("/run/palisade/control.sock")]);
+        assert_eq!(
+            text,
+            "palisade 0.1.0 serves app.example.com, shop.example.com\n  https   [::]:443\n  http    [::]:80\n  ops     http://127.0.0.1:9180/health\n  look    palisade status\n  stop    Ctrl-C"
+        );
+        let text = announcement(&sample::status(), &[]);
+        assert!(text.contains("palisade status --socket /run/palisade/control.sock"));
+    }
+}

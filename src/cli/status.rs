@@ -1,0 +1,256 @@
+//! `status`, `reload` and plain `palisade`: what is running and what needs attention, at 80 columns.
+
+use super::args::ClientArgs;
+use super::connect::{ask, fail};
+use super::output::{Page, Tone};
+use super::words::{and_more, column, count, expiry, span};
+use super::{Exit, Output};
+use crate::config::Environment;
+use crate::ops::ClientError;
+use crate::ops::api::{
+    Attention, CapabilityStatus, CertificateInfo, Level, Reloaded, SiteStatus, State, Status,
+};
+
+/// A certificate with less than this left is not all well.
+const EXPIRES_SOON_S: i64 = 14 * 86_400;
+
+/// With `local, expired 100 d ago` beside them these two fill 80 columns.
+const SITE_WIDTH: usize = 30;
+const UPSTREAM_WIDTH: usize = 23;
+
+pub(super) fn status(args: &ClientArgs, environment: &Environment, out: &Output) -> Exit {
+    match ask(args, environment, |client| async move { client.status().await }) {
+        Ok(status) if args.json => out.json(&status),
+        Ok(status) => out.page(&full(&status)),
+        Err(error) => return fail(&error, args.json, out),
+    }
+    Exit::Done
+}
+
+/// Plain `palisade`.
+pub(super) fn overview(args: &ClientArgs, environment: &Environment, out: &Output) -> Exit {
+    match ask(args, environment, |client| async move { client.status().await }) {
+        Ok(status) if args.json => out.json(&status),
+        Ok(status) => out.page(&short(&status)),
+        Err(ClientError::Unreachable { path, why }) if !args.json => {
+            out.complain(absent(&path.display().to_string(), &why));
+            return Exit::Unreachable;
+        }
+        Err(error) => return fail(&error, args.json, out),
+    }
+    Exit::Done
+}
+
+pub(super) fn reload(args: &ClientArgs, environment: &Environment, out: &Output) -> Exit {
+    match ask(args, environment, |client| async move { client.reload().await }) {
+        Ok(reloaded) if args.json => out.json(&reloaded),
+        Ok(reloaded) => out.page(&taken(&reloaded)),
+        Err(ClientError::Refused(problem)) if problem.status == 422 && !args.json => {
+            // The daemon's own report, carets and closing line included: nothing to add.
+            out.complain(problem.detail.unwrap_or(problem.title));
+            return Exit::Config;
+        }
+        Err(error) => return fail(&error, args.json, out),
+    }
+    Exit::Done
+}
+
+fn absent(path: &str, why: &str) -> String {
+    format!(
+        "palisade is not running: nothing answers at {path} ({why})\n\n  \
+         try it         palisade demo\n  \
+         one site       palisade run --site app.localhost --upstream 127.0.0.1:3000\n  \
+         from a file    palisade init, then palisade check, then palisade run\n  \
+         as a service   systemctl start palisade\n  \
+         elsewhere      palisade --socket PATH\n  \
+         all verbs      palisade --help"
+    )
+}
+
+fn taken(reloaded: &Reloaded) -> Page {
+    let mut page = Page::new();
+    page.line(format!("reloaded: generation {} is in force", reloaded.generation));
+    if reloaded.changes.is_empty() {
+        page.line("  nothing changed");
+    }
+    for change in &reloaded.changes {
+        page.line(format!("  {change}"));
+    }
+    page
+}
+
+fn short(status: &Status) -> Page {
+    let mut page = Page::new();
+    head(&mut page, status);
+    for site in &status.sites {
+        let name = and_more(&site.name, site.also.len(), SITE_WIDTH - 2);
+        let upstream = first_of(&site.upstreams, UPSTREAM_WIDTH);
+        page.spans([
+            (Tone::Plain, format!("  {name}  {upstream}  ")),
+            certificate(&site.certificate),
+        ]);
+    }
+    attention(&mut page, status);
+    page
+}
+
+fn full(status: &Status) -> Page {
+    let mut page = Page::new();
+    head(&mut page, status);
+    page.line(format!(
+        "config   {}",
+        status.config.as_deref().unwrap_or("(options of the command line)")
+    ));
+    page.line(format!(
+        "         generation {}, loaded {}",
+        status.reload.generation, status.reload.loaded_at
+    ));
+    page.line(format!("state    {}", status.state_dir));
+    for listener in &status.listeners {
+        page.line(format!("{} {}", column(&listener.role, 8), listener.address));
+    }
+    page.blank();
+    sites(&mut page, &status.sites);
+    page.blank();
+    counters(&mut page, status);
+    page.blank();
+    capabilities(&mut page, &status.capabilities);
+    attention(&mut page, status);
+    page
+}
+
+fn head(page: &mut Page, status: &Status) {
+    let (tone, word) = match status.state {
+        State::Starting => (Tone::Warn, "STARTING"),
+        State::Draining => (Tone::Warn, "DRAINING"),
+        State::Ready => match worst(status) {
+            Some(Level::Fail) => (Tone::Bad, "FAIL"),
+            Some(Level::Warn) => (Tone::Warn, "WARN"),
+            None => (Tone::Good, "OK"),
+        },
+    };
+    let plural = if status.workers == 1 { "" } else { "s" };
+    page.spans([
+        (Tone::Strong, format!("palisade {}", status.version)),
+        (Tone::Plain, "  ".into()),
+        (tone, word.into()),
+        (
+            Tone::Plain,
+            format!(
+                "  up {}  pid {}  {} worker{plural}",
+                span(status.uptime_s),
+                status.pid,
+                status.workers
+            ),
+        ),
+    ]);
+}
+
+/// `Level::Fail` sorts first.
+fn worst(status: &Status) -> Option<Level> {
+    let reload = status.reload.last_error.as_ref().map(|_| Level::Warn);
+    status.attention.iter().map(|found| found.level).chain(reload).min()
+}
+
+fn sites(page: &mut Page, sites: &[SiteStatus]) {
+    page.line(format!(
+        "{}  {}  CERTIFICATE",
+        column("SITE", SITE_WIDTH),
+        column("UPSTREAM", UPSTREAM_WIDTH)
+    ));
+    for site in sites {
+        let name = and_more(&site.name, site.also.len(), SITE_WIDTH);
+        let upstream = first_of(&site.upstreams, UPSTREAM_WIDTH);
+        page.spans([
+            (Tone::Plain, format!("{name}  {upstream}  ")),
+            certificate(&site.certificate),
+        ]);
+    }
+}
+
+fn first_of(names: &[String], width: usize) -> String {
+    let first = names.first().map_or("-", String::as_str);
+    and_more(first, names.len().saturating_sub(1), width)
+}
+
+fn certificate(info: &CertificateInfo) -> (Tone, String) {
+    let tone = match info.expires_in_s {
+        ..=0 => Tone::Bad,
+        1..EXPIRES_SOON_S => Tone::Warn,
+        _ => Tone::Plain,
+    };
+    (tone, format!("{}, {}", info.source, expiry(info.expires_in_s)))
+}
+
+fn counters(page: &mut Page, status: &Status) {
+    let (open, traffic) = (&status.connections, &status.traffic);
+    page.line(format!(
+        "connections  {} open of {}, {} refused",
+        count(open.open),
+        count(open.max),
+        count(open.refused)
+    ));
+    page.line(format!(
+        "requests     {}, 4xx {}, 5xx {}",
+        count(traffic.requests),
+        count(traffic.responses_4xx),
+        count(traffic.responses_5xx)
+    ));
+    page.line(format!(
+        "faults       {} panics, {} log lines dropped",
+        count(traffic.panics),
+        count(traffic.log_lines_dropped)
+    ));
+}
+
+fn capabilities(page: &mut Page, capabilities: &[CapabilityStatus]) {
+    page.line(format!("{}  {}  FLAG", column("CAPABILITY", 18), column("MODE", 8)));
+    for capability in capabilities {
+        let flag = match capability.flag_value {
+            None => capability.flag.clone(),
+            Some(value) if capability.mode == capability.configured => {
+                format!("{}={value}", capability.flag)
+            }
+            Some(value) => {
+                format!(
+                    "{}={value} (configured: {})",
+                    capability.flag,
+                    capability.configured.word()
+                )
+            }
+        };
+        let name = column(capability.name.key(), 18);
+        page.line(format!("{name}  {}  {flag}", column(capability.mode.word(), 8)));
+    }
+}
+
+fn attention(page: &mut Page, status: &Status) {
+    page.blank();
+    if status.attention.is_empty() && status.reload.last_error.is_none() {
+        page.line("Nothing needs attention.");
+        return;
+    }
+    page.spans([(Tone::Strong, "Attention".into())]);
+    for Attention { level, message } in &status.attention {
+        let (tone, word) = match level {
+            Level::Fail => (Tone::Bad, "FAIL"),
+            Level::Warn => (Tone::Warn, "WARN"),
+        };
+        page.spans([
+            (Tone::Plain, "  ".into()),
+            (tone, word.into()),
+            (Tone::Plain, format!("  {message}")),
+        ]);
+    }
+    if let Some(error) = &status.reload.last_error {
+        let text = "  the last reload was refused, the configuration before it is in force:".into();
+        page.spans([(Tone::Plain, "  ".into()), (Tone::Warn, "WARN".into()), (Tone::Plain, text)]);
+        for line in error.lines() {
+            page.line(format!("        {line}"));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

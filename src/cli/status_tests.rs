@@ -1,0 +1,101 @@
+//! What the screens look like, to the character.
+
+use super::*;
+use crate::ops::sample;
+
+#[test]
+fn status_is_a_table_that_fits_80_columns() {
+    let text = full(&sample::status()).plain();
+    assert_eq!(
+        text,
+        "\
+palisade 0.1.0  FAIL  up 12d 4h  pid 4242  2 workers
+config   /etc/palisade/palisade.toml
+         generation 3, loaded 2026-11-21T20:17:46Z
+state    /var/lib/palisade
+https    [::]:443
+http     [::]:80
+ops      127.0.0.1:9180
+control  /run/palisade/control.sock
+
+SITE                            UPSTREAM                 CERTIFICATE
+app.example.com +1              127.0.0.1:3000           local, 63 d
+shop.example.com                127.0.0.1:3000           local, expired 2 d ago
+
+connections  12 open of 20,000, 3 refused
+requests     1,284,007, 4xx 311, 5xx 2
+faults       0 panics, 0 log lines dropped
+
+CAPABILITY          MODE      FLAG
+security_headers    enforce   SECURITY_HEADERS_ENABLED
+rate_limit          off       RATELIMIT_ENABLED=false (configured: enforce)
+webhook_verify      enforce   WEBHOOK_VERIFY_ALL
+abuse_guards        enforce   ABUSE_GUARDS_ENABLED
+queue               enforce   NEW_QUEUE_ENABLED
+
+Attention
+  FAIL  certificate of shop.example.com expired 2 days ago
+"
+    );
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn plain_palisade_is_short_and_leads_with_the_verdict() {
+    let mut status = sample::status();
+    status.attention.clear();
+    status.sites.truncate(1);
+    assert_eq!(
+        short(&status).plain(),
+        "\
+palisade 0.1.0  OK  up 12d 4h  pid 4242  2 workers
+  app.example.com +1            127.0.0.1:3000           local, 63 d
+
+Nothing needs attention.
+"
+    );
+}
+
+#[test]
+fn a_refused_reload_needs_attention_until_one_succeeds() {
+    let mut status = sample::status();
+    status.attention.clear();
+    status.reload.last_error = Some("error: no site\n  --> palisade.toml".into());
+    let text = short(&status).plain();
+    assert!(text.starts_with("palisade 0.1.0  WARN"), "{text}");
+    assert!(
+        text.contains("the last reload was refused") && text.contains("\n        error: no site\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_hostile_name_cannot_forge_a_line_or_reach_the_terminal() {
+    let mut status = sample::status();
+    status.sites[0].name = "a\x1b]0;title\x07\nOK all is well".into();
+    status.attention[0].message = "x\n  OK  forged\u{9b}2J".into();
+    let text = full(&status).plain();
+    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    assert!(!text.lines().any(|line| line.trim_start().starts_with("OK")), "{text}");
+}
+
+#[test]
+fn without_a_daemon_the_next_commands_are_named() {
+    let text = absent("/run/palisade/control.sock", "there is no such socket");
+    assert!(
+        text.starts_with("palisade is not running: nothing answers at /run/palisade/control.sock")
+    );
+    assert!(text.contains("palisade demo") && text.contains("systemctl start palisade"));
+    assert!(text.lines().skip(1).all(|line| line.len() <= 80));
+}
+
+#[test]
+fn a_reload_lists_its_changes() {
+    let reloaded = Reloaded { generation: 4, changes: vec!["site localhost added".into()] };
+    assert_eq!(
+        taken(&reloaded).plain(),
+        "reloaded: generation 4 is in force\n  site localhost added\n"
+    );
+    let same = Reloaded { generation: 5, changes: vec![] };
+    assert_eq!(taken(&same).plain(), "reloaded: generation 5 is in force\n  nothing changed\n");
+}

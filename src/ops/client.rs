@@ -1,0 +1,163 @@
+//! The typed client of the control socket: what the command line and tests speak.
+//!
+//! Promises: every call ends within its time; an answer of another API version is never misread.
+//! Bounds: answers of at most 4 MiB.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::api::{API_VERSION, CertificateInfo, LocalCa, Problem, Reloaded, Status};
+use super::router::API_HEADER;
+
+const CONNECT_TIME: Duration = Duration::from_secs(2);
+const CALL_TIME: Duration = Duration::from_secs(10);
+/// A reload reads files and loads certificates first.
+const RELOAD_TIME: Duration = Duration::from_secs(90);
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Why there is no answer, or not the hoped-for one.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("no palisade answers at {}: {why}", path.display())]
+    Unreachable { path: PathBuf, why: String },
+    #[error("palisade at {} accepted the call and did not answer within {after_s} s", path.display())]
+    Silent { path: PathBuf, after_s: u64 },
+    #[error("{}", .0.detail.as_deref().unwrap_or(&.0.title))]
+    Refused(Problem),
+    #[error("this command speaks API version {API_VERSION}, the daemon {}\n  use the palisade that the daemon was started from, or restart the daemon", theirs.as_deref().unwrap_or("another one"))]
+    Version { theirs: Option<String> },
+    #[error("the answer of the daemon cannot be understood: {0}")]
+    Garbled(String),
+}
+
+/// A way to one daemon. Connects anew for each call.
+#[derive(Debug, Clone)]
+pub struct Client {
+    path: PathBuf,
+}
+
+impl Client {
+    /// A daemon by its control socket.
+    #[must_use]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// # Errors
+    /// As every call: no daemon, a refusal, another version.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.call(Method::GET, "/v1/status", CALL_TIME).await
+    }
+
+    /// # Errors
+    /// [`ClientError::Refused`] with status 422 when the configuration is not taken.
+    pub async fn reload(&self) -> Result<Reloaded, ClientError> {
+        self.call(Method::POST, "/v1/reload", RELOAD_TIME).await
+    }
+
+    /// # Errors
+    /// As every call.
+    pub async fn certificates(&self) -> Result<Vec<CertificateInfo>, ClientError> {
+        self.call(Method::GET, "/v1/certificates", CALL_TIME).await
+    }
+
+    /// # Errors
+    /// As every call; refused when no site uses the local CA.
+    pub async fn local_ca(&self) -> Result<LocalCa, ClientError> {
+        self.call(Method::GET, "/v1/local-ca", CALL_TIME).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &'static str,
+        time: Duration,
+    ) -> Result<T, ClientError> {
+        let stream = timeout(CONNECT_TIME, UnixStream::connect(&self.path))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|error| self.unreachable(&error))?;
+        match timeout(time, exchange(stream, method, path)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::Silent { path: self.path.clone(), after_s: time.as_secs() }),
+        }
+    }
+
+    fn unreachable(&self, error: &io::Error) -> ClientError {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+            io::ErrorKind::ConnectionRefused => {
+                "the socket was left behind by a daemon that is gone".to_owned()
+            }
+            io::ErrorKind::PermissionDenied => {
+                "permission denied; run the command as root or as the daemon's user".to_owned()
+            }
+            io::ErrorKind::TimedOut => "it does not accept connections".to_owned(),
+            _ => error.to_string(),
+        };
+        ClientError::Unreachable { path: self.path.clone(), why }
+    }
+}
+
+/// One call over any stream.
+///
+/// # Errors
+/// Everything but [`ClientError::Unreachable`] and [`ClientError::Silent`]: the caller owns the connection and the time.
+pub async fn exchange<T, S>(stream: S, method: Method, path: &str) -> Result<T, ClientError>
+where
+    T: DeserializeOwned,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let garbled = |error: &dyn std::error::Error| ClientError::Garbled(error.to_string());
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(http::header::HOST, "localhost")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| garbled(&error))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| garbled(&error))?;
+    let answer = async move {
+        let response = sender.send_request(request).await.map_err(|error| garbled(&error))?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| ClientError::Garbled(error.to_string()))?;
+        read(&head, &body.to_bytes())
+    };
+    // The connection moves the bytes; it ends when the answer is read, and its errors show there.
+    tokio::join!(answer, connection).0
+}
+
+fn read<T: DeserializeOwned>(head: &http::response::Parts, body: &[u8]) -> Result<T, ClientError> {
+    let theirs = head.headers.get(API_HEADER).map(|value| value.to_str().unwrap_or("?"));
+    if theirs != Some(API_VERSION) {
+        return Err(ClientError::Version { theirs: theirs.map(str::to_owned) });
+    }
+    let garbled = |error: serde_json::Error| ClientError::Garbled(error.to_string());
+    if head.status == StatusCode::OK {
+        return serde_json::from_slice(body).map_err(garbled);
+    }
+    Err(ClientError::Refused(serde_json::from_slice(body).map_err(garbled)?))
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

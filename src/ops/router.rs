@@ -1,0 +1,161 @@
+//! Which request gets which answer, on the control socket and on the ops address.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::extract::{Request, State as Shared};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use super::api::{API_VERSION, CertificateInfo, Health, LocalCa, Problem, Reloaded, State, Status};
+use super::auth;
+
+/// Names the version of the API on every answer.
+pub(super) const API_HEADER: HeaderName = HeaderName::from_static("palisade-api");
+
+/// What the daemon offers to its operators; implemented by the composition root.
+pub trait Control: Send + Sync + 'static {
+    fn status(&self) -> Status;
+    fn certificates(&self) -> Vec<CertificateInfo>;
+    /// # Errors
+    /// No site uses the local CA.
+    fn local_ca(&self) -> Result<LocalCa, Problem>;
+    /// Swaps whole or not at all; 422 when the configuration is refused.
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Reloaded, Problem>> + Send + '_>>;
+    /// # Errors
+    /// Why no traffic should be sent here, a sentence each.
+    fn readiness(&self) -> Result<(), Vec<String>>;
+    /// OpenMetrics text.
+    fn metrics(&self) -> String;
+}
+
+type Daemon = Arc<dyn Control>;
+
+/// For admins, on the control socket.
+pub fn control_router(control: Daemon) -> Router {
+    let routes = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/reload", post(reload))
+        .route("/v1/certificates", get(certificates))
+        .route("/v1/local-ca", get(local_ca))
+        .fallback(unknown_call);
+    finish(routes).with_state(control)
+}
+
+/// For monitors, on the ops address: nothing here changes anything or tells a secret.
+pub fn ops_router(control: Daemon) -> Router {
+    let routes = Router::new()
+        .route("/health", get(health))
+        .route("/healthz", get(live))
+        .route("/api/_health/live", get(live))
+        .route("/readyz", get(ready))
+        .route("/api/_health/ready", get(ready))
+        .route("/metrics", get(metrics));
+    finish(routes.fallback(not_found).layer(middleware::from_fn(ops_guard))).with_state(control)
+}
+
+/// Answers every request with the same refusal.
+pub(super) fn refusal_router(problem: Problem) -> Router {
+    finish(Router::new().fallback(move || async move { refuse(&problem) }))
+}
+
+fn finish<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes.method_not_allowed_fallback(method_not_allowed).layer(middleware::map_response(stamp))
+}
+
+/// What every answer carries, refusals included.
+async fn stamp(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(API_HEADER, HeaderValue::from_static(API_VERSION));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn ops_guard(request: Request, next: Next) -> Response {
+    match auth::ops_request(request.headers(), request.uri()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => refuse(&problem),
+    }
+}
+
+fn refuse(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let kind = [(CONTENT_TYPE, "application/problem+json")];
+    (status, kind, serde_json::to_vec(problem).unwrap_or_default()).into_response()
+}
+
+fn answer<T: serde::Serialize>(outcome: Result<T, Problem>) -> Response {
+    match outcome {
+        Ok(value) => Json(value).into_response(),
+        Err(problem) => refuse(&problem),
+    }
+}
+
+async fn not_found() -> Response {
+    refuse(&Problem::new(
+        404,
+        "Not Found",
+        "there is nothing at this path; try /health, /readyz or /metrics",
+    ))
+}
+
+async fn unknown_call() -> Response {
+    let detail = "this daemon does not know the call; is the command a newer palisade?";
+    refuse(&Problem::new(404, "Not Found", detail))
+}
+
+async fn method_not_allowed() -> Response {
+    refuse(&Problem::new(405, "Method Not Allowed", "this path answers another method"))
+}
+
+async fn status(Shared(daemon): Shared<Daemon>) -> Response {
+    answer(Ok(daemon.status()))
+}
+
+async fn certificates(Shared(daemon): Shared<Daemon>) -> Response {
+    answer(Ok(daemon.certificates()))
+}
+
+async fn local_ca(Shared(daemon): Shared<Daemon>) -> Response {
+    answer(daemon.local_ca())
+}
+
+async fn reload(Shared(daemon): Shared<Daemon>) -> Response {
+    answer(daemon.reload().await)
+}
+
+async fn health(Shared(daemon): Shared<Daemon>) -> Response {
+    let Status { state, version, uptime_s, .. } = daemon.status();
+    let status = match state {
+        State::Starting => "starting",
+        State::Ready => "ok",
+        State::Draining => "draining",
+    };
+    answer(Ok(Health { status: status.into(), version, uptime_s }))
+}
+
+async fn live() -> Response {
+    Json(serde_json::json!({ "status": "ok" })).into_response()
+}
+
+async fn ready(Shared(daemon): Shared<Daemon>) -> Response {
+    match daemon.readiness() {
+        Ok(()) => Json(serde_json::json!({ "status": "ready" })).into_response(),
+        Err(reasons) => refuse(&Problem::new(503, "Not ready", reasons.join("; "))),
+    }
+}
+
+async fn metrics(Shared(daemon): Shared<Daemon>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, kind)], daemon.metrics()).into_response()
+}
+
+#[cfg(test)]
+#[path = "router_tests.rs"]
+mod tests;

@@ -1,0 +1,107 @@
+//! Every path of both routers, and what they refuse.
+
+use axum::body::Body;
+use http_body_util::BodyExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+
+use super::*;
+use crate::ops::sample::Daemon;
+
+async fn ask(
+    router: Router,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (http::response::Parts, String) {
+    let mut request = http::Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).expect("a request");
+    let response = TowerToHyperService::new(router).call(request).await.expect("infallible");
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.expect("a body").to_bytes();
+    (head, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+fn ops(ready: bool) -> Router {
+    ops_router(Arc::new(Daemon { ready, reloads: true }))
+}
+
+fn control(reloads: bool) -> Router {
+    control_router(Arc::new(Daemon { ready: true, reloads }))
+}
+
+#[tokio::test]
+async fn the_ops_address_answers_monitors() {
+    for path in
+        ["/health", "/healthz", "/readyz", "/api/_health/live", "/api/_health/ready", "/metrics"]
+    {
+        let (head, body) = ask(ops(true), "GET", path, &[("host", "127.0.0.1:9180")]).await;
+        assert_eq!(head.status, 200, "{path}: {body}");
+        assert_eq!(head.headers["palisade-api"], "1");
+        assert_eq!(head.headers["cache-control"], "no-store");
+        assert_eq!(head.headers["x-content-type-options"], "nosniff");
+    }
+    let (_, body) = ask(ops(true), "GET", "/health", &[]).await;
+    assert_eq!(body, r#"{"status":"ok","version":"0.1.0","uptime_s":1051259}"#);
+    let (head, _) = ask(ops(true), "GET", "/metrics", &[]).await;
+    assert!(
+        head.headers["content-type"]
+            .to_str()
+            .expect("text")
+            .starts_with("application/openmetrics-text")
+    );
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_not_ready_says_why_and_stays_alive() {
+    for path in ["/readyz", "/api/_health/ready"] {
+        let (head, body) = ask(ops(false), "GET", path, &[]).await;
+        assert_eq!(head.status, 503);
+        let problem: Problem = serde_json::from_str(&body).expect("a problem");
+        assert_eq!(problem.detail.as_deref(), Some("draining; no certificate"));
+    }
+    assert_eq!(ask(ops(false), "GET", "/healthz", &[]).await.0.status, 200);
+}
+
+#[tokio::test]
+async fn other_paths_methods_and_names_are_problems() {
+    let cases = [
+        ("GET", "/v1/status", "host", "localhost", 404),
+        ("GET", "/nothing", "host", "localhost", 404),
+        ("POST", "/health", "host", "localhost", 405),
+        ("GET", "/health", "host", "attacker.example", 403),
+        ("GET", "/nothing", "host", "attacker.example", 403),
+        ("GET", "/health", "origin", "https://attacker.example", 403),
+    ];
+    for (method, path, name, value, status) in cases {
+        let (head, body) = ask(ops(true), method, path, &[(name, value)]).await;
+        assert_eq!(head.status, status, "{method} {path} {name}: {value}");
+        assert_eq!(head.headers["content-type"], "application/problem+json");
+        assert_eq!(head.headers["palisade-api"], "1");
+        assert_eq!(head.headers["cache-control"], "no-store");
+        let problem: Problem = serde_json::from_str(&body).expect("a problem");
+        assert_eq!(problem.status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_configuration_is_a_422() {
+    let (head, body) = ask(control(false), "POST", "/v1/reload", &[]).await;
+    assert_eq!(head.status, 422);
+    assert!(body.contains("error: no site"), "{body}");
+    let (head, _) = ask(control(true), "GET", "/v1/reload", &[]).await;
+    assert_eq!(head.status, 405, "a GET must change nothing");
+}
+
+#[tokio::test]
+async fn a_refused_peer_gets_the_refusal_whatever_it_asks() {
+    let problem = auth::peer(1001, 1000).expect_err("refused");
+    for path in ["/v1/status", "/v1/reload", "/"] {
+        let (head, body) = ask(refusal_router(problem.clone()), "POST", path, &[]).await;
+        assert_eq!(head.status, 403);
+        assert_eq!(serde_json::from_str::<Problem>(&body).expect("a problem"), problem);
+    }
+}

@@ -1,0 +1,118 @@
+//! A daemon for tests that answers from memory.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use super::api::{
+    Attention, CapabilityStatus, CertificateInfo, Connections, Level, Listener, LocalCa, Problem,
+    ReloadStatus, Reloaded, SiteStatus, State, Status, Traffic,
+};
+use super::router::Control;
+use crate::base::{Capability, Mode};
+
+pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
+    CertificateInfo {
+        site: site.into(),
+        source: "local".into(),
+        names: vec![site.into()],
+        issuer: "palisade local CA (web-1)".into(),
+        not_before: "2026-11-21T00:00:00Z".into(),
+        not_after: "2027-02-19T00:00:00Z".into(),
+        expires_in_s: days * 86_400,
+        sha256: "ab".repeat(32),
+        path: None,
+    }
+}
+
+pub(crate) fn status() -> Status {
+    let site = |name: &str, also: &[&str], days| SiteStatus {
+        name: name.into(),
+        also: also.iter().map(|name| (*name).to_owned()).collect(),
+        upstreams: vec!["127.0.0.1:3000".into()],
+        certificate: certificate(name, days),
+    };
+    let listener =
+        |role: &str, address: &str| Listener { role: role.into(), address: address.into() };
+    Status {
+        version: "0.1.0".into(),
+        pid: 4242,
+        uptime_s: 12 * 86_400 + 4 * 3_600 + 59,
+        config: Some("/etc/palisade/palisade.toml".into()),
+        state_dir: "/var/lib/palisade".into(),
+        workers: 2,
+        state: State::Ready,
+        listeners: vec![
+            listener("https", "[::]:443"),
+            listener("http", "[::]:80"),
+            listener("ops", "127.0.0.1:9180"),
+            listener("control", "/run/palisade/control.sock"),
+        ],
+        sites: vec![
+            site("app.example.com", &["www.example.com"], 63),
+            site("shop.example.com", &[], -2),
+        ],
+        capabilities: Capability::ALL
+            .map(|name| CapabilityStatus {
+                name,
+                mode: if name == Capability::RateLimit { Mode::Off } else { Mode::Enforce },
+                configured: Mode::Enforce,
+                flag: name.flag().into(),
+                flag_value: (name == Capability::RateLimit).then_some(false),
+            })
+            .into(),
+        connections: Connections { open: 12, max: 20_000, refused: 3 },
+        traffic: Traffic {
+            requests: 1_284_007,
+            responses_4xx: 311,
+            responses_5xx: 2,
+            panics: 0,
+            log_lines_dropped: 0,
+        },
+        reload: ReloadStatus {
+            generation: 3,
+            loaded_at: "2026-11-21T20:17:46Z".into(),
+            last_error: None,
+        },
+        attention: vec![Attention {
+            level: Level::Fail,
+            message: "certificate of shop.example.com expired 2 days ago".into(),
+        }],
+    }
+}
+
+/// Answers calls; `ready` and `reloads` choose how.
+pub(crate) struct Daemon {
+    pub ready: bool,
+    pub reloads: bool,
+}
+
+impl Control for Daemon {
+    fn status(&self) -> Status {
+        status()
+    }
+
+    fn certificates(&self) -> Vec<CertificateInfo> {
+        status().sites.into_iter().map(|site| site.certificate).collect()
+    }
+
+    fn local_ca(&self) -> Result<LocalCa, Problem> {
+        Err(Problem::new(404, "No local CA", "no site uses the local CA"))
+    }
+
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Reloaded, Problem>> + Send + '_>> {
+        Box::pin(async {
+            if !self.reloads {
+                return Err(Problem::new(422, "Configuration refused", "error: no site"));
+            }
+            Ok(Reloaded { generation: 4, changes: vec!["site localhost added".into()] })
+        })
+    }
+
+    fn readiness(&self) -> Result<(), Vec<String>> {
+        if self.ready { Ok(()) } else { Err(vec!["draining".into(), "no certificate".into()]) }
+    }
+
+    fn metrics(&self) -> String {
+        "# EOF\n".into()
+    }
+}

@@ -1,0 +1,169 @@
+//! The loops behind the control socket and the ops address.
+//!
+//! Promises: a client that sends nothing, or reads nothing, gives its place back after a known time.
+//! Bounds: 64 connections at a time each, one request per connection, 16 KiB and 64 fields of head, 10 s for it.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::watch::Receiver;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use super::router::{Control, control_router, ops_router, refusal_router};
+use super::{api::Problem, auth};
+
+const CONNECTIONS_MAX: usize = 64;
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const FIELDS_MAX: usize = 64;
+/// The control socket: long enough for a reload that reads many certificates.
+const CONTROL: Times = Times { head: Duration::from_secs(10), whole: Duration::from_secs(120) };
+/// The ops address.
+const OPS: Times = Times { head: Duration::from_secs(10), whole: Duration::from_secs(30) };
+/// What is under way when the daemon stops.
+const GRACE: Duration = Duration::from_secs(2);
+/// Between attempts while the process has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves admins until `stop` turns true (or its sender is gone), then ends what is under way.
+pub async fn serve_control(
+    listener: UnixListener,
+    control: Arc<dyn Control>,
+    stop: Receiver<bool>,
+) {
+    let own_uid = rustix::process::geteuid().as_raw();
+    let routes = control_router(control);
+    let mut desk = Desk::new(stop, CONTROL);
+    while let Some(place) = desk.place().await {
+        match desk.unless_stopped(listener.accept()).await {
+            None => break,
+            Some(Ok((stream, _))) => {
+                let routes = match permitted(&stream, own_uid) {
+                    Ok(()) => routes.clone(),
+                    Err(problem) => refusal_router(problem),
+                };
+                desk.serve(stream, routes, place);
+            }
+            Some(Err(error)) => pause(&error).await,
+        }
+    }
+    desk.close().await;
+}
+
+/// Serves monitors until `stop` turns true (or its sender is gone), then ends what is under way.
+pub async fn serve_ops(listener: TcpListener, control: Arc<dyn Control>, stop: Receiver<bool>) {
+    let routes = ops_router(control);
+    let mut desk = Desk::new(stop, OPS);
+    while let Some(place) = desk.place().await {
+        match desk.unless_stopped(listener.accept()).await {
+            None => break,
+            Some(Ok((stream, _))) => desk.serve(stream, routes.clone(), place),
+            Some(Err(error)) => pause(&error).await,
+        }
+    }
+    desk.close().await;
+}
+
+fn permitted(stream: &UnixStream, own_uid: u32) -> Result<(), Problem> {
+    let peer = stream.peer_cred().map_err(|error| {
+        Problem::new(403, "Forbidden", format!("the kernel does not say who is asking: {error}"))
+    })?;
+    auth::peer(peer.uid(), own_uid)
+}
+
+/// A client that left before it was accepted is nothing; out of descriptors, trying at once would spin.
+async fn pause(error: &io::Error) {
+    if error.kind() != io::ErrorKind::ConnectionAborted {
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy)]
+struct Times {
+    /// Accepted to the end of the request head.
+    head: Duration,
+    /// Accepted to closed.
+    whole: Duration,
+}
+
+/// The connections of one listener.
+struct Desk {
+    places: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+    stop: Receiver<bool>,
+    times: Times,
+}
+
+impl Desk {
+    fn new(stop: Receiver<bool>, times: Times) -> Self {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        Self { places, tasks: JoinSet::new(), stop, times }
+    }
+
+    /// Waits for a free place, so that clients beyond the bound wait in the kernel's queue. `None`: stopping.
+    async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
+        while self.tasks.try_join_next().is_some() {} // a panic has ended its own connection and nothing else
+        let free = Arc::clone(&self.places).acquire_owned();
+        self.unless_stopped(free).await?.ok()
+    }
+
+    async fn unless_stopped<F: Future>(&mut self, work: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            _ = self.stop.wait_for(|stop| *stop) => None,
+            output = work => Some(output),
+        }
+    }
+
+    fn serve<S>(&mut self, stream: S, routes: Router, place: OwnedSemaphorePermit)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (mut stop, times) = (self.stop.clone(), self.times);
+        self.tasks.spawn(async move {
+            let _ =
+                tokio::time::timeout(times.whole, converse(stream, routes, times.head, &mut stop))
+                    .await;
+            drop(place);
+        });
+    }
+
+    async fn close(mut self) {
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(GRACE, ended).await;
+        self.tasks.shutdown().await;
+    }
+}
+
+/// One request and its answer. Errors are the client's: it left, or it spoke no HTTP and hyper has answered.
+async fn converse<S>(stream: S, routes: Router, head: Duration, stop: &mut Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(FIELDS_MAX)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

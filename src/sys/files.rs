@@ -1,0 +1,118 @@
+//! Files that appear whole or not at all, and directories held by one process at a time.
+//!
+//! Promises: `write_new` never replaces a file and never leaves a half-written one under the final name.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FlockOperation, RenameFlags};
+
+/// Exclusive hold on a directory; other processes wait in [`lock_dir`] until it is dropped.
+#[derive(Debug)]
+pub struct DirLock(
+    #[expect(dead_code, reason = "closing the descriptor releases the lock")] OwnedFd,
+);
+
+/// Waits until no other process holds `dir`, then holds it. Leaves no lock file behind.
+///
+/// # Errors
+/// The directory cannot be opened.
+pub fn lock_dir(dir: &Path) -> io::Result<DirLock> {
+    let handle = OwnedFd::from(File::open(dir)?);
+    rustix::fs::flock(&handle, FlockOperation::LockExclusive)?;
+    Ok(DirLock(handle))
+}
+
+/// Makes `dir` and its parents with `mode`; an existing one keeps its own.
+///
+/// # Errors
+/// As the system says.
+pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(dir)
+}
+
+/// Writes a new file with `mode`, durably.
+///
+/// # Errors
+/// `AlreadyExists` when something has that name, otherwise as the system says; then nothing is left behind.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let dir = parent(path);
+    let temporary = temporary_name(path, &dir)?;
+    let written = write_temporary(&temporary, bytes, mode).and_then(|()| publish(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary); // may be gone already; the first error is the one to report
+    }
+    written?;
+    File::open(dir)?.sync_all()
+}
+
+/// The directory a file stands in; `.` for a bare name.
+#[must_use]
+pub fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn temporary_name(path: &Path, dir: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.new", std::process::id()));
+    Ok(dir.join(hidden))
+}
+
+fn write_temporary(temporary: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let _ = fs::remove_file(temporary); // left by a crashed process that had our number
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        // Some network file systems cannot; a hard link refuses an existing name just as well.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            fs::hard_link(temporary, path)?;
+            fs::remove_file(temporary)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_new_file_has_its_mode_and_an_old_one_is_never_replaced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("key");
+        write_new(&path, b"one", 0o600).expect("written");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        let again = write_new(&path, b"two", 0o600).expect_err("refused");
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).expect("readable"), b"one");
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_directory_is_held_by_one_at_a_time() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let held = lock_dir(dir.path()).expect("held");
+        let other = File::open(dir.path()).expect("opened");
+        let busy = rustix::fs::flock(&other, FlockOperation::NonBlockingLockExclusive);
+        assert_eq!(busy, Err(rustix::io::Errno::WOULDBLOCK));
+        drop(held);
+        assert!(rustix::fs::flock(&other, FlockOperation::NonBlockingLockExclusive).is_ok());
+    }
+}

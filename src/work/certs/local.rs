@@ -1,0 +1,240 @@
+//! The local CA: certificates for names that no public CA certifies.
+//!
+//! Promises: one root per state directory, made on first use, kept for ten years; two processes that start
+//! at once get the same one; its key never leaves the directory and never has a mode wider than 0600.
+//! Refuses: to replace a root that is there, however damaged: clients may trust it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::{CertError, Certificate, files, info};
+use crate::base::Host;
+use crate::sys;
+
+/// The root certificate inside the state directory.
+pub const ROOT_FILE: &str = "local-ca.pem";
+/// Its key.
+pub(super) const KEY_FILE: &str = "local-ca.key";
+/// How long a certificate of the local CA is valid; issue the next one after two thirds of it.
+pub const LEAF_DAYS: u64 = 90;
+
+const DAY_S: u64 = 86_400;
+const ROOT_DAYS: u64 = 3_650;
+/// Clients whose clock is behind still accept a new certificate.
+const BACKDATED_S: i64 = 3_600;
+/// Longest common name (RFC 5280 appendix A, ub-common-name).
+const COMMON_NAME_MAX: usize = 64;
+
+/// The root with its key.
+pub struct LocalCa {
+    issuer: Issuer<'static, KeyPair>,
+    root: CertificateDer<'static>,
+    pem: String,
+    path: PathBuf,
+}
+
+impl LocalCa {
+    /// Opens the CA of a state directory, or makes it there.
+    ///
+    /// # Errors
+    /// The directory cannot be written, or the files that are there cannot be used.
+    pub fn open(state_dir: &Path, hostname: &str, now_unix_s: i64) -> Result<Self, CertError> {
+        let unwritable = |path: &Path, source| CertError::Unwritable {
+            path: path.to_owned(),
+            dir: state_dir.to_owned(),
+            uid: rustix::process::geteuid().as_raw(),
+            source,
+        };
+        sys::files::make_dir(state_dir, 0o700).map_err(|error| unwritable(state_dir, error))?;
+        let held = sys::files::lock_dir(state_dir).map_err(|error| unwritable(state_dir, error))?;
+        let (root, key) = (state_dir.join(ROOT_FILE), state_dir.join(KEY_FILE));
+        if !key.exists() && !root.exists() {
+            let pair = KeyPair::generate().map_err(|error| damaged(state_dir, KEY_FILE, error))?;
+            let pem = pair.serialize_pem();
+            sys::files::write_new(&key, pem.as_bytes(), 0o600)
+                .map_err(|error| unwritable(&key, error))?;
+        }
+        if !root.exists() {
+            // Also the way on after a crash between the two files: the key alone has never been trusted by anyone.
+            let pair = read_key(state_dir, &key)?;
+            let pem = make_root(&pair, hostname, now_unix_s)
+                .map_err(|error| damaged(state_dir, KEY_FILE, error))?;
+            sys::files::write_new(&root, pem.as_bytes(), 0o644)
+                .map_err(|error| unwritable(&root, error))?;
+        }
+        drop(held);
+        Self::load(state_dir, now_unix_s)
+    }
+
+    fn load(dir: &Path, now_unix_s: i64) -> Result<Self, CertError> {
+        let (path, key_path) = (dir.join(ROOT_FILE), dir.join(KEY_FILE));
+        if !key_path.exists() {
+            return Err(damaged(dir, KEY_FILE, "the private key is missing"));
+        }
+        let pair = read_key(dir, &key_path)?;
+        let (bytes, _) = files::read(&path, "local CA")?;
+        let pem = String::from_utf8(bytes).map_err(|error| damaged(dir, ROOT_FILE, error))?;
+        let root = files::parse_chain(&path, pem.as_bytes())
+            .ok()
+            .and_then(|chain| chain.into_iter().next())
+            .ok_or_else(|| damaged(dir, ROOT_FILE, "the certificate cannot be read"))?;
+        check_root(dir, &root, &pair, now_unix_s)?;
+        let issuer = Issuer::from_ca_cert_der(&root, pair)
+            .map_err(|error| damaged(dir, ROOT_FILE, error))?;
+        Ok(Self { issuer, root, pem, path })
+    }
+
+    /// Issues a certificate for all names of a site, valid [`LEAF_DAYS`]; the first name is the site's.
+    ///
+    /// # Errors
+    /// A name that cannot stand in a certificate.
+    pub fn issue(&self, names: &[Host], now_unix_s: i64) -> Result<Certificate, CertError> {
+        let shown = || names.iter().map(Host::as_str).collect::<Vec<_>>().join(", ");
+        let fault = |why: String| CertError::Issue { names: shown(), why };
+        let Some(site) = names.first() else { return Err(fault("no name given".into())) };
+        let pair = KeyPair::generate().map_err(|error| fault(error.to_string()))?;
+        let params =
+            leaf_params(site, names, now_unix_s).map_err(|error| fault(error.to_string()))?;
+        let leaf =
+            params.signed_by(&pair, &self.issuer).map_err(|error| fault(error.to_string()))?;
+        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pair.serialize_der()));
+        let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&private)
+            .map_err(|error| fault(error.to_string()))?;
+        let info = info::read(site.as_str(), "local", leaf.der(), now_unix_s).map_err(fault)?;
+        let chain = vec![leaf.der().clone(), self.root.clone()];
+        let key = Arc::new(CertifiedKey::new(chain, signing));
+        Ok(Certificate { key, info, warnings: Vec::new() })
+    }
+
+    /// The root as PEM, with where it is kept and its fingerprint.
+    #[must_use]
+    pub fn public(&self) -> crate::ops::api::LocalCa {
+        crate::ops::api::LocalCa {
+            pem: self.pem.clone(),
+            path: self.path.display().to_string(),
+            sha256: info::fingerprint(&self.root),
+        }
+    }
+
+    /// Reads only the root of a state directory: what `palisade cert trust` needs, without the key.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn read_public(state_dir: &Path) -> Result<crate::ops::api::LocalCa, CertError> {
+        let path = state_dir.join(ROOT_FILE);
+        let (bytes, _) = files::read(&path, "local CA")?;
+        let chain = files::parse_chain(&path, &bytes)?;
+        let sha256 = chain.first().map(|root| info::fingerprint(root)).unwrap_or_default();
+        let pem = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(crate::ops::api::LocalCa { pem, path: path.display().to_string(), sha256 })
+    }
+}
+
+fn damaged(dir: &Path, file: &'static str, why: impl ToString) -> CertError {
+    CertError::DamagedCa { dir: dir.to_owned(), file, why: why.to_string() }
+}
+
+fn read_key(dir: &Path, path: &Path) -> Result<KeyPair, CertError> {
+    let pem = files::read_private(path, "key of the local CA")?;
+    let pem = String::from_utf8(pem).map_err(|_| damaged(dir, KEY_FILE, "the key is not PEM"))?;
+    KeyPair::from_pem(&pem).map_err(|error| damaged(dir, KEY_FILE, format!("{error} ({KEY_FILE})")))
+}
+
+fn check_root(dir: &Path, root: &[u8], pair: &KeyPair, now_unix_s: i64) -> Result<(), CertError> {
+    let (_, parsed) =
+        X509Certificate::from_der(root).map_err(|error| damaged(dir, ROOT_FILE, error))?;
+    if !parsed.is_ca() {
+        return Err(damaged(dir, ROOT_FILE, "the certificate is not a CA"));
+    }
+    if parsed.public_key().raw != pair.subject_public_key_info().as_slice() {
+        return Err(damaged(dir, KEY_FILE, "certificate and private key do not belong together"));
+    }
+    let ends = parsed.validity().not_after.timestamp();
+    if ends <= now_unix_s {
+        return Err(damaged(dir, ROOT_FILE, format!("it expired on {}", info::rfc3339(ends))));
+    }
+    Ok(())
+}
+
+fn make_root(pair: &KeyPair, hostname: &str, now_unix_s: i64) -> Result<String, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(&root_name(hostname));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_validity(&mut params, now_unix_s, ROOT_DAYS);
+    // The default serial follows from the key; a root made again from the same key needs another one.
+    params.serial_number = random_serial();
+    Ok(params.self_signed(pair)?.pem())
+}
+
+/// `palisade local CA (web-1)`: which machine's CA a trust store lists.
+fn root_name(hostname: &str) -> String {
+    let room = COMMON_NAME_MAX - "palisade local CA ()".len();
+    let host: String =
+        hostname.trim().chars().filter(|c| c.is_ascii_graphic()).take(room).collect();
+    if host.is_empty() { "palisade local CA".into() } else { format!("palisade local CA ({host})") }
+}
+
+fn leaf_params(
+    site: &Host,
+    names: &[Host],
+    now_unix_s: i64,
+) -> Result<CertificateParams, rcgen::Error> {
+    let names: Vec<String> = names.iter().map(Host::to_string).collect();
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = DistinguishedName::new();
+    if site.as_str().len() <= COMMON_NAME_MAX {
+        params.distinguished_name = common_name(site.as_str());
+    }
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    params.serial_number = random_serial();
+    set_validity(&mut params, now_unix_s, LEAF_DAYS);
+    Ok(params)
+}
+
+fn common_name(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+fn set_validity(params: &mut CertificateParams, now_unix_s: i64, days: u64) {
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    let start = u64::try_from(now_unix_s.saturating_sub(BACKDATED_S)).unwrap_or(0);
+    let end = u64::try_from(now_unix_s).unwrap_or(0).saturating_add(days * DAY_S);
+    params.not_before = epoch + Duration::from_secs(start);
+    params.not_after = epoch + Duration::from_secs(end);
+}
+
+/// 16 random bytes, positive (RFC 5280 §4.1.2.2); without entropy rcgen's own serial, the hash of the key, will do.
+fn random_serial() -> Option<SerialNumber> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    if let Some(first) = bytes.first_mut() {
+        *first = (*first & 0x7f) | 0x40;
+    }
+    Some(SerialNumber::from_slice(&bytes))
+}
+
+/// The name of this machine, as the kernel has it; empty where it cannot be read.
+#[must_use]
+pub fn hostname() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;
