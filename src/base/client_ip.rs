@@ -133,8 +133,14 @@ mod tests {
     #[test]
     fn the_first_untrusted_address_from_the_right_is_the_client() {
         let trusted = trusting(&["10.0.0.0/8"]);
-        assert_eq!(resolve(&trusted, "10.0.0.1", &["6.6.6.6, 203.0.113.9, 10.0.0.2"]), "203.0.113.9");
-        assert_eq!(resolve(&trusted, "10.0.0.1", &["6.6.6.6", "203.0.113.9", "10.0.0.2"]), "203.0.113.9");
+        assert_eq!(
+            resolve(&trusted, "10.0.0.1", &["6.6.6.6, 203.0.113.9, 10.0.0.2"]),
+            "203.0.113.9"
+        );
+        assert_eq!(
+            resolve(&trusted, "10.0.0.1", &["6.6.6.6", "203.0.113.9", "10.0.0.2"]),
+            "203.0.113.9"
+        );
         assert_eq!(resolve(&trusted, "10.0.0.1", &["10.0.0.3"]), "10.0.0.3");
         assert_eq!(resolve(&trusted, "10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(resolve(&trusted, "10.0.0.1", &["6.6.6.6, unknown, 10.0.0.2"]), "10.0.0.2");

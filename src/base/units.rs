@@ -189,7 +189,9 @@ mod tests {
         assert_eq!(bytes("-1"), Err(UnitError::NoNumber('-')));
         assert_eq!(bytes("1.5MiB"), Err(UnitError::Fraction));
         assert_eq!(bytes("99999999TiB"), Err(UnitError::TooLarge));
-        assert!(matches!(bytes("10 Mb/s"), Err(UnitError::UnknownUnit { unit, .. }) if unit == "Mb/s"));
+        assert!(
+            matches!(bytes("10 Mb/s"), Err(UnitError::UnknownUnit { unit, .. }) if unit == "Mb/s")
+        );
     }
 
     #[test]

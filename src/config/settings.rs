@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::{Capability, Host, Mode, SecretRef, TrustedProxies};
 use crate::base::units::Bytes;
+use crate::base::{Capability, Host, Mode, SecretRef, TrustedProxies};
 
 /// Everything one start or one reload needs to know.
 #[derive(Debug, Clone, PartialEq)]
