@@ -1,0 +1,87 @@
+//! Every default, one constant each, with where it comes from.
+//!
+//! "Defaults to ship" is the list the project settled on; what it takes from a standard names the standard.
+//! `templates/palisade.toml` repeats them for people, and a test keeps the two equal.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::base::units::Bytes;
+
+/// FHS 3.0 §5.8: state that survives a restart.
+pub const STATE_DIR: &str = "/var/lib/palisade";
+/// FHS 3.0 §3.15: sockets of a running program.
+pub const CONTROL: &str = "/run/palisade/control.sock";
+/// The app's socket, beside the control socket.
+pub const APP_NAME: &str = "app.sock";
+/// Where `palisade run` looks without `--config`.
+pub const CONFIG_FILE: &str = "/etc/palisade/palisade.toml";
+
+/// RFC 9110 §4.2.2; `[::]` takes IPv4 too.
+pub const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 443);
+/// RFC 9110 §4.2.1.
+pub const HTTP: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 80);
+/// Only this machine asks for health and metrics.
+pub const OPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
+
+// Defaults to ship, "TLS", "HTTP/1", "Upstream" and "Grace".
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+pub const HEAD: Duration = Duration::from_secs(10);
+pub const BODY_IDLE: Duration = Duration::from_secs(30);
+pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
+pub const CONNECT: Duration = Duration::from_secs(3);
+pub const FIRST_BYTE: Duration = Duration::from_secs(60);
+pub const BETWEEN_BYTES: Duration = Duration::from_secs(60);
+/// As long as the app is waited for.
+pub const WRITE_IDLE: Duration = Duration::from_secs(60);
+pub const GRACE: Duration = Duration::from_secs(10);
+
+// Defaults to ship, "HTTP/1".
+pub const HEAD_MAX: Bytes = Bytes::kib(64);
+pub const FIELDS_MAX: usize = 100;
+pub const URI_MAX: Bytes = Bytes::kib(8);
+/// Apache's mod_reqtimeout waits for 500 bytes a second and Kestrel for 240; the more patient one.
+pub const RATE_MIN: Bytes = Bytes(240);
+
+// Defaults to ship, "h2"; names as in RFC 9113 §6.5.2. The reset bounds are those of the h2 crate after
+// CVE-2023-44487 and CVE-2025-8671.
+pub const STREAMS_MAX: u32 = 100;
+pub const STREAM_WINDOW: Bytes = Bytes::kib(64);
+pub const CONNECTION_WINDOW: Bytes = Bytes::mib(1);
+pub const HEADER_LIST_MAX: Bytes = Bytes::kib(16);
+pub const PENDING_RESET_MAX: usize = 20;
+pub const LOCAL_RESET_MAX: usize = 500;
+
+// Defaults to ship, "Connections".
+pub const CONNECTIONS_TOTAL: usize = 10_000;
+pub const CONNECTIONS_PER_IP: usize = 1_000;
+pub const CONNECTIONS_PER_64: usize = 2_000;
+
+/// One line per request.
+pub const ACCESS_LOG: bool = true;
+
+/// `trusted_proxies = ["cloudflare"]`: <https://www.cloudflare.com/ips/>.
+pub const CLOUDFLARE: [&str; 22] = [
+    "173.245.48.0/20",
+    "103.21.244.0/22",
+    "103.22.200.0/22",
+    "103.31.4.0/22",
+    "141.101.64.0/18",
+    "108.162.192.0/18",
+    "190.93.240.0/20",
+    "188.114.96.0/20",
+    "197.234.240.0/22",
+    "198.41.128.0/17",
+    "162.158.0.0/15",
+    "104.16.0.0/13",
+    "104.24.0.0/14",
+    "172.64.0.0/13",
+    "131.0.72.0/22",
+    "2400:cb00::/32",
+    "2606:4700::/32",
+    "2803:f800::/32",
+    "2405:b500::/32",
+    "2405:8100::/32",
+    "2a06:98c0::/29",
+    "2c0f:f248::/32",
+];

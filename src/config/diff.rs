@@ -1,0 +1,217 @@
+//! What a reload would change, in words. Pure: two settings in, lines out.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use super::settings::{Listen, Origins, Route, Settings, Site, TlsSource};
+use crate::base::units::HumanDuration;
+use crate::base::{Capability, SecretRef};
+
+/// The difference between two settings.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// One line per change, for people: `timeout.head: 10s -> 20s`.
+    pub lines: Vec<String>,
+    /// Those among them that a reload cannot make: they wait for the next start.
+    pub restart: Vec<String>,
+}
+
+impl Changes {
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    fn note<T: PartialEq>(&mut self, key: &str, old: &T, new: &T, show: impl Fn(&T) -> String) {
+        if old != new {
+            self.lines.push(format!("{key}: {} -> {}", show(old), show(new)));
+        }
+    }
+
+    fn shown<T: PartialEq + Display>(&mut self, key: &str, old: &T, new: &T) {
+        self.note(key, old, new, T::to_string);
+    }
+
+    fn time(&mut self, key: &str, old: Duration, new: Duration) {
+        self.note(key, &old, &new, |d| HumanDuration(*d).to_string());
+    }
+
+    fn list<T: PartialEq + Display>(&mut self, key: &str, old: &[T], new: &[T]) {
+        self.note(key, &old, &new, |list| words(list));
+    }
+
+    /// Like the others, for what only a start can change.
+    fn at_start(&mut self, note: impl FnOnce(&mut Self)) {
+        let before = self.lines.len();
+        note(self);
+        self.restart.extend(self.lines.iter().skip(before).cloned());
+    }
+}
+
+fn words<T: Display>(list: &[T]) -> String {
+    match list {
+        [] => "none".to_owned(),
+        list => list.iter().map(T::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Compares running settings with new ones.
+#[must_use]
+pub fn diff(old: &Settings, new: &Settings) -> Changes {
+    let mut changes = Changes::default();
+    changes.at_start(|c| {
+        c.note("state_dir", &old.state_dir, &new.state_dir, |path| path.display().to_string());
+        c.shown("workers", &old.workers, &new.workers);
+        listen(c, &old.listen, &new.listen);
+        c.note("log.file", &old.log.file, &new.log.file, |file| {
+            file.as_ref().map_or_else(|| "standard output".to_owned(), |f| f.display().to_string())
+        });
+    });
+    if old.listen.trusted_proxies != new.listen.trusted_proxies {
+        changes.lines.push("listen.trusted_proxies: changed".to_owned());
+    }
+    changes.shown("log.access", &old.log.access, &new.log.access);
+    limits(&mut changes, old, new);
+    for capability in Capability::ALL {
+        let mode = |settings: &Settings| settings.capabilities.mode(capability).word();
+        changes.shown(&format!("capability.{}", capability.key()), &mode(old), &mode(new));
+    }
+    sites(&mut changes, &old.sites, &new.sites);
+    changes
+}
+
+fn listen(c: &mut Changes, old: &Listen, new: &Listen) {
+    c.list("listen.https", &old.https, &new.https);
+    c.list("listen.http", &old.http, &new.http);
+    c.shown("listen.ops", &old.ops, &new.ops);
+    c.note("listen.control", &old.control, &new.control, |path| path.display().to_string());
+    c.note("listen.app", &old.app, &new.app, |path| path.display().to_string());
+}
+
+fn limits(c: &mut Changes, old: &Settings, new: &Settings) {
+    let (a, b) = (&old.timeout, &new.timeout);
+    c.time("timeout.handshake", a.handshake, b.handshake);
+    c.time("timeout.head", a.head, b.head);
+    c.time("timeout.body_idle", a.body_idle, b.body_idle);
+    c.time("timeout.keep_alive", a.keep_alive, b.keep_alive);
+    c.time("timeout.connect", a.connect, b.connect);
+    c.time("timeout.first_byte", a.first_byte, b.first_byte);
+    c.time("timeout.between_bytes", a.between_bytes, b.between_bytes);
+    c.time("timeout.write_idle", a.write_idle, b.write_idle);
+    c.time("timeout.grace", a.grace, b.grace);
+    let (a, b) = (&old.http, &new.http);
+    c.shown("http.head_max", &a.head_max, &b.head_max);
+    c.shown("http.fields_max", &a.fields_max, &b.fields_max);
+    c.shown("http.uri_max", &a.uri_max, &b.uri_max);
+    c.shown("http.rate_min", &a.rate_min, &b.rate_min);
+    let (a, b) = (&old.http2, &new.http2);
+    c.shown("http2.streams_max", &a.streams_max, &b.streams_max);
+    c.shown("http2.stream_window", &a.stream_window, &b.stream_window);
+    c.shown("http2.connection_window", &a.connection_window, &b.connection_window);
+    c.shown("http2.header_list_max", &a.header_list_max, &b.header_list_max);
+    c.shown("http2.pending_reset_max", &a.pending_reset_max, &b.pending_reset_max);
+    c.shown("http2.local_reset_max", &a.local_reset_max, &b.local_reset_max);
+    let (a, b) = (&old.connections, &new.connections);
+    c.shown("connections.total", &a.total, &b.total);
+    c.shown("connections.per_ip", &a.per_ip, &b.per_ip);
+    c.shown("connections.per_64", &a.per_64, &b.per_64);
+}
+
+fn sites(c: &mut Changes, old: &[Site], new: &[Site]) {
+    for site in old.iter().filter(|site| !new.iter().any(|other| other.name == site.name)) {
+        c.lines.push(format!("site {}: removed", site.name));
+    }
+    for site in new {
+        match old.iter().find(|other| other.name == site.name) {
+            None => {
+                c.lines.push(format!("site {}: added, to {}", site.name, words(&site.upstreams)))
+            }
+            Some(old) => one_site(c, old, site),
+        }
+    }
+}
+
+fn one_site(c: &mut Changes, old: &Site, new: &Site) {
+    let key = |key: &str| format!("site {}: {key}", new.name);
+    c.list(&key("also"), &old.also, &new.also);
+    c.list(&key("upstream"), &old.upstreams, &new.upstreams);
+    c.note(&key("tls"), &old.tls, &new.tls, tls);
+    c.note(&key("websocket_origins"), &old.origins, &new.origins, |origins| match origins {
+        Origins::Any => "any".to_owned(),
+        Origins::SiteAnd(list) => words(list),
+    });
+    c.note(&key("connections_per_ip"), &old.connections_per_ip, &new.connections_per_ip, |cap| {
+        cap.map_or_else(|| "none".to_owned(), |cap| cap.to_string())
+    });
+    routes(c, old, new);
+}
+
+/// Names where the key is kept; two places that read alike differ in kind.
+fn tls(tls: &TlsSource) -> String {
+    match tls {
+        TlsSource::Local => "local".to_owned(),
+        TlsSource::Files { cert, key } => {
+            let key = match key {
+                SecretRef::File(path) => path.display().to_string(),
+                SecretRef::Credential(name) => format!("credential {name}"),
+                SecretRef::Env(name) => format!("environment {name}"),
+            };
+            format!("{} with {key}", cert.display())
+        }
+    }
+}
+
+fn routes(c: &mut Changes, old: &Site, new: &Site) {
+    let has = |site: &Site, route: &Route| site.routes.iter().any(|r| r.name == route.name);
+    for route in old.routes.iter().filter(|route| !has(new, route)) {
+        c.lines.push(format!("site {}: route {} removed", new.name, route.name));
+    }
+    for route in &new.routes {
+        let word = match old.routes.iter().find(|other| other.name == route.name) {
+            None => "added",
+            Some(other) if other != route => "changed",
+            Some(_) => continue,
+        };
+        c.lines.push(format!("site {}: route {} {word}", new.name, route.name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::settings;
+
+    const SITE: &str = "[site.localhost]\nupstream = \"127.0.0.1:3000\"\n";
+
+    #[test]
+    fn equal_settings_have_no_difference() {
+        assert!(diff(&settings(SITE), &settings(SITE)).is_empty());
+    }
+
+    #[test]
+    fn a_difference_reads_as_a_sentence_and_tells_what_needs_a_restart() {
+        let old = format!(
+            "{SITE}route.\"/a\" = {{}}\nroute.\"/b\" = {{}}\n[site.\"b.localhost\"]\nupstream = \"x:1\"\n"
+        );
+        let new = "workers = 3\nlisten.https = [\":8443\"]\ntimeout.head = \"20s\"\ncapability.queue = \"off\"\n\
+            [site.localhost]\nupstream = [\"127.0.0.1:3001\", \"unix:/run/a.sock\"]\nroute.\"/a\" = { first_byte_timeout = \"1s\" }\n\
+            [site.\"c.localhost\"]\nupstream = \"y:2\"\n";
+        let old = Settings { workers: 2, ..settings(&old) };
+        let changes = diff(&old, &settings(new));
+        assert_eq!(
+            changes.lines,
+            [
+                "workers: 2 -> 3",
+                "listen.https: [::]:443 -> [::]:8443",
+                "timeout.head: 10s -> 20s",
+                "capability.queue: enforce -> off",
+                "site b.localhost: removed",
+                "site localhost: upstream: 127.0.0.1:3000 -> 127.0.0.1:3001, unix:/run/a.sock",
+                "site localhost: route /b removed",
+                "site localhost: route /a changed",
+                "site c.localhost: added, to y:2",
+            ]
+        );
+        assert_eq!(changes.restart, changes.lines[..2]);
+    }
+}

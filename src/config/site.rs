@@ -1,0 +1,298 @@
+//! Sites: names, upstreams, certificates, and what two sites may not share.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::read::{Cx, Fault, Section, nearest, table};
+use super::route;
+use super::settings::{
+    ConnectionCaps, Listen, Origins, Route, Site, Timeouts, TlsSource, UpstreamAddr,
+};
+use super::source::Place;
+use super::values;
+use super::wire::{Entry, Node, Table, Value};
+use crate::base::{Host, SecretRef};
+
+/// The settings around a site that its own settings are checked against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub listen: &'a Listen,
+    pub timeout: &'a Timeouts,
+    pub connections: &'a ConnectionCaps,
+}
+
+const THREE_LINES: &str =
+    "a site takes two lines:\n\n[site.\"localhost\"]\nupstream = \"127.0.0.1:3000\"";
+
+/// Every site, in the order of the files.
+pub(super) fn sites(cx: &mut Cx, section: &Section<'_>, around: &Around<'_>) -> Vec<Site> {
+    let mut owners: HashMap<Host, Place> = HashMap::new();
+    let mut sites = Vec::new();
+    for entry in section.entries() {
+        let name = values::host(&entry.key);
+        if let (Some(table), true) = (table(cx, entry), name.is_ok()) {
+            sites.extend(name.ok().map(|name| site(cx, entry, table, name, &mut owners, around)));
+        } else if let Err(fault) = name {
+            cx.error(&entry.key_place, fault.message, fault.label);
+        }
+    }
+    if section.entries().is_empty() && !cx.broken {
+        cx.report.extend(super::report::Report::error("there is no site", THREE_LINES));
+    }
+    sites
+}
+
+fn site(
+    cx: &mut Cx,
+    entry: &Entry,
+    table: &Table,
+    name: Host,
+    owners: &mut HashMap<Host, Place>,
+    around: &Around<'_>,
+) -> Site {
+    let mut section = Section::new("site.*", table);
+    claim(cx, owners, &name, &entry.key_place);
+    let also =
+        section.list(cx, "also", |node| values::host(values::text(node)?)).unwrap_or_default();
+    for (name, place) in &also {
+        claim(cx, owners, name, place);
+    }
+    let also: Vec<Host> = also.into_iter().map(|(name, _)| name).collect();
+    let upstreams = upstreams(cx, &mut section, around.listen);
+    if section.entry(cx, "upstream").is_none() && !cx.flags {
+        let message = format!("site \"{name}\" has no upstream");
+        cx.missing(&entry.key_place, message, "add: upstream = \"127.0.0.1:3000\"");
+    }
+    let tls = tls(cx, &mut section, entry, std::iter::once(&name).chain(&also));
+    let origins = origins(cx, &mut section);
+    let connections_per_ip = connections_per_ip(cx, &mut section, around.connections);
+    let routes = section.section(cx, "route", "site.*.route");
+    let routes: Vec<Route> = route::routes(cx, &routes, around);
+    section.finish(cx);
+    Site {
+        name,
+        also,
+        upstreams,
+        tls,
+        origins,
+        connections_per_ip,
+        routes,
+        declared_at: entry.key_place.to_string(),
+    }
+}
+
+/// A name belongs to one site.
+fn claim(cx: &mut Cx, owners: &mut HashMap<Host, Place>, name: &Host, place: &Place) {
+    if let Some(first) = owners.get(name) {
+        let message = format!("the name {name} is given twice");
+        cx.clash(message, (place, "remove or rename one"), &first.clone());
+    } else {
+        owners.insert(name.clone(), place.clone());
+    }
+}
+
+/// The upstreams of a site or a route; empty if the key is absent.
+pub(super) fn upstreams(
+    cx: &mut Cx,
+    section: &mut Section<'_>,
+    listen: &Listen,
+) -> Vec<UpstreamAddr> {
+    let Some(list) = section.list(cx, "upstream", values::upstream) else { return Vec::new() };
+    if let Some(entry) = section.entry(cx, "upstream")
+        && entry.node.is_empty_list()
+    {
+        cx.error(&entry.node.place, "the list is empty", "write upstream = \"127.0.0.1:3000\"");
+    }
+    let mut known: Vec<(UpstreamAddr, Place)> = Vec::with_capacity(list.len());
+    for (upstream, place) in list {
+        if known.iter().any(|(other, _)| *other == upstream) {
+            cx.warn(
+                &place,
+                format!("{upstream} is listed twice"),
+                "remove one; it gets no larger share",
+            );
+            continue;
+        }
+        if is_own(&upstream, listen) {
+            let message = format!("{upstream} is palisade itself: requests would run in a circle");
+            cx.error(&place, message, "name the address the app listens on");
+        }
+        known.push((upstream, place));
+    }
+    known.into_iter().map(|(upstream, _)| upstream).collect()
+}
+
+/// Whether a connection to this upstream would arrive at one of our own listeners.
+fn is_own(upstream: &UpstreamAddr, listen: &Listen) -> bool {
+    let (host, port) = match upstream {
+        UpstreamAddr::Unix(path) => return *path == listen.control || *path == listen.app,
+        UpstreamAddr::Tcp { host, port } => (host, *port),
+    };
+    let ip = match host.as_str() {
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        text => match text.parse::<IpAddr>() {
+            Ok(ip) => ip,
+            Err(_) => return false,
+        },
+    };
+    // Only loopback is surely this machine: `[::]:443` does not tell which other addresses are ours.
+    let own = std::iter::once(&listen.ops).chain(&listen.https).chain(&listen.http);
+    own.filter(|address| address.port() == port && port != 0).any(|address| {
+        if ip.is_loopback() || ip.is_unspecified() {
+            super::check::both_take(*address, SocketAddr::new(ip, port))
+        } else {
+            address.ip() == ip
+        }
+    })
+}
+
+fn tls<'a>(
+    cx: &mut Cx,
+    section: &mut Section<'_>,
+    site: &Entry,
+    names: impl Iterator<Item = &'a Host>,
+) -> TlsSource {
+    let Some(entry) = section.entry(cx, "tls") else {
+        if let Some(public) = names.into_iter().find(|name| !name.is_local()) {
+            let label = if cx.flags {
+                "add --tls local for a certificate of the built-in local CA; certificate files need a configuration file"
+            } else {
+                "add: tls = { cert = \"/etc/palisade/site.pem\", key = \"/etc/palisade/site.key\" }, or tls = \"local\""
+            };
+            cx.missing(&site.key_place, format!("{public} needs a certificate"), label);
+        }
+        return TlsSource::Local;
+    };
+    match &entry.node.value {
+        Value::Table(table) => tls_files(cx, entry, table).unwrap_or(TlsSource::Local),
+        _ => {
+            if let Err(fault) = tls_word(&entry.node) {
+                cx.error(&entry.node.place, fault.message, fault.label);
+            }
+            TlsSource::Local
+        }
+    }
+}
+
+fn tls_word(node: &Node) -> Result<(), Fault> {
+    let files = "tls = { cert = \"/etc/palisade/site.pem\", key = \"/etc/palisade/site.key\" }";
+    let Ok(word) = values::text(node) else {
+        let message = format!("expected \"local\" or a table, found {}", node.kind());
+        return Err(Fault::new(message, format!("write tls = \"local\" or {files}")));
+    };
+    match word {
+        "local" => Ok(()),
+        "acme" => Err(Fault::new(
+            "certificates from an ACME authority are not available in this version",
+            "write \"local\", or { cert = \"…\", key = \"…\" }",
+        )),
+        _ => Err(Fault::new(
+            format!("\"{word}\" is no source of certificates"),
+            match nearest(word, ["local"]) {
+                Some(known) => format!("did you mean \"{known}\"?"),
+                None => format!("write \"local\" or {files}"),
+            },
+        )),
+    }
+}
+
+fn tls_files(cx: &mut Cx, entry: &Entry, table: &Table) -> Option<TlsSource> {
+    let mut section = Section::new("site.*.tls", table);
+    let cert = section.optional(cx, "cert", values::path);
+    let key_entry = section.entry(cx, "key");
+    let key = key_entry.and_then(|entry| secret(cx, entry));
+    for (missing, what) in
+        [(section.entry(cx, "cert").is_none(), "cert"), (key_entry.is_none(), "key")]
+    {
+        if missing {
+            let label = format!(
+                "add {what} = \"/etc/palisade/site.{}\"",
+                if what == "cert" { "pem" } else { "key" }
+            );
+            cx.missing(&entry.key_place, format!("`tls` names no {what}"), label);
+        }
+    }
+    section.finish(cx);
+    Some(TlsSource::Files { cert: cert?, key: key? })
+}
+
+/// A path, or `{ file | credential | env = "…" }`.
+fn secret(cx: &mut Cx, entry: &Entry) -> Option<SecretRef> {
+    let Value::Table(table) = &entry.node.value else {
+        return match values::path(&entry.node) {
+            Ok(path) => Some(SecretRef::File(path)),
+            Err(fault) => {
+                cx.error(&entry.node.place, fault.message, fault.label);
+                None
+            }
+        };
+    };
+    let mut section = Section::new("site.*.tls.key", table);
+    let before = cx.report.errors();
+    let file = section.optional(cx, "file", values::path).map(SecretRef::File);
+    let credential = section.optional(cx, "credential", credential_name).map(SecretRef::Credential);
+    let env = section.optional(cx, "env", variable_name).map(SecretRef::Env);
+    section.finish(cx);
+    let mut given = [file, credential, env].into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(secret), None) => {
+            if let SecretRef::Env(name) = &secret {
+                cx.secret_env.push(name.clone());
+            }
+            return Some(secret);
+        }
+        (None, _) if cx.report.errors() > before => {}
+        _ => cx.error(
+            &entry.node.place,
+            "a secret is kept in exactly one place",
+            "write { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }",
+        ),
+    }
+    None
+}
+
+fn credential_name(node: &Node) -> Result<String, Fault> {
+    let text = values::text(node)?;
+    if text.contains(['/', '\0']) || text == "." || text == ".." {
+        return Err(Fault::new(
+            "a credential has a name, not a path",
+            "write the name from LoadCredential=",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn variable_name(node: &Node) -> Result<String, Fault> {
+    let text = values::text(node)?;
+    if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::new("this is no name of an environment variable", "write the name, not the value"))
+}
+
+fn origins(cx: &mut Cx, section: &mut Section<'_>) -> Origins {
+    const KEY: &str = "websocket_origins";
+    if let Some(entry) = section.entry(cx, KEY)
+        && entry.node.value == Value::Text("any".to_owned())
+    {
+        return Origins::Any;
+    }
+    let list = section.list(cx, KEY, values::origin).unwrap_or_default();
+    Origins::SiteAnd(list.into_iter().map(|(origin, _)| origin).collect())
+}
+
+fn connections_per_ip(
+    cx: &mut Cx,
+    section: &mut Section<'_>,
+    caps: &ConnectionCaps,
+) -> Option<usize> {
+    const KEY: &str = "connections_per_ip";
+    let cap = section.optional(cx, KEY, |node| values::count_usize(node, 1..=10_000_000))?;
+    if cap > caps.per_ip
+        && let Some(entry) = section.entry(cx, KEY)
+    {
+        let message = format!("connections.per_ip allows {} already", caps.per_ip);
+        cx.warn(&entry.node.place, message, "a site can only lower it");
+    }
+    Some(cap)
+}
