@@ -28,3 +28,15 @@ pub struct Certificate {
     /// What is not wrong enough to refuse it, one sentence each.
     pub warnings: Vec<String>,
 }
+
+/// What there is to say about a certificate at this time.
+#[must_use]
+pub fn describe(certificate: &Certificate, now_unix_s: i64) -> CertificateInfo {
+    let kept = &certificate.info;
+    let leaf = certificate.key.cert.first();
+    let read = leaf.and_then(|leaf| info::read(&kept.site, &kept.source, leaf, now_unix_s).ok());
+    match read {
+        Some(info) => CertificateInfo { path: kept.path.clone(), ..info },
+        None => kept.clone(),
+    }
+}

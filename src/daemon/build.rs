@@ -1,0 +1,293 @@
+//! The composition root: builds every part in dependency order, binds before serving, and runs until the end.
+
+use std::panic::PanicHookInfo;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+
+use super::control::Daemon;
+use super::control::Inner;
+use super::drain::{self, Signals};
+use super::listen::{self, Sockets};
+use super::materials::{Materials, Stamp, unix_s};
+use super::reload::{self, describe, https_port};
+use super::supervise::Supervisor;
+use super::{Start, StartError};
+use crate::config::settings::{ConnectionCaps, Settings};
+use crate::edge::accept::Acceptor;
+use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
+use crate::edge::{Caps, Drain, Policy, Shared};
+use crate::ops::api::{Listener, State};
+use crate::ops::{self, Control};
+use crate::ports::Clock;
+use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
+use crate::sys;
+use crate::telemetry::log::Writer;
+use crate::telemetry::{Level, Log, Metrics};
+
+/// Threads of the control runtime: one that may wait in a reload, one that answers meanwhile.
+const CONTROL_THREADS: usize = 2;
+/// Descriptors for everything that is not a proxied connection.
+const FILES_RESERVED: u64 = 128;
+/// For the control servers to end.
+const SERVERS_END: Duration = Duration::from_secs(3);
+
+/// Runs the daemon until SIGTERM or SIGINT has drained it.
+///
+/// # Errors
+/// Why nothing was started.
+pub fn run(start: Start) -> Result<(), StartError> {
+    let inherited = sys::fds::inherited()
+        .map_err(|error| StartError::Failed(format!("the sockets of systemd: {error}")))?;
+    let loaded = start.source.load(&start.environment).map_err(StartError::Config)?;
+    // Before the first thread: the environment of a running process can be read by others.
+    sys::env::remove(&loaded.secret_env);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut materials = Materials::new().map_err(failed("the system's randomness"))?;
+    let stamp = Stamp::of(&loaded.settings);
+    let keys = materials
+        .load(&loaded.settings, &start.environment, &*clock)
+        .map_err(StartError::Config)?;
+    let sockets = listen::bind(&loaded.settings.listen, inherited).map_err(StartError::Failed)?;
+    let settings = loaded.settings;
+    let (log, writer) = open_log(&settings, &clock)?;
+    let metrics = Metrics::new(settings.workers);
+    hook_panics(log.clone(), Arc::clone(&metrics));
+
+    let listeners = shown(&sockets, &settings);
+    let (limits, lowered) = caps(&settings);
+    let mut warnings: Vec<String> =
+        keys.certificates.iter().flat_map(|c| c.warnings.clone()).chain(lowered).collect();
+    warnings.extend((!loaded.warnings.is_empty()).then(|| loaded.warnings.to_string()));
+    let https = https_port(&settings, &listeners);
+    let shared = Arc::new(Shared {
+        policy: ArcSwap::from_pointee(Policy::new(1, settings.clone(), keys.tls, https)),
+        caps: Caps::new(limits),
+        clock: Arc::clone(&clock),
+        entropy: Arc::new(SystemEntropy),
+        resolver: Arc::new(SystemResolver),
+        dial: Arc::new(SystemDial),
+        metrics,
+        log: log.clone(),
+        collect_memory: sys::memory::collect,
+    });
+    let daemon = Arc::new(Daemon {
+        started: clock.now(),
+        source: start.source,
+        environment: start.environment,
+        inner: Mutex::new(Inner {
+            state: State::Starting,
+            materials,
+            certificates: keys.certificates,
+            stamp,
+            generation: 1,
+            loaded_at_s: unix_s(&*clock),
+            last_error: None,
+            reloads_refused: 0,
+            warnings,
+            listeners,
+            inherited: sockets.inherited.clone(),
+            acceptor: None,
+            settings,
+        }),
+        shared,
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(failed("the control runtime"))?;
+    let result = serve(&runtime, &daemon, sockets, start.announce);
+    runtime.shutdown_timeout(Duration::ZERO);
+    drop(daemon);
+    // The panic hook holds a handle to the log, so the writer is not joined but flushed.
+    log.flush();
+    drop(writer);
+    result
+}
+
+fn serve(
+    runtime: &Runtime,
+    daemon: &Arc<Daemon>,
+    sockets: Sockets,
+    announce: Option<Box<dyn FnOnce(&ops::api::Status) + Send>>,
+) -> Result<(), StartError> {
+    let (tell, told) = watch::channel(Drain::No);
+    let (inboxes, workers) = start_workers(&daemon.shared, &told)?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen().map_err(failed("signal handlers"))?;
+        let (stop, stopped) = watch::channel(false);
+        let mut supervisor =
+            Supervisor::new(tokio::runtime::Handle::current(), daemon.shared.log.clone());
+        serve_control(&mut supervisor, daemon, sockets.control, &stopped)
+            .map_err(failed("the control socket"))?;
+        serve_ops(&mut supervisor, daemon, sockets.ops, &stopped)
+            .map_err(failed("the ops address"))?;
+        let watched = Arc::clone(daemon);
+        supervisor.keep("certificates", move || {
+            reload::watch_certificates(Arc::clone(&watched), stopped.clone())
+        });
+        let acceptor = Acceptor::start(sockets.edge, Arc::clone(&daemon.shared), inboxes)
+            .map_err(failed("the acceptor"))?;
+        {
+            let mut inner = daemon.inner();
+            inner.acceptor = Some(acceptor);
+            inner.state = State::Ready;
+        }
+        started(daemon, announce);
+        signals.until_stop(daemon).await;
+        drain::drain(Arc::clone(daemon), workers, tell, &mut signals).await;
+        let _ = stop.send(true);
+        supervisor.finish(SERVERS_END).await;
+        Ok(())
+    })
+}
+
+/// Says that everything serves: to the log, to systemd, to whoever started it in a terminal.
+fn started(daemon: &Daemon, announce: Option<Box<dyn FnOnce(&ops::api::Status) + Send>>) {
+    let status = daemon.status();
+    daemon.shared.log.event(Level::Info, "started", |line| {
+        line.text("version", &status.version)
+            .number("pid", u64::from(status.pid))
+            .number("sites", status.sites.len() as u64)
+            .number("workers", status.workers as u64);
+        for listener in &status.listeners {
+            line.text(&listener.role, &listener.address);
+        }
+    });
+    for attention in &status.attention {
+        daemon.shared.log.event(Level::Warn, "attention", |line| {
+            line.text("message", &attention.message);
+        });
+    }
+    let _ = sys::notify::ready(&format!("serving {} sites", status.sites.len()));
+    if let Some(announce) = announce {
+        announce(&status);
+    }
+}
+
+fn start_workers(
+    shared: &Arc<Shared>,
+    told: &watch::Receiver<Drain>,
+) -> Result<(Vec<Inbox>, Vec<JoinHandle<()>>), StartError> {
+    let count = shared.policy.load().settings.workers;
+    let mut inboxes = Vec::new();
+    let mut threads = Vec::new();
+    for index in 0..count {
+        let (arrivals, receiver) = mpsc::channel(ARRIVALS_MAX);
+        let open = Arc::default();
+        inboxes.push(Inbox { arrivals, open: Arc::clone(&open) });
+        let (shared, told) = (Arc::clone(shared), told.clone());
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let log = shared.log.clone();
+            if let Err(error) = worker::run(shared, index, receiver, open, told) {
+                log.event(Level::Error, "worker_failed", |line| {
+                    line.number("worker", index as u64).text("why", &error.to_string());
+                });
+            }
+        });
+        threads.push(thread.map_err(failed("a worker thread"))?);
+    }
+    Ok((inboxes, threads))
+}
+
+fn serve_control(
+    supervisor: &mut Supervisor,
+    daemon: &Arc<Daemon>,
+    socket: std::os::unix::net::UnixListener,
+    stopped: &watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let (daemon, stopped) = (Arc::clone(daemon), stopped.clone());
+    supervisor.keep("control", move || {
+        let listener = socket.try_clone().and_then(UnixListener::from_std);
+        let (control, stopped) = (Arc::clone(&daemon) as Arc<dyn Control>, stopped.clone());
+        async move {
+            if let Ok(listener) = listener {
+                ops::serve_control(listener, control, stopped).await;
+            }
+        }
+    });
+    Ok(())
+}
+
+fn serve_ops(
+    supervisor: &mut Supervisor,
+    daemon: &Arc<Daemon>,
+    socket: std::net::TcpListener,
+    stopped: &watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let (daemon, stopped) = (Arc::clone(daemon), stopped.clone());
+    supervisor.keep("ops", move || {
+        let listener = socket.try_clone().and_then(TcpListener::from_std);
+        let (control, stopped) = (Arc::clone(&daemon) as Arc<dyn Control>, stopped.clone());
+        async move {
+            if let Ok(listener) = listener {
+                ops::serve_ops(listener, control, stopped).await;
+            }
+        }
+    });
+    Ok(())
+}
+
+fn open_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(Log, Writer), StartError> {
+    let file = settings.log.file.as_deref();
+    Log::open(file, Arc::clone(clock)).map_err(|error| {
+        let place = file.map_or_else(|| "standard output".into(), |p| p.display().to_string());
+        StartError::Failed(format!(
+            "cannot write the log to {place}: {error}\n  make its directory and let user id {} write \
+             there, or choose another file: --log-file (`log.file` in the file)",
+            rustix::process::geteuid().as_raw()
+        ))
+    })
+}
+
+/// The listeners as bound, for screens.
+fn shown(sockets: &Sockets, settings: &Settings) -> Vec<Listener> {
+    let mut listeners: Vec<Listener> = sockets.edge.iter().map(describe).collect();
+    let ops = sockets.ops.local_addr().unwrap_or(settings.listen.ops).to_string();
+    listeners.push(Listener { role: "ops".into(), address: ops });
+    let control = settings.listen.control.display().to_string();
+    listeners.push(Listener { role: "control".into(), address: control });
+    listeners
+}
+
+/// The caps that the number of descriptors allows, and a sentence if that is less than asked for.
+pub(super) fn caps(settings: &Settings) -> (ConnectionCaps, Option<String>) {
+    let files = sys::limits::raise_nofile();
+    let wanted = settings.connections.total;
+    // A proxied connection has two descriptors: the client's and the app's.
+    let fits = usize::try_from(files.saturating_sub(FILES_RESERVED) / 2).unwrap_or(usize::MAX);
+    let lowered = (fits < wanted).then(|| {
+        format!(
+            "connections.total is {wanted}, but {files} open files allow {fits}: \
+             raise LimitNOFILE of the service"
+        )
+    });
+    (ConnectionCaps { total: wanted.min(fits), ..settings.connections.clone() }, lowered)
+}
+
+/// A panic is counted and logged with its place; its message may hold data of a request and is left out.
+fn hook_panics(log: Log, metrics: Arc<Metrics>) {
+    std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        metrics.panicked();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        log.event(Level::Error, "panic", |line| {
+            line.text("place", &place)
+                .text("thread", &thread)
+                .text("next", "a defect in palisade; please report it with this line");
+        });
+    }));
+}
+
+fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> StartError {
+    move |error| StartError::Failed(format!("cannot set up {what}: {error}"))
+}

@@ -1,0 +1,230 @@
+//! What the running daemon knows about itself, and what it answers on its control socket.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::Source;
+use super::materials::{Materials, Stamp, unix_s};
+use crate::base::timestamp::rfc3339;
+use crate::base::{Capability, Mode};
+use crate::config::Environment;
+use crate::config::settings::Settings;
+use crate::edge::Shared;
+use crate::edge::accept::{Acceptor, Role};
+use crate::ops::Control;
+use crate::ops::api::{
+    Attention, CapabilityStatus, CertificateInfo, Connections, Level, Listener, LocalCa, Problem,
+    ReloadStatus, Reloaded, SiteStatus, State, Status, Traffic,
+};
+use crate::telemetry::metrics::Gauges;
+use crate::work::certs::{self, Certificate};
+
+/// A certificate is mentioned when less than this is left.
+const EXPIRY_WARN_S: i64 = 14 * 86_400;
+
+/// The parts of the daemon that outlive a configuration.
+pub(super) struct Daemon {
+    pub shared: Arc<Shared>,
+    pub source: Source,
+    pub environment: Environment,
+    pub started: Instant,
+    pub inner: Mutex<Inner>,
+}
+
+/// What a reload changes.
+pub(super) struct Inner {
+    pub state: State,
+    pub settings: Settings,
+    pub materials: Materials,
+    pub certificates: Vec<Certificate>,
+    pub stamp: Stamp,
+    pub generation: u64,
+    pub loaded_at_s: i64,
+    pub last_error: Option<String>,
+    pub reloads_refused: u64,
+    /// Found at the start or at the last reload.
+    pub warnings: Vec<String>,
+    pub listeners: Vec<Listener>,
+    pub inherited: Vec<Role>,
+    /// Gone once the daemon drains.
+    pub acceptor: Option<Acceptor>,
+}
+
+impl Daemon {
+    /// The state stays usable although a thread panicked while holding it: a reload assigns it as its last step.
+    pub fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn now_s(&self) -> i64 {
+        unix_s(&*self.shared.clock)
+    }
+
+    fn uptime_s(&self) -> u64 {
+        self.shared.clock.now().saturating_duration_since(self.started).as_secs()
+    }
+
+    fn certificate_infos(&self, inner: &Inner) -> Vec<CertificateInfo> {
+        let now_s = self.now_s();
+        inner.certificates.iter().map(|c| certs::describe(c, now_s)).collect()
+    }
+
+    fn attention(&self, inner: &Inner, certificates: &[CertificateInfo]) -> Vec<Attention> {
+        let mut found = Vec::new();
+        let mut say = |level, message: String| found.push(Attention { level, message });
+        for certificate in certificates {
+            let (site, ends) = (&certificate.site, &certificate.not_after);
+            if certificate.expires_in_s <= 0 {
+                say(Level::Fail, format!("certificate of {site} expired on {ends}"));
+            } else if certificate.expires_in_s < EXPIRY_WARN_S && certificate.source == "files" {
+                say(Level::Warn, format!("certificate of {site} ends on {ends}"));
+            }
+        }
+        if let Some(error) = &inner.last_error {
+            let first = error.lines().next().unwrap_or_default();
+            say(Level::Warn, format!("the last reload was refused: {first}"));
+        }
+        for warning in &inner.warnings {
+            say(Level::Warn, warning.lines().next().unwrap_or_default().to_owned());
+        }
+        for capability in Capability::ALL {
+            if inner.settings.capabilities.flag(capability) == Some(false) {
+                let (name, flag) = (capability.key(), capability.flag());
+                say(Level::Warn, format!("{name} is off because {flag} is false"));
+            }
+        }
+        let (dropped, panics) = (self.shared.log.dropped(), self.shared.metrics.panics());
+        if dropped > 0 {
+            say(Level::Warn, format!("{dropped} log lines were dropped since start"));
+        }
+        if panics > 0 {
+            say(Level::Warn, format!("{panics} panics since start; each is in the log"));
+        }
+        found.sort_by_key(|attention| attention.level);
+        found
+    }
+}
+
+impl Control for Daemon {
+    fn status(&self) -> Status {
+        let inner = self.inner();
+        let certificates = self.certificate_infos(&inner);
+        let attention = self.attention(&inner, &certificates);
+        let [_, _, _, responses_4xx, responses_5xx] = self.shared.metrics.classes();
+        let sites = inner.settings.sites.iter().zip(certificates);
+        let sites = sites.map(|(site, certificate)| SiteStatus {
+            name: site.name.to_string(),
+            also: site.also.iter().map(ToString::to_string).collect(),
+            upstreams: site.upstreams.iter().map(ToString::to_string).collect(),
+            certificate,
+        });
+        let capabilities = inner.settings.capabilities;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_s: self.uptime_s(),
+            config: self.source.path(),
+            state_dir: inner.settings.state_dir.display().to_string(),
+            workers: inner.settings.workers,
+            state: inner.state,
+            listeners: inner.listeners.clone(),
+            sites: sites.collect(),
+            capabilities: Capability::ALL
+                .into_iter()
+                .map(|name| CapabilityStatus {
+                    name,
+                    mode: capabilities.mode(name),
+                    configured: capabilities.file_mode(name),
+                    flag: name.flag().to_owned(),
+                    flag_value: capabilities.flag(name),
+                })
+                .collect(),
+            connections: Connections {
+                open: self.shared.caps.open() as u64,
+                max: self.shared.caps.max() as u64,
+                refused: self.shared.caps.refused().iter().map(|(_, count)| count).sum(),
+            },
+            traffic: Traffic {
+                requests: self.shared.metrics.classes().iter().sum(),
+                responses_4xx,
+                responses_5xx,
+                panics: self.shared.metrics.panics(),
+                log_lines_dropped: self.shared.log.dropped(),
+            },
+            reload: ReloadStatus {
+                generation: inner.generation,
+                loaded_at: rfc3339(inner.loaded_at_s),
+                last_error: inner.last_error.clone(),
+            },
+            attention,
+        }
+    }
+
+    fn certificates(&self) -> Vec<CertificateInfo> {
+        self.certificate_infos(&self.inner())
+    }
+
+    fn local_ca(&self) -> Result<LocalCa, Problem> {
+        let inner = self.inner();
+        let ca = inner.materials.local_ca().map(certs::LocalCa::public);
+        ca.ok_or_else(|| Problem {
+            kind: "about:blank".into(),
+            title: "No local CA".into(),
+            status: 404,
+            detail: Some("no site uses a certificate of the local CA".into()),
+            request_id: None,
+        })
+    }
+
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Reloaded, Problem>> + Send + '_>> {
+        Box::pin(async move {
+            // Reads files and may make keys: a thread of its own for it would need the daemon in an Arc; the control
+            // runtime has several threads, and this takes milliseconds.
+            tokio::task::block_in_place(|| self.reload_now()).map_err(|text| Problem {
+                kind: "about:blank".into(),
+                title: "The new configuration was refused; the running one is unchanged".into(),
+                status: 422,
+                detail: Some(text),
+                request_id: None,
+            })
+        })
+    }
+
+    fn readiness(&self) -> Result<(), Vec<String>> {
+        let state = self.inner().state;
+        match state {
+            State::Ready => Ok(()),
+            State::Starting => Err(vec!["starting".into()]),
+            State::Draining => Err(vec!["stopping: finishing what was accepted".into()]),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let inner = self.inner();
+        let now_s = self.now_s();
+        let gauges = Gauges {
+            uptime_s: self.uptime_s(),
+            connections_open: self.shared.caps.open() as u64,
+            connections_refused: self.shared.caps.refused(),
+            log_lines_dropped: self.shared.log.dropped(),
+            config_generation: inner.generation,
+            reloads_refused: inner.reloads_refused,
+            certificates: self
+                .certificate_infos(&inner)
+                .into_iter()
+                .map(|info| (info.site, now_s.saturating_add(info.expires_in_s)))
+                .collect(),
+        };
+        drop(inner);
+        self.shared.metrics.render(gauges)
+    }
+}
+
+/// Modes that the operator should see in the log at a start or a reload.
+pub(super) fn switched(settings: &Settings) -> Vec<(Capability, Mode)> {
+    let modes = Capability::ALL.map(|name| (name, settings.capabilities.mode(name)));
+    modes.into_iter().filter(|(_, mode)| *mode != Mode::Enforce).collect()
+}

@@ -1,0 +1,181 @@
+//! Listening sockets: handed over by systemd, or bound here, all of them or none.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::owner;
+use crate::config::settings::Listen;
+use crate::edge::accept::{Listener, Role};
+
+/// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// The sockets of one process.
+pub struct Sockets {
+    pub edge: Vec<Listener>,
+    pub ops: TcpListener,
+    pub control: UnixListener,
+    /// Roles whose sockets were inherited, which a reload cannot move.
+    pub inherited: Vec<Role>,
+}
+
+/// Binds everything in `listen` that was not inherited.
+///
+/// # Errors
+/// Every address that cannot be had, each with who has it or what to do.
+pub fn bind(listen: &Listen, inherited: Vec<(String, OwnedFd)>) -> Result<Sockets, String> {
+    let mut faults = Vec::new();
+    let mut edge = Vec::new();
+    let mut roles = Vec::new();
+    let (mut ops, mut control) = (None, None);
+    for (name, fd) in inherited {
+        let role = match name.as_str() {
+            "https" => Role::Https,
+            "http" => Role::Http,
+            "ops" => {
+                ops = Some(TcpListener::from(fd));
+                continue;
+            }
+            "control" => {
+                control = Some(UnixListener::from(fd));
+                continue;
+            }
+            other => {
+                faults.push(format!(
+                    "systemd handed over a socket named {other:?}, which palisade does not know\n  \
+                     set FileDescriptorName= of the socket unit to https, http, ops or control"
+                ));
+                continue;
+            }
+        };
+        let socket = TcpListener::from(fd);
+        match socket.local_addr() {
+            Ok(addr) => edge.push(Listener { role, addr, socket }),
+            Err(error) => faults.push(format!("the inherited socket {name}: {error}")),
+        }
+        roles.push(role);
+    }
+    for (role, addrs) in [(Role::Https, &listen.https), (Role::Http, &listen.http)] {
+        if roles.contains(&role) {
+            continue;
+        }
+        for addr in addrs {
+            match bind_edge(role, *addr) {
+                Ok(listener) => edge.push(listener),
+                Err(fault) => faults.push(fault),
+            }
+        }
+    }
+    let ops =
+        ops.map_or_else(|| bind_tcp(listen.ops).map_err(|e| fault("ops", listen.ops, &e)), Ok);
+    let control = control
+        .map_or_else(|| crate::ops::bind_control(&listen.control), Ok)
+        .map_err(|e| e.to_string());
+    match (ops, control, faults.is_empty()) {
+        (Ok(ops), Ok(control), true) => Ok(Sockets { edge, ops, control, inherited: roles }),
+        (ops, control, _) => {
+            faults.extend(ops.err());
+            faults.extend(control.err());
+            Err(faults.join("\nerror: "))
+        }
+    }
+}
+
+/// Binds one more address for browsers.
+///
+/// # Errors
+/// The whole message.
+pub fn bind_edge(role: Role, addr: SocketAddr) -> Result<Listener, String> {
+    let bound = bind_tcp(addr).and_then(|socket| Ok((socket.local_addr()?, socket)));
+    match bound {
+        Ok((addr, socket)) => Ok(Listener { role, addr, socket }),
+        Err(error) => Err(fault(role.word(), addr, &error)),
+    }
+}
+
+fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
+    match bind_one(addr) {
+        // A machine without IPv6: `[::]` was meant as "everywhere".
+        Err(error)
+            if addr.ip().is_unspecified()
+                && addr.is_ipv6()
+                && matches!(
+                    rustix::io::Errno::from_io_error(&error),
+                    Some(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL)
+                ) =>
+        {
+            bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), addr.port()))
+        }
+        result => result,
+    }
+}
+
+fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit it on Linux: one system call instead of one per connection.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn fault(role: &str, addr: SocketAddr, error: &io::Error) -> String {
+    let port = addr.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let who = owner::of_port(port)
+                .map_or_else(|| "another program (run as root to see which)".into(), |owner| owner);
+            format!(
+                "cannot listen on {addr} ({role}): {who} is listening there\n  \
+                 stop it, or choose another port: --{role} PORT (`listen.{role}` in the file)"
+            )
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "cannot listen on {addr} ({role}): ports below 1024 need a permission that user id {} lacks\n  \
+             either let systemd open the port (socket activation: a palisade.socket with \
+             FileDescriptorName={role}),\n  or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE \
+             (without systemd: setcap cap_net_bind_service=+ep on the binary),\n  \
+             or choose a port above 1023: --{role} 8443 (`listen.{role}` in the file)",
+            rustix::process::geteuid().as_raw()
+        ),
+        io::ErrorKind::AddrNotAvailable => format!(
+            "cannot listen on {addr} ({role}): this machine does not have the address {}\n  \
+             see `ip address`; [::] stands for all of them",
+            addr.ip()
+        ),
+        _ => format!(
+            "cannot listen on {addr} ({role}): {error}\n  choose another address: --{role} ADDR \
+             (`listen.{role}` in the file)"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_names_who_has_it() {
+        let taken = bind_one(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let addr = taken.local_addr().expect("bound");
+        let message = bind_edge(Role::Https, addr).expect_err("it is taken");
+        assert!(message.contains(&format!("(pid {}) is listening there", std::process::id())));
+        assert!(message.contains("--https PORT"), "{message}");
+    }
+
+    #[test]
+    fn without_permission_both_ways_out_are_named() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let message = fault("https", ([0, 0, 0, 0], 443).into(), &denied);
+        assert!(message.contains("socket activation") && message.contains("CAP_NET_BIND_SERVICE"));
+    }
+}

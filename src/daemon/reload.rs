@@ -1,0 +1,220 @@
+//! Taking a new configuration while serving: everything is built first, then swapped once; on any error the old one
+//! stays (promise 58), and connections of unchanged sites are not touched (promise 22).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::control::{Daemon, Inner, switched};
+use super::listen;
+use super::materials::Stamp;
+use crate::config::settings::Settings;
+use crate::config::{Report, diff};
+use crate::edge::Policy;
+use crate::edge::accept::{Listener, Role};
+use crate::ops::api::{self, Reloaded};
+use crate::sys;
+use crate::telemetry::{Level, Log};
+
+/// How often certificate and key files are looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+impl Daemon {
+    /// Reads the configuration again and takes it, whole or not at all.
+    ///
+    /// # Errors
+    /// The text that says why not; it is also kept for `status` and logged.
+    pub fn reload_now(&self) -> Result<Reloaded, String> {
+        let _ = sys::notify::reloading();
+        let mut inner = self.inner();
+        let result = self.take(&mut inner);
+        match &result {
+            Ok(reloaded) => {
+                inner.last_error = None;
+                self.shared.log.event(Level::Info, "reloaded", |line| {
+                    line.number("generation", reloaded.generation)
+                        .text("changes", &reloaded.changes.join("; "));
+                });
+            }
+            Err(text) => {
+                inner.last_error = Some(text.clone());
+                inner.reloads_refused += 1;
+                self.shared.log.event(Level::Error, "reload_refused", |line| {
+                    line.text("why", text)
+                        .text("next", "run `palisade check`; the old configuration still serves");
+                });
+            }
+        }
+        drop(inner);
+        self.shared.log.reopen();
+        let _ = sys::notify::ready("serving");
+        result
+    }
+
+    fn take(&self, inner: &mut Inner) -> Result<Reloaded, String> {
+        let loaded = self.source.load(&self.environment).map_err(|report| report.to_string())?;
+        let changes = diff(&inner.settings, &loaded.settings);
+        let mut blocked = changes.restart.clone();
+        blocked.extend(inherited_moves(inner, &loaded.settings));
+        if !blocked.is_empty() {
+            return Err(format!(
+                "a reload cannot change this, only a restart can:\n  {}\n  \
+                 restart palisade, or take the change back",
+                blocked.join("\n  ")
+            ));
+        }
+        let added = bind_added(inner, &loaded.settings)?;
+        self.swap(inner, loaded.settings, loaded.warnings.to_string())
+            .map_err(|report| report.to_string())?;
+        move_listeners(inner, added);
+        Ok(Reloaded { generation: inner.generation, changes: changes.lines })
+    }
+
+    /// Loads the certificates of `settings` and puts both in force.
+    pub(super) fn swap(
+        &self,
+        inner: &mut Inner,
+        settings: Settings,
+        warnings: String,
+    ) -> Result<(), Report> {
+        // Looked at before reading: a file that changes in between is read again at the next look.
+        let stamp = Stamp::of(&settings);
+        let loaded = inner.materials.load(&settings, &self.environment, &*self.shared.clock)?;
+        let generation = inner.generation + 1;
+        let https = https_port(&settings, &inner.listeners);
+        let policy = Policy::new(generation, settings.clone(), loaded.tls, https);
+        self.shared.policy.store(Arc::new(policy));
+        self.shared.caps.set_limits(super::build::caps(&settings).0);
+        inner.warnings = loaded.certificates.iter().flat_map(|c| c.warnings.clone()).collect();
+        inner.warnings.extend((!warnings.is_empty()).then_some(warnings));
+        inner.certificates = loaded.certificates;
+        inner.stamp = stamp;
+        inner.generation = generation;
+        inner.loaded_at_s = self.now_s();
+        log_switches(&self.shared.log, &settings);
+        inner.settings = settings;
+        Ok(())
+    }
+
+    /// Loads certificates again when their files have changed. A file that is half written, or does not match its
+    /// key, leaves the old certificate in service until the next look.
+    fn look_at_certificates(&self, failed: &mut Option<Stamp>) {
+        let mut inner = self.inner();
+        let stamp = Stamp::of(&inner.settings);
+        let renew_local = inner.certificates.iter().any(|certificate| {
+            let info = crate::work::certs::describe(certificate, self.now_s());
+            info.source == "local" && info.expires_in_s < super::materials::LOCAL_RENEW_S
+        });
+        if (stamp == inner.stamp || failed.as_ref() == Some(&stamp)) && !renew_local {
+            return;
+        }
+        let settings = inner.settings.clone();
+        match self.swap(&mut inner, settings, String::new()) {
+            Ok(()) => {
+                *failed = None;
+                let generation = inner.generation;
+                self.shared.log.event(Level::Info, "certificates_reloaded", |line| {
+                    line.number("generation", generation);
+                });
+            }
+            Err(report) => {
+                *failed = Some(stamp);
+                let text = report.to_string();
+                self.shared.log.event(Level::Error, "certificates_refused", |line| {
+                    line.text("why", &text)
+                        .text("next", "the old certificate still serves; put the file right");
+                });
+                inner.last_error = Some(text);
+            }
+        }
+    }
+}
+
+/// Looks at the certificate files until `stop`.
+pub(super) async fn watch_certificates(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
+    let mut failed = None;
+    let mut looks = tokio::time::interval(WATCH_EVERY);
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            _ = looks.tick() => tokio::task::block_in_place(|| daemon.look_at_certificates(&mut failed)),
+        }
+    }
+}
+
+/// Moves of addresses whose sockets systemd owns.
+fn inherited_moves(inner: &Inner, new: &Settings) -> Vec<String> {
+    let moved = |role: Role| match role {
+        Role::Https => inner.settings.listen.https != new.listen.https,
+        Role::Http => inner.settings.listen.http != new.listen.http,
+    };
+    let roles = inner.inherited.iter().filter(|role| moved(**role));
+    roles.map(|role| format!("listen.{}: the socket belongs to systemd", role.word())).collect()
+}
+
+fn addresses(settings: &Settings) -> Vec<(Role, SocketAddr)> {
+    let https = settings.listen.https.iter().map(|addr| (Role::Https, *addr));
+    https.chain(settings.listen.http.iter().map(|addr| (Role::Http, *addr))).collect()
+}
+
+/// Binds what is new, before anything changes.
+fn bind_added(inner: &Inner, new: &Settings) -> Result<Vec<Listener>, String> {
+    let old = addresses(&inner.settings);
+    let added = addresses(new).into_iter().filter(|wanted| !old.contains(wanted));
+    added.map(|(role, addr)| listen::bind_edge(role, addr)).collect()
+}
+
+/// Starts to accept on what is new and stops on what is gone.
+fn move_listeners(inner: &mut Inner, added: Vec<Listener>) {
+    let wanted = addresses(&inner.settings);
+    let Some(acceptor) = &inner.acceptor else { return };
+    let (kept, gone): (Vec<_>, Vec<_>) = inner.listeners.drain(..).partition(|listener| {
+        let edge = [Role::Https, Role::Http].into_iter().find(|r| r.word() == listener.role);
+        let Some(role) = edge else { return true };
+        let addr = listener.address.parse::<SocketAddr>().ok();
+        // Port 0 became a real one when it was bound; it is kept as long as it is asked for.
+        inner.inherited.contains(&role)
+            || wanted.iter().any(|(r, a)| {
+                *r == role && addr.is_some_and(|b| *a == b || (a.port() == 0 && a.ip() == b.ip()))
+            })
+    });
+    inner.listeners = kept;
+    for listener in gone {
+        if let Ok(addr) = listener.address.parse() {
+            acceptor.remove(addr);
+        }
+    }
+    for listener in added {
+        inner.listeners.push(describe(&listener));
+        let _ = acceptor.add(listener);
+    }
+}
+
+/// How a listener is shown.
+pub(super) fn describe(listener: &Listener) -> api::Listener {
+    api::Listener { role: listener.role.word().to_owned(), address: listener.addr.to_string() }
+}
+
+/// The port to redirect to: the one that is bound, or the one that is configured.
+pub(super) fn https_port(settings: &Settings, listeners: &[api::Listener]) -> u16 {
+    let bound = listeners
+        .iter()
+        .filter(|listener| listener.role == Role::Https.word())
+        .find_map(|listener| listener.address.parse::<SocketAddr>().ok());
+    let configured = settings.listen.https.first().copied();
+    match (configured, bound) {
+        (Some(addr), _) if addr.port() != 0 => addr.port(),
+        (_, Some(addr)) => addr.port(),
+        _ => 443,
+    }
+}
+
+fn log_switches(log: &Log, settings: &Settings) {
+    for (capability, mode) in switched(settings) {
+        log.event(Level::Warn, "capability_not_enforced", |line| {
+            line.text("capability", capability.key()).text("mode", mode.word());
+        });
+    }
+}
