@@ -23,6 +23,8 @@ use crate::sys;
 
 /// The root certificate inside the state directory.
 pub const ROOT_FILE: &str = "local-ca.pem";
+/// What messages call it.
+pub(super) const WHAT: &str = "local CA";
 /// Its key.
 pub(super) const KEY_FILE: &str = "local-ca.key";
 /// How long a certificate of the local CA is valid; issue the next one after two thirds of it.
@@ -82,7 +84,7 @@ impl LocalCa {
             return Err(damaged(dir, KEY_FILE, "the private key is missing"));
         }
         let pair = read_key(dir, &key_path)?;
-        let (bytes, _) = files::read(&path, "local CA")?;
+        let (bytes, _) = files::read(&path, WHAT)?;
         let pem = String::from_utf8(bytes).map_err(|error| damaged(dir, ROOT_FILE, error))?;
         let root = single_root(pem.as_bytes(), &path, dir)?;
         check_root(dir, &root, &pair, now_unix_s)?;
@@ -129,7 +131,7 @@ impl LocalCa {
     /// There is none, or it cannot be read.
     pub fn read_public(state_dir: &Path) -> Result<crate::ops::api::LocalCa, CertError> {
         let path = state_dir.join(ROOT_FILE);
-        let (bytes, _) = files::read(&path, "local CA")?;
+        let (bytes, _) = files::read(&path, WHAT)?;
         Self::describe(&String::from_utf8_lossy(&bytes), &path)
     }
 
