@@ -194,6 +194,14 @@ mod tests {
         assert_eq!(back, ["a\x1b\u{9b}\u{7f}\nb"]);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_data_only_line_breaks_are_left_of_control_characters(text in "\\PC*|(\\p{Cc}|.)*") {
+            proptest::prop_assert!(!clean(&text).chars().any(|c| c.is_control() && c != '\n'));
+            proptest::prop_assert!(!one_line(&text).chars().any(char::is_control));
+        }
+    }
+
     #[test]
     fn unicode_stays() {
         assert_eq!(clean("größe 尺寸 …"), "größe 尺寸 …");

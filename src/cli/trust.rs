@@ -40,6 +40,8 @@ impl std::fmt::Display for Store {
 #[derive(Debug, Clone, Default)]
 struct Machine {
     root: bool,
+    /// Root by way of `sudo`, so that the home is not the person's.
+    sudo: bool,
     /// `update-ca-certificates` and its directory are there.
     debian_store: bool,
     certutil: bool,
@@ -54,6 +56,7 @@ impl Machine {
         let home = environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         Self {
             root: rustix::process::geteuid().is_root(),
+            sudo: environment.get("SUDO_USER").is_some(),
             debian_store: Path::new(SYSTEM_DIR).is_dir() && on_path("update-ca-certificates"),
             certutil: on_path("certutil"),
             databases: home.map(|home| databases(&home)).unwrap_or_default(),
@@ -73,6 +76,9 @@ impl Machine {
             hints.push("the whole machine (curl and most programs): sudo palisade cert trust");
         } else if !self.debian_store {
             hints.push("the whole machine: palisade cert trust --print, into the trust store of this distribution");
+        }
+        if self.root && self.sudo {
+            hints.push("your own browsers: palisade cert trust, once more without sudo");
         }
         if !self.databases.is_empty() && !self.certutil {
             hints.push("Chromium and Firefox: apt install libnss3-tools, then palisade cert trust");

@@ -13,11 +13,16 @@ fn ca() -> LocalCa {
 #[test]
 fn only_stores_that_can_be_changed_are_offered() {
     let databases = vec![PathBuf::from("/home/me/.pki/nssdb")];
-    let user =
-        Machine { root: false, debian_store: true, certutil: true, databases: databases.clone() };
+    let user = Machine {
+        root: false,
+        sudo: false,
+        debian_store: true,
+        certutil: true,
+        databases: databases.clone(),
+    };
     assert_eq!(user.stores(), [Store::Nss(databases[0].clone())]);
     assert!(user.hints()[0].contains("sudo palisade cert trust"));
-    let root = Machine { root: true, debian_store: true, certutil: false, databases };
+    let root = Machine { root: true, sudo: false, debian_store: true, certutil: false, databases };
     assert_eq!(root.stores(), [Store::System]);
     assert!(root.hints()[0].contains("libnss3-tools"));
     let bare = Machine { root: true, ..Machine::default() };

@@ -25,7 +25,8 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// No site uses the local CA.
     fn local_ca(&self) -> Result<LocalCa, Problem>;
-    /// Swaps whole or not at all; 422 when the configuration is refused.
+    /// Swaps whole or not at all; 422 when the configuration is refused. The future may be dropped at any
+    /// `await` (the daemon stops, the client takes too long), so the swap itself must not await.
     fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Reloaded, Problem>> + Send + '_>>;
     /// # Errors
     /// Why no traffic should be sent here, a sentence each.

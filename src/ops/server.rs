@@ -155,6 +155,7 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(FIELDS_MAX)
         .keep_alive(false)
+        .half_close(true) // a client that closes its side early still gets a whole reload
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     let mut connection = pin!(connection);
     tokio::select! {

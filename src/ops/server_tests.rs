@@ -62,3 +62,78 @@ async fn stopping_ends_the_loop_and_idle_connections() {
     };
     let (_stream, ()) = tokio::join!(client, serve_ops(listener, control(), stopped));
 }
+
+/// Finishes only when the test says so; counts how often a reload came to its end.
+struct SlowReload {
+    started: tokio::sync::Notify,
+    go: tokio::sync::Notify,
+    done: std::sync::atomic::AtomicU32,
+}
+
+impl Control for SlowReload {
+    fn status(&self) -> crate::ops::api::Status {
+        crate::ops::sample::status()
+    }
+    fn certificates(&self) -> Vec<crate::ops::api::CertificateInfo> {
+        Vec::new()
+    }
+    fn local_ca(&self) -> Result<crate::ops::api::LocalCa, Problem> {
+        Err(Problem::new(404, "None", "none"))
+    }
+    fn reload(
+        &self,
+    ) -> std::pin::Pin<
+        Box<dyn Future<Output = Result<crate::ops::api::Reloaded, Problem>> + Send + '_>,
+    > {
+        Box::pin(async {
+            self.started.notify_one();
+            self.go.notified().await;
+            self.done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(crate::ops::api::Reloaded { generation: 2, changes: Vec::new() })
+        })
+    }
+    fn readiness(&self) -> Result<(), Vec<String>> {
+        Ok(())
+    }
+    fn metrics(&self) -> String {
+        String::new()
+    }
+}
+
+#[tokio::test]
+async fn a_reload_is_finished_although_its_client_left() {
+    let notify = tokio::sync::Notify::new;
+    let control = Arc::new(SlowReload { started: notify(), go: notify(), done: 0.into() });
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let (_keep, mut stop) = watch::channel(false);
+    let routes = control_router(Arc::clone(&control) as Arc<dyn Control>);
+    let leave = async {
+        client
+            .write_all(b"POST /v1/reload HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .await
+            .expect("sent");
+        control.started.notified().await;
+        drop(client);
+        for _ in 0..10 {
+            tokio::task::yield_now().await; // the server sees the end of the stream now
+        }
+        control.go.notify_one();
+    };
+    tokio::join!(leave, converse(server, routes, Duration::from_secs(10), &mut stop));
+    assert_eq!(control.done.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[test]
+fn both_loops_can_run_on_any_runtime() {
+    fn sendable<T: Send>(_: impl FnOnce() -> T) {}
+    let (_, stop) = watch::channel(false);
+    let stopped = stop.clone();
+    sendable(move || async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        serve_ops(listener, control(), stopped).await;
+    });
+    sendable(move || async move {
+        let listener = UnixListener::bind("/nonexistent").expect("bound");
+        serve_control(listener, control(), stop).await;
+    });
+}

@@ -7,8 +7,13 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags};
+
+/// What is done while a directory is held takes milliseconds.
+const LOCK_WAIT_STEP: Duration = Duration::from_millis(20);
+const LOCK_WAIT_STEPS: u32 = 250;
 
 /// Exclusive hold on a directory; other processes wait in [`lock_dir`] until it is dropped.
 #[derive(Debug)]
@@ -19,11 +24,18 @@ pub struct DirLock(
 /// Waits until no other process holds `dir`, then holds it. Leaves no lock file behind.
 ///
 /// # Errors
-/// The directory cannot be opened.
+/// The directory cannot be opened, or someone has held it for [`LOCK_WAIT_STEPS`] × [`LOCK_WAIT_STEP`]: in a
+/// directory that others can read, anyone could hold it for ever.
 pub fn lock_dir(dir: &Path) -> io::Result<DirLock> {
     let handle = OwnedFd::from(File::open(dir)?);
-    rustix::fs::flock(&handle, FlockOperation::LockExclusive)?;
-    Ok(DirLock(handle))
+    for _ in 0..LOCK_WAIT_STEPS {
+        match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(DirLock(handle)),
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_WAIT_STEP),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "another process holds the directory"))
 }
 
 /// Makes `dir` and its parents with `mode`; an existing one keeps its own.

@@ -179,6 +179,10 @@ fn unreadable(path: &Path, what: &'static str, error: &io::Error) -> CertError {
                 "user id {me} may not enter a directory above it: chmod o+x or chgrp that directory"
             ),
         },
+        io::ErrorKind::NotFound if what == super::local::WHAT => {
+            "it is made on the first start of a site with a local certificate: check the directory"
+                .to_owned()
+        }
         io::ErrorKind::NotFound => "check the path for spelling; it is taken as written".to_owned(),
         _ => "name a PEM file".to_owned(),
     };

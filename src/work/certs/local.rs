@@ -23,6 +23,8 @@ use crate::sys;
 
 /// The root certificate inside the state directory.
 pub const ROOT_FILE: &str = "local-ca.pem";
+/// What messages call it.
+pub(super) const WHAT: &str = "local CA";
 /// Its key.
 pub(super) const KEY_FILE: &str = "local-ca.key";
 /// How long a certificate of the local CA is valid; issue the next one after two thirds of it.
@@ -82,12 +84,9 @@ impl LocalCa {
             return Err(damaged(dir, KEY_FILE, "the private key is missing"));
         }
         let pair = read_key(dir, &key_path)?;
-        let (bytes, _) = files::read(&path, "local CA")?;
+        let (bytes, _) = files::read(&path, WHAT)?;
         let pem = String::from_utf8(bytes).map_err(|error| damaged(dir, ROOT_FILE, error))?;
-        let root = files::parse_chain(&path, pem.as_bytes())
-            .ok()
-            .and_then(|chain| chain.into_iter().next())
-            .ok_or_else(|| damaged(dir, ROOT_FILE, "the certificate cannot be read"))?;
+        let root = single_root(pem.as_bytes(), &path, dir)?;
         check_root(dir, &root, &pair, now_unix_s)?;
         let issuer = Issuer::from_ca_cert_der(&root, pair)
             .map_err(|error| damaged(dir, ROOT_FILE, error))?;
@@ -132,12 +131,35 @@ impl LocalCa {
     /// There is none, or it cannot be read.
     pub fn read_public(state_dir: &Path) -> Result<crate::ops::api::LocalCa, CertError> {
         let path = state_dir.join(ROOT_FILE);
-        let (bytes, _) = files::read(&path, "local CA")?;
-        let chain = files::parse_chain(&path, &bytes)?;
-        let sha256 = chain.first().map(|root| info::fingerprint(root)).unwrap_or_default();
-        let pem = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(crate::ops::api::LocalCa { pem, path: path.display().to_string(), sha256 })
+        let (bytes, _) = files::read(&path, WHAT)?;
+        Self::describe(&String::from_utf8_lossy(&bytes), &path)
     }
+
+    /// Takes a PEM for the root it holds, the fingerprint computed here. Whoever is asked to trust it sees all of it:
+    /// a second certificate behind the first is refused.
+    ///
+    /// # Errors
+    /// It is not exactly one CA certificate.
+    pub fn describe(pem: &str, path: &Path) -> Result<crate::ops::api::LocalCa, CertError> {
+        let dir = sys::files::parent(path);
+        let root = single_root(pem.as_bytes(), path, &dir)?;
+        let (pem, path) = (pem.to_owned(), path.display().to_string());
+        Ok(crate::ops::api::LocalCa { pem, path, sha256: info::fingerprint(&root) })
+    }
+}
+
+fn single_root(pem: &[u8], path: &Path, dir: &Path) -> Result<CertificateDer<'static>, CertError> {
+    let mut chain = files::parse_chain(path, pem)
+        .map_err(|_| damaged(dir, ROOT_FILE, "the certificate cannot be read"))?;
+    match (chain.pop(), chain.is_empty()) {
+        (Some(root), true) if is_ca(&root) => Ok(root),
+        (Some(_), true) => Err(damaged(dir, ROOT_FILE, "the certificate is not a CA")),
+        _ => Err(damaged(dir, ROOT_FILE, "it must hold one certificate and nothing else")),
+    }
+}
+
+fn is_ca(der: &[u8]) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, parsed)| parsed.is_ca())
 }
 
 fn damaged(dir: &Path, file: &'static str, why: impl ToString) -> CertError {
@@ -153,9 +175,6 @@ fn read_key(dir: &Path, path: &Path) -> Result<KeyPair, CertError> {
 fn check_root(dir: &Path, root: &[u8], pair: &KeyPair, now_unix_s: i64) -> Result<(), CertError> {
     let (_, parsed) =
         X509Certificate::from_der(root).map_err(|error| damaged(dir, ROOT_FILE, error))?;
-    if !parsed.is_ca() {
-        return Err(damaged(dir, ROOT_FILE, "the certificate is not a CA"));
-    }
     if parsed.public_key().raw != pair.subject_public_key_info().as_slice() {
         return Err(damaged(dir, KEY_FILE, "certificate and private key do not belong together"));
     }

@@ -149,3 +149,19 @@ fn a_long_or_odd_hostname_still_makes_a_name() {
     assert!(root_name(&"x".repeat(200)).len() <= COMMON_NAME_MAX);
     assert_eq!(root_name("a\u{1b}[31mb"), "palisade local CA (a[31mb)");
 }
+
+#[test]
+fn a_second_certificate_behind_the_root_is_never_trusted_unseen() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ca = open(dir.path()).expect("made");
+    let path = dir.path().join(ROOT_FILE);
+    let two = format!("{}{}", ca.public().pem, ca.public().pem);
+    fs::write(&path, &two).expect("written");
+    for error in [open(dir.path()).err(), LocalCa::read_public(dir.path()).err()] {
+        assert!(error.expect("refused").to_string().contains("one certificate and nothing else"));
+    }
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    let leaf = params.self_signed(&KeyPair::generate().expect("a key")).expect("signed").pem();
+    let error = LocalCa::describe(&leaf, &path).expect_err("refused").to_string();
+    assert!(error.contains("not a CA"), "{error}");
+}
