@@ -106,9 +106,9 @@ impl Diagnostic {
         let places: Vec<Value> = self.spots.iter().map(Spot::to_json).collect();
         json!({
             "severity": match self.severity { Severity::Error => "error", Severity::Warning => "warning" },
-            "message": self.message,
+            "message": printable(&self.message),
             "places": places,
-            "help": self.help,
+            "help": self.help.as_deref().map(printable),
         })
     }
 }
@@ -150,20 +150,20 @@ impl Spot {
     fn to_json(&self) -> Value {
         match self {
             Self::Named { file, line, column } => {
-                json!({ "file": file, "line": line, "column": column, "label": "" })
+                json!({ "file": printable(file), "line": line, "column": column, "label": "" })
             }
             Self::Text { place, label } if place.source.kind == Kind::Flag => {
-                json!({ "flag": place.source.name, "label": label })
+                json!({ "flag": place.source.name, "label": printable(label) })
             }
             Self::Text { place, label } => {
                 let position = place.position();
                 let length = position.text.get(position.from..position.to).unwrap_or_default();
                 json!({
-                    "file": place.source.name,
+                    "file": printable(&place.source.name),
                     "line": position.line,
                     "column": position.column,
                     "length": length.chars().count(),
-                    "label": label,
+                    "label": printable(label),
                 })
             }
         }
@@ -289,6 +289,11 @@ impl Report {
     }
 }
 
+/// C0 characters are made visible by the renderer; this catches C1, which some terminals obey.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 fn named(declared_at: &str) -> Spot {
     let number = |text: &str| text.parse::<usize>().ok();
     let mut parts = declared_at.rsplitn(3, ':');
@@ -316,7 +321,7 @@ impl fmt::Display for Report {
         for diagnostic in &self.diagnostics {
             let text = diagnostic.render(&renderer);
             for line in text.lines() {
-                writeln!(f, "{}", line.trim_end())?;
+                writeln!(f, "{}", printable(line.trim_end()))?;
             }
             writeln!(f)?;
         }

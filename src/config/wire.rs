@@ -4,6 +4,7 @@
 //! Refuses: the same key twice, in one file or in two.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -66,45 +67,84 @@ impl Node {
 }
 
 /// Parses one text; what could be read comes back even if there are errors.
-pub(super) fn parse(source: &Arc<Source>, report: &mut Report) -> Table {
-    let (root, errors) = DeTable::parse_recoverable(&source.text);
+///
+/// Also says from where on nothing can be read, if there is such a place.
+pub(super) fn parse(source: &Arc<Source>, report: &mut Report) -> (Table, Option<Place>) {
+    let (root, mut errors) = DeTable::parse_recoverable(&source.text);
+    errors.sort_by_key(|error| error.span().map_or(usize::MAX, |span| span.start));
     let table = table_of(source, root.get_ref());
+    let mut lines = BTreeSet::new();
+    // Keys below a header that stands twice are not wrong themselves.
+    let mut quiet = 0..0;
     for error in errors {
         let span = error.span().unwrap_or(source.text.len()..source.text.len());
         let place = Place::new(source, span);
-        let message = error.message();
-        if message == "duplicate key" {
-            let name = source.text.get(place.span.clone()).unwrap_or_default();
-            let mut diagnostic =
-                Diagnostic::new(Severity::Error, format!("`{name}` stands here twice"))
-                    .spot(&place, "remove or rename one");
-            let key = name.trim_matches(['"', '\'']);
-            if let Some(first) = last_before(&table, key, place.span.start) {
-                diagnostic = diagnostic.spot(first, "first here");
+        let duplicate = error.message() == "duplicate key";
+        if (duplicate && quiet.contains(&place.span.start)) || !lines.insert(place.position().line)
+        {
+            continue;
+        }
+        if duplicate {
+            if place.position().text.trim_start().starts_with('[') {
+                quiet = place.span.start..next_header(&source.text, place.span.end);
             }
-            report.push(diagnostic);
-        } else {
-            let label = hint(source, &place);
-            report.push(Diagnostic::new(Severity::Error, message).spot(&place, label));
+            report.push(duplicate_key(source, &table, &place));
+            continue;
+        }
+        report.push(syntax_error(source, error.message(), &place));
+        if error.message().starts_with("missing comma between array") {
+            return (table, Some(place)); // Where a list does not end, nothing below can be read.
         }
     }
-    table
+    (table, None)
 }
 
-/// What people most often meant where TOML cannot be read.
-fn hint(source: &Arc<Source>, place: &Place) -> &'static str {
-    let line = place.position().text.trim();
-    let value = line.split_once('=').map(|(_, value)| value.trim());
-    match value {
-        None if line.contains(':') => "TOML writes: key = \"value\"",
-        Some(value)
-            if value.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
-                && source.text.get(place.span.clone()).is_some_and(|text| !text.contains('"')) =>
-        {
-            "text and values with a unit stand in quotes: key = \"value\""
-        }
-        _ => "",
+fn next_header(text: &str, from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    rest.find("\n[").map_or(text.len(), |at| from + at)
+}
+
+fn duplicate_key(source: &Arc<Source>, table: &Table, place: &Place) -> Diagnostic {
+    let name = source.text.get(place.span.clone()).unwrap_or_default();
+    let diagnostic = Diagnostic::new(Severity::Error, format!("`{name}` stands here twice"))
+        .spot(place, "remove or rename one");
+    let key = name.trim_matches(['"', '\'']);
+    let header = place.position().text.trim();
+    let first = if header.starts_with('[') {
+        let at = source.text.get(..place.span.start).and_then(|before| before.find(header));
+        at.map(|at| Place::new(source, at..at + header.len()))
+    } else {
+        last_before(table, key, place.span.start).cloned()
+    };
+    match first.filter(|first| first.position().line != place.position().line) {
+        Some(first) => diagnostic.spot(&first, "first here"),
+        None => diagnostic,
     }
+}
+
+/// What cannot be read, with what people most often meant.
+fn syntax_error(source: &Arc<Source>, message: &str, place: &Place) -> Diagnostic {
+    let position = place.position();
+    if let Some((key, value)) = position.text.split_once('=') {
+        let value = value.split('#').next().unwrap_or_default().trim();
+        let bare = value.starts_with(|c: char| c.is_alphanumeric() || c == '/');
+        if bare && !value.contains(['"', '\'', '\\']) {
+            let before = position.text.find('=').map_or(0, |at| at + 1);
+            let offset = position.text.get(before..).and_then(|rest| rest.find(value)).unwrap_or(0);
+            let from = (place.span.start + before + offset).saturating_sub(position.from);
+            let place = Place::new(source, from..from + value.len());
+            return Diagnostic::new(Severity::Error, format!("`{value}` is no TOML value"))
+                .spot(&place, format!("write {} = \"{value}\"", key.trim()));
+        }
+    }
+    let label = match (message, position.text.split_once(':')) {
+        (text, _) if text.starts_with("missing comma between array") => {
+            "before this, a `,` or the `]` that ends the list is missing"
+        }
+        (_, Some((key, _))) if !key.contains(['=', '"', '[']) => "TOML writes: key = \"value\"",
+        _ => "",
+    };
+    Diagnostic::new(Severity::Error, message).spot(place, label)
 }
 
 /// The nearest entry above that has this key.
