@@ -125,21 +125,17 @@ fn load_sources(
     let flags = env::emergency_flags(env, &mut cx.report);
     let mut syntax = Report::default();
     let mut root = Table::default();
-    let mut ends = Vec::new();
+    let mut unread_places: Vec<Place> = Vec::new();
     for source in sources {
-        let (table, end) = wire::parse(source, &mut syntax);
-        ends.extend(end);
+        let (table, places) = wire::parse(source, &mut syntax);
+        unread_places.extend(places);
         wire::merge(&mut root, table, &[], &mut cx.report);
     }
     cx.broken |= syntax.errors() > 0;
     let settings = check::build(&mut cx, &root, &check::Paths::default(), flags);
     // What follows from text that could not be read is noise.
-    let broken_lines: BTreeSet<(String, usize)> = syntax.lines();
-    let unread = |place: &Place| {
-        ends.iter().any(|end| end.source == place.source && end.span.start <= place.span.start)
-    };
-    cx.report.retain(|d| !d.place().is_some_and(&unread));
-    cx.report.retain(|d| d.line().is_none_or(|line| !broken_lines.contains(&line)));
+    let unread = |place: &Place| unread_places.iter().any(|unread| unread.contains(place));
+    cx.report.retain(|diagnostic| !diagnostic.place().is_some_and(unread));
     cx.report.extend(syntax);
     let known = std::mem::take(&mut cx.known);
     (Loaded::from_parts(cx, settings), known)

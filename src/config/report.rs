@@ -3,7 +3,7 @@
 //! Promises: every message has a next step or a place; text and JSON say the same; no control character of a file
 //! reaches the terminal.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -70,11 +70,6 @@ impl Diagnostic {
             Some(Spot::Text { place, .. }) => Some(place),
             _ => None,
         }
-    }
-
-    /// File and line of the main place.
-    pub(super) fn line(&self) -> Option<(String, usize)> {
-        self.place().map(|place| (place.source.name.clone(), place.position().line))
     }
 
     fn flag(&self) -> Option<&str> {
@@ -216,11 +211,6 @@ impl Report {
 
     pub(super) fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
         self.diagnostics.retain(keep);
-    }
-
-    /// Files and lines of all main places.
-    pub(super) fn lines(&self) -> BTreeSet<(String, usize)> {
-        self.diagnostics.iter().filter_map(Diagnostic::line).collect()
     }
 
     /// What the closing line says became of it, such as "the running configuration is unchanged".

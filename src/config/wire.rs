@@ -4,11 +4,11 @@
 //! Refuses: the same key twice, in one file or in two.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error};
 
 use super::report::{Diagnostic, Report, Severity};
 use super::source::{Place, Source};
@@ -66,37 +66,78 @@ impl Node {
     }
 }
 
-/// Parses one text; what could be read comes back even if there are errors.
+/// Most broken lines of one file that are reported; below them the file is not read.
+const BROKEN_LINES_MAX: usize = 50;
+
+/// Parses one text; what could be read comes back even if there are errors, with the parts that could not.
 ///
-/// Also says from where on nothing can be read, if there is such a place.
-pub(super) fn parse(source: &Arc<Source>, report: &mut Report) -> (Table, Option<Place>) {
-    let (root, mut errors) = DeTable::parse_recoverable(&source.text);
-    errors.sort_by_key(|error| error.span().map_or(usize::MAX, |span| span.start));
-    let table = table_of(source, root.get_ref());
-    let mut lines = BTreeSet::new();
-    // Keys below a header that stands twice are not wrong themselves.
-    let mut quiet = 0..0;
-    for error in errors {
-        let span = error.span().unwrap_or(source.text.len()..source.text.len());
-        let place = Place::new(source, span);
-        let duplicate = error.message() == "duplicate key";
-        if (duplicate && quiet.contains(&place.span.start)) || !lines.insert(place.position().line)
-        {
-            continue;
-        }
-        if duplicate {
-            if place.position().text.trim_start().starts_with('[') {
-                quiet = place.span.start..next_header(&source.text, place.span.end);
+/// The parser gives up on the rest of a text after some errors, so broken lines are blanked and it is asked again.
+pub(super) fn parse(source: &Arc<Source>, report: &mut Report) -> (Table, Vec<Place>) {
+    let mut text = source.text.clone();
+    let mut unread = Vec::new();
+    for _ in 0..BROKEN_LINES_MAX {
+        let (root, mut errors) = DeTable::parse_recoverable(&text);
+        let table = table_of(source, root.get_ref());
+        errors.sort_by_key(|error| error.span().map_or(usize::MAX, |span| span.start));
+        let mut broken: Vec<Range<usize>> = Vec::new();
+        for error in errors.iter().filter(|error| error.message() != DUPLICATE) {
+            let span = error.span().unwrap_or(text.len()..text.len());
+            let line = line_around(&text, span.start);
+            if broken.contains(&line) {
+                continue;
             }
-            report.push(duplicate_key(source, &table, &place));
-            continue;
+            let place = Place::new(source, span);
+            report.push(syntax_error(source, error.message(), &place));
+            if swallows_the_rest(&text, &line, error.message()) {
+                unread.push(Place::new(source, line.start..text.len()));
+                return (table, unread);
+            }
+            let header =
+                text.get(line.clone()).is_some_and(|line| line.trim_start().starts_with('['));
+            let end = if header { next_header(&text, line.end) } else { line.end };
+            unread.push(Place::new(source, line.start..end));
+            broken.push(line);
         }
-        report.push(syntax_error(source, error.message(), &place));
-        if error.message().starts_with("missing comma between array") {
-            return (table, Some(place)); // Where a list does not end, nothing below can be read.
+        if broken.is_empty() {
+            duplicate_keys(source, &table, &errors, report);
+            return (table, unread);
+        }
+        for line in broken {
+            text.replace_range(line.clone(), &" ".repeat(line.len()));
         }
     }
-    (table, None)
+    unread.push(Place::whole(source));
+    (Table::default(), unread)
+}
+
+/// The parser's words for a key that is defined already.
+const DUPLICATE: &str = "duplicate key";
+
+fn line_around(text: &str, at: usize) -> Range<usize> {
+    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let end = text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |end| at + end);
+    start..end
+}
+
+/// Whether a list or a text that does not end takes everything below with it.
+fn swallows_the_rest(text: &str, line: &Range<usize>, message: &str) -> bool {
+    let blank = text.get(line.clone()).is_none_or(|line| line.trim().is_empty());
+    blank || message.starts_with("missing comma between array")
+}
+
+/// Keys below a header that stands twice are not wrong themselves.
+fn duplicate_keys(source: &Arc<Source>, table: &Table, errors: &[Error], report: &mut Report) {
+    let mut quiet = 0..0;
+    for span in errors.iter().filter_map(Error::span) {
+        let place = Place::new(source, span);
+        if quiet.contains(&place.span.start) {
+            continue;
+        }
+        if place.position().text.trim_start().starts_with('[') {
+            quiet = place.span.start..next_header(&source.text, place.span.end);
+        }
+        report.push(duplicate_key(source, table, &place));
+    }
 }
 
 fn next_header(text: &str, from: usize) -> usize {
