@@ -90,7 +90,14 @@ fn listen(cx: &mut Cx, top: &mut Section<'_>, paths: &Paths) -> Listen {
         cx.warn(place, message, "write \"127.0.0.1:9180\", or keep a firewall in front");
     }
     let ops_list = ops_place.map(|place| vec![(ops, place)]);
-    overlaps(cx, [https.as_deref(), http.as_deref(), ops_list.as_deref()]);
+    overlaps(
+        cx,
+        [
+            ("https", https.as_deref(), defaults::HTTPS),
+            ("http", http.as_deref(), defaults::HTTP),
+            ("ops", ops_list.as_deref(), defaults::OPS),
+        ],
+    );
 
     let control_place = section.entry(cx, "control").map(|entry| entry.node.place.clone());
     let control = section.value(cx, "control", paths.control.clone(), values::path);
@@ -114,14 +121,24 @@ fn listen(cx: &mut Cx, top: &mut Section<'_>, paths: &Paths) -> Listen {
     }
 }
 
-/// Two listeners on one port of one address. Defaults have no place and are left to the bind error.
-fn overlaps(cx: &mut Cx, lists: [Option<&[(SocketAddr, Place)]>; 3]) {
-    let all: Vec<&(SocketAddr, Place)> = lists.into_iter().flatten().flatten().collect();
+/// One of the listen keys: what is written, and what counts if nothing is.
+type Written<'a> = (&'static str, Option<&'a [(SocketAddr, Place)]>, SocketAddr);
+
+/// Two listeners on one port of one address.
+fn overlaps(cx: &mut Cx, keys: [Written<'_>; 3]) {
+    let all: Vec<&(SocketAddr, Place)> = keys.iter().filter_map(|key| key.1).flatten().collect();
     for (index, (address, place)) in all.iter().enumerate() {
         let earlier = all.iter().take(index).find(|(other, _)| both_take(*other, *address));
         if let Some((other, first)) = earlier {
             let message = format!("{address} is already taken by {other}");
             cx.clash(message, (place, "remove it or choose another port"), first);
+        }
+        for (key, _, default) in keys.iter().filter(|key| key.1.is_none()) {
+            if both_take(*address, *default) {
+                let message =
+                    format!("{address} is already taken by {default}, the default of listen.{key}");
+                cx.error(place, message, format!("choose another port, or set {key} too"));
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ pub use secret::{SecretError, resolve_secret};
 pub use settings::Settings;
 
 use read::Cx;
-use source::Source;
+use source::{Place, Source};
 use wire::Table;
 
 /// Most files in `conf.d`.
@@ -125,15 +125,17 @@ fn load_sources(
     let flags = env::emergency_flags(env, &mut cx.report);
     let mut syntax = Report::default();
     let mut root = Table::default();
+    let mut unread_places: Vec<Place> = Vec::new();
     for source in sources {
-        let table = wire::parse(source, &mut syntax);
+        let (table, places) = wire::parse(source, &mut syntax);
+        unread_places.extend(places);
         wire::merge(&mut root, table, &[], &mut cx.report);
     }
     cx.broken |= syntax.errors() > 0;
     let settings = check::build(&mut cx, &root, &check::Paths::default(), flags);
-    // What follows from a line that could not be read is noise.
-    let broken_lines: BTreeSet<(String, usize)> = syntax.lines();
-    cx.report.retain(|d| d.line().is_none_or(|line| !broken_lines.contains(&line)));
+    // What follows from text that could not be read is noise.
+    let unread = |place: &Place| unread_places.iter().any(|unread| unread.contains(place));
+    cx.report.retain(|diagnostic| !diagnostic.place().is_some_and(unread));
     cx.report.extend(syntax);
     let known = std::mem::take(&mut cx.known);
     (Loaded::from_parts(cx, settings), known)
@@ -144,15 +146,23 @@ fn load_sources(
 pub fn known_keys() -> BTreeSet<String> {
     let everything: String =
         TEMPLATE.lines().map(|line| format!("{}\n", uncommented(line, true))).collect();
-    let source = Source::file("template", everything);
-    load_sources(&[source], &Environment::default(), Report::default()).1
+    // The template shows two forms of `tls`, of which a file can only have one.
+    let files = "[site.files]\ntls = { cert = \"c\", key = { file = \"k\" } }\n";
+    let sources = [Source::file("template", everything), Source::file("files", files)];
+    load_sources(&sources, &Environment::default(), Report::default()).1
 }
 
 /// A line of the template as it would be used: `# key = …` is a default, `## key = …` an example.
 fn uncommented(line: &str, examples: bool) -> &str {
+    let is_key = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     match (line.strip_prefix("## "), line.strip_prefix("# ")) {
         (Some(example), _) if examples => example,
-        (None, Some(text)) if text.starts_with('[') || text.contains(" = ") => text,
+        (None, Some(text))
+            if text.starts_with('[')
+                || text.split_once(" = ").is_some_and(|(key, _)| is_key(key)) =>
+        {
+            text
+        }
         _ => line,
     }
 }

@@ -74,11 +74,18 @@ pub(super) struct Section<'a> {
     path: &'static str,
     entries: &'a [Entry],
     asked: Vec<&'static str>,
+    /// It stands there, but not as a table.
+    unreadable: bool,
 }
 
 impl<'a> Section<'a> {
     pub fn new(path: &'static str, table: &'a Table) -> Self {
-        Self { path, entries: &table.0, asked: Vec::new() }
+        Self { path, entries: &table.0, asked: Vec::new(), unreadable: false }
+    }
+
+    /// Nothing is written here, not even something unreadable.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty() && !self.unreadable
     }
 
     /// Every entry, for tables whose keys are names.
@@ -87,7 +94,9 @@ impl<'a> Section<'a> {
     }
 
     pub fn entry(&mut self, cx: &mut Cx, key: &'static str) -> Option<&'a Entry> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         cx.known.insert(if self.path.is_empty() {
             key.into()
         } else {
@@ -98,11 +107,10 @@ impl<'a> Section<'a> {
 
     /// A table inside this one.
     pub fn section(&mut self, cx: &mut Cx, key: &'static str, path: &'static str) -> Self {
-        let entries = match self.entry(cx, key) {
-            None => &[],
-            Some(entry) => table(cx, entry).map_or(&[] as &[Entry], |table| &table.0),
-        };
-        Section { path, entries, asked: Vec::new() }
+        let entry = self.entry(cx, key);
+        let table = entry.and_then(|entry| table(cx, entry));
+        let entries = table.map_or(&[] as &[Entry], |table| &table.0);
+        Section { path, entries, asked: Vec::new(), unreadable: entry.is_some() && table.is_none() }
     }
 
     /// One value; the default if it is absent or refused.

@@ -3,7 +3,7 @@
 //! Promises: every message has a next step or a place; text and JSON say the same; no control character of a file
 //! reaches the terminal.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -72,11 +72,6 @@ impl Diagnostic {
         }
     }
 
-    /// File and line of the main place.
-    pub(super) fn line(&self) -> Option<(String, usize)> {
-        self.place().map(|place| (place.source.name.clone(), place.position().line))
-    }
-
     fn flag(&self) -> Option<&str> {
         self.place().filter(|p| p.source.kind == Kind::Flag).map(|p| p.source.name.as_str())
     }
@@ -106,9 +101,9 @@ impl Diagnostic {
         let places: Vec<Value> = self.spots.iter().map(Spot::to_json).collect();
         json!({
             "severity": match self.severity { Severity::Error => "error", Severity::Warning => "warning" },
-            "message": self.message,
+            "message": printable(&self.message),
             "places": places,
-            "help": self.help,
+            "help": self.help.as_deref().map(printable),
         })
     }
 }
@@ -150,20 +145,20 @@ impl Spot {
     fn to_json(&self) -> Value {
         match self {
             Self::Named { file, line, column } => {
-                json!({ "file": file, "line": line, "column": column, "label": "" })
+                json!({ "file": printable(file), "line": line, "column": column, "label": "" })
             }
             Self::Text { place, label } if place.source.kind == Kind::Flag => {
-                json!({ "flag": place.source.name, "label": label })
+                json!({ "flag": place.source.name, "label": printable(label) })
             }
             Self::Text { place, label } => {
                 let position = place.position();
                 let length = position.text.get(position.from..position.to).unwrap_or_default();
                 json!({
-                    "file": place.source.name,
+                    "file": printable(&place.source.name),
                     "line": position.line,
                     "column": position.column,
                     "length": length.chars().count(),
-                    "label": label,
+                    "label": printable(label),
                 })
             }
         }
@@ -216,11 +211,6 @@ impl Report {
 
     pub(super) fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
         self.diagnostics.retain(keep);
-    }
-
-    /// Files and lines of all main places.
-    pub(super) fn lines(&self) -> BTreeSet<(String, usize)> {
-        self.diagnostics.iter().filter_map(Diagnostic::line).collect()
     }
 
     /// What the closing line says became of it, such as "the running configuration is unchanged".
@@ -289,6 +279,11 @@ impl Report {
     }
 }
 
+/// C0 characters are made visible by the renderer; this catches C1, which some terminals obey.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 fn named(declared_at: &str) -> Spot {
     let number = |text: &str| text.parse::<usize>().ok();
     let mut parts = declared_at.rsplitn(3, ':');
@@ -316,7 +311,7 @@ impl fmt::Display for Report {
         for diagnostic in &self.diagnostics {
             let text = diagnostic.render(&renderer);
             for line in text.lines() {
-                writeln!(f, "{}", line.trim_end())?;
+                writeln!(f, "{}", printable(line.trim_end()))?;
             }
             writeln!(f)?;
         }

@@ -36,7 +36,7 @@ pub(super) fn sites(cx: &mut Cx, section: &Section<'_>, around: &Around<'_>) -> 
             cx.error(&entry.key_place, fault.message, fault.label);
         }
     }
-    if section.entries().is_empty() && !cx.broken {
+    if section.is_empty() && !cx.broken {
         cx.report.extend(super::report::Report::error("there is no site", THREE_LINES));
     }
     sites
@@ -57,13 +57,13 @@ fn site(
     for (name, place) in &also {
         claim(cx, owners, name, place);
     }
-    let also: Vec<Host> = also.into_iter().map(|(name, _)| name).collect();
     let upstreams = upstreams(cx, &mut section, around.listen);
     if section.entry(cx, "upstream").is_none() && !cx.flags {
         let message = format!("site \"{name}\" has no upstream");
         cx.missing(&entry.key_place, message, "add: upstream = \"127.0.0.1:3000\"");
     }
-    let tls = tls(cx, &mut section, entry, std::iter::once(&name).chain(&also));
+    let names = std::iter::once((&name, &entry.key_place)).chain(also.iter().map(|(n, p)| (n, p)));
+    let tls = tls(cx, &mut section, names);
     let origins = origins(cx, &mut section);
     let connections_per_ip = connections_per_ip(cx, &mut section, around.connections);
     let routes = section.section(cx, "route", "site.*.route");
@@ -71,7 +71,7 @@ fn site(
     section.finish(cx);
     Site {
         name,
-        also,
+        also: also.into_iter().map(|(name, _)| name).collect(),
         upstreams,
         tls,
         origins,
@@ -149,17 +149,16 @@ fn is_own(upstream: &UpstreamAddr, listen: &Listen) -> bool {
 fn tls<'a>(
     cx: &mut Cx,
     section: &mut Section<'_>,
-    site: &Entry,
-    names: impl Iterator<Item = &'a Host>,
+    mut names: impl Iterator<Item = (&'a Host, &'a Place)>,
 ) -> TlsSource {
     let Some(entry) = section.entry(cx, "tls") else {
-        if let Some(public) = names.into_iter().find(|name| !name.is_local()) {
+        if let Some((public, place)) = names.find(|(name, _)| !name.is_local()) {
             let label = if cx.flags {
                 "add --tls local for a certificate of the built-in local CA; certificate files need a configuration file"
             } else {
                 "add: tls = { cert = \"/etc/palisade/site.pem\", key = \"/etc/palisade/site.key\" }, or tls = \"local\""
             };
-            cx.missing(&site.key_place, format!("{public} needs a certificate"), label);
+            cx.missing(place, format!("{public} needs a certificate"), label);
         }
         return TlsSource::Local;
     };

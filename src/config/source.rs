@@ -32,6 +32,8 @@ pub(super) struct Source {
     pub text: String,
     /// The same length as `text`, with what looks like a secret blotted out.
     shown: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
 /// Part of a text.
@@ -59,12 +61,14 @@ impl Source {
     pub fn file(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
         let text = text.into();
         let shown = blotted(&text);
-        Arc::new(Self { kind: Kind::File, name: name.into(), text, shown })
+        let lines = line_starts(&text);
+        Arc::new(Self { kind: Kind::File, name: name.into(), text, shown, lines })
     }
 
     pub fn flag(name: &str, text: impl Into<String>) -> Arc<Self> {
         let text = text.into();
-        Arc::new(Self { kind: Kind::Flag, name: name.to_owned(), shown: text.clone(), text })
+        let (shown, lines) = (text.clone(), line_starts(&text));
+        Arc::new(Self { kind: Kind::Flag, name: name.to_owned(), shown, text, lines })
     }
 
     /// The folder that relative paths in this text start from; flags start where the command runs.
@@ -90,23 +94,28 @@ impl Place {
         Self { source: Arc::clone(source), span: start..floor(span.end).max(start) }
     }
 
+    /// Whether the other place begins inside this one.
+    pub fn contains(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.source, &other.source) && self.span.contains(&other.span.start)
+    }
+
     /// The whole text.
     pub fn whole(source: &Arc<Source>) -> Self {
         Self { source: Arc::clone(source), span: 0..source.text.len() }
     }
 
     pub fn position(&self) -> Position<'_> {
-        let text = self.source.text.as_str();
-        let before = text.get(..self.span.start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let rest = text.get(line_start..).unwrap_or_default();
-        let line_end = line_start + rest.find('\n').unwrap_or(rest.len());
+        let Source { text, lines, .. } = &*self.source;
+        let index = lines.partition_point(|start| *start <= self.span.start);
+        let line_start = index.checked_sub(1).and_then(|i| lines.get(i)).copied().unwrap_or(0);
+        let line_end = lines.get(index).map_or(text.len(), |next| next - 1);
+        let before = text.get(line_start..self.span.start).unwrap_or_default();
         let line = self.source.shown.get(line_start..line_end).unwrap_or_default();
         let line = line.strip_suffix('\r').unwrap_or(line);
         let from = (self.span.start - line_start).min(line.len());
         Position {
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+            line: index.max(1),
+            column: before.chars().count() + 1,
             text: line,
             from,
             to: (self.span.end.saturating_sub(line_start)).min(line.len()).max(from),
@@ -127,9 +136,13 @@ impl std::fmt::Display for Place {
     }
 }
 
+fn line_starts(text: &str) -> Vec<usize> {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+}
+
 /// Keys whose literal value is never repeated in a message.
 const SECRET_WORDS: [&str; 7] =
-    ["secret", "password", "passphrase", "token", "hmac", "private", "credential_value"];
+    ["secret", "password", "passphrase", "token", "hmac", "private", "env"];
 
 /// Replaces quoted text behind keys that sound like secrets, and private keys, by as many asterisks.
 fn blotted(text: &str) -> String {
@@ -145,32 +158,34 @@ fn blotted(text: &str) -> String {
     shown
 }
 
-/// Keeps bare words and the names of places (`file`, `credential`, `env`), blots the rest of quoted text.
+/// Blots quoted text, except where it says in which place a secret is kept.
 fn push_blotted(shown: &mut String, hidden: &str) {
-    let mut quote = None;
-    let mut since = String::new();
-    for c in hidden.chars() {
-        match quote {
-            None if matches!(c, '"' | '\'') => {
-                let place = since.trim_end().trim_end_matches('=').trim_end();
-                let named = ["file", "credential", "env"].iter().any(|key| place.ends_with(key));
-                quote = Some((c, named));
-                shown.push(c);
-            }
-            Some((open, _)) if c == open => {
-                quote = None;
-                since.clear();
-                shown.push(c);
-            }
-            Some((_, false)) if !c.is_control() => {
-                shown.extend(std::iter::repeat_n('*', c.len_utf8()));
-            }
-            _ => {
-                since.push(c);
-                shown.push(c);
-            }
+    let mut rest = hidden;
+    while let Some(open) = rest.find(['"', '\'']) {
+        let (before, quoted) = rest.split_at(open);
+        let quote = if quoted.starts_with('"') { '"' } else { '\'' };
+        let inner = quoted.get(1..).unwrap_or_default();
+        let end = inner.find([quote, '\r', '\n']).unwrap_or(inner.len());
+        let (inner, after) = inner.split_at(end);
+        shown.push_str(before);
+        shown.push(quote);
+        if names_a_place(before, inner) {
+            shown.push_str(inner);
+        } else {
+            shown.push_str(&"*".repeat(inner.len()));
         }
+        let closed = after.strip_prefix(quote);
+        shown.extend(closed.map(|_| quote));
+        rest = closed.unwrap_or(after);
     }
+    shown.push_str(rest);
+}
+
+/// `file = "…"`, `credential = "…"` and `env = "NAME"`.
+fn names_a_place(before: &str, inner: &str) -> bool {
+    let key = before.trim_end().trim_end_matches('=').trim_end();
+    let is_name = inner.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    key.ends_with("file") || key.ends_with("credential") || (key.ends_with("env") && is_name)
 }
 
 /// Whether a private key was pasted into the text.
@@ -184,14 +199,14 @@ pub(super) fn private_key_at(text: &str) -> Option<usize> {
 pub(super) fn read_file(path: &Path) -> Result<Arc<Source>, Report> {
     let shown = path.display();
     let fail = |what: String, help: &str| Err(Report::error(format!("{shown}: {what}"), help));
-    let file = match std::fs::metadata(path).and_then(|meta| Ok((meta, path))) {
-        Ok((meta, _)) if meta.is_dir() => {
+    let file = match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => {
             return fail("it is a directory".into(), "name the file in it, such as palisade.toml");
         }
-        Ok((meta, _)) if !meta.is_file() => {
+        Ok(meta) if !meta.is_file() => {
             return fail("it is not a regular file".into(), "name a plain text file");
         }
-        Ok((meta, _)) if meta.len() > FILE_MAX => {
+        Ok(meta) if meta.len() > FILE_MAX => {
             return fail("it is larger than 4MiB".into(), "split it into files in conf.d");
         }
         Ok(_) => std::fs::File::open(path),
@@ -264,7 +279,8 @@ mod tests {
         let place = Place::new(&source, at..source.text.len());
         assert_eq!(place.to_string(), "x:2:5");
         let position = place.position();
-        assert_eq!((position.text, &position.text[position.from..position.to]), ("ñ = 'b'", "'b'"));
+        let marked = position.text.get(position.from..position.to);
+        assert_eq!((position.text, marked), ("ñ = 'b'", Some("'b'")));
         assert_eq!(Place::new(&source, 999..1_000).to_string(), "x:3:2");
     }
 }

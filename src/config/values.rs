@@ -12,7 +12,7 @@ use super::read::{Fault, nearest};
 use super::settings::UpstreamAddr;
 use super::wire::{Node, Value};
 use crate::base::units::{Bytes, HumanDuration};
-use crate::base::{Host, Mode};
+use crate::base::{Host, HostError, Mode};
 
 /// Longest deadline that is taken for meant.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -171,12 +171,15 @@ pub(super) fn networks(node: &Node) -> Result<Vec<IpNet>, Fault> {
 }
 
 pub(super) fn host(text: &str) -> Result<Host, Fault> {
+    if let Some((_, rest)) = text.split_once("://") {
+        let host = rest.split(['/', ':']).next().unwrap_or(rest);
+        let message = format!("\"{text}\" is a URL; a host name is wanted");
+        return Err(Fault::new(message, format!("write \"{host}\"")));
+    }
     Host::from_str(text).map_err(|error| {
-        let label = match text.split_once("://") {
-            Some((_, rest)) => {
-                format!("write it without the scheme: \"{}\"", rest.trim_end_matches('/'))
-            }
-            None => "write it as \"app.example.com\"".to_owned(),
+        let label = match (error, text.rsplit_once(':')) {
+            (HostError::Port, Some((host, _))) => format!("write \"{host}\""),
+            _ => "write it as \"app.example.com\"".to_owned(),
         };
         Fault::new(format!("\"{text}\" is no host name: {error}"), label)
     })
@@ -256,8 +259,11 @@ fn tcp(text: &str) -> Result<UpstreamAddr, Fault> {
 /// `https://shop.example.com[:port]`, as browsers send it: lower case, without the scheme's own port.
 pub(super) fn origin(node: &Node) -> Result<String, Fault> {
     let text = text(node)?;
-    if text == "*" {
-        return Err(Fault::new("`*` is no origin", "write websocket_origins = \"any\""));
+    if text == "*" || text == "any" {
+        return Err(Fault::new(
+            format!("`{text}` cannot stand in a list of origins"),
+            "write websocket_origins = \"any\"",
+        ));
     }
     let fault = |label: String| Fault::new(format!("\"{text}\" is no origin"), label);
     let lower = text.to_ascii_lowercase();

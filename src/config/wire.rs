@@ -4,10 +4,11 @@
 //! Refuses: the same key twice, in one file or in two.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error};
 
 use super::report::{Diagnostic, Report, Severity};
 use super::source::{Place, Source};
@@ -65,46 +66,126 @@ impl Node {
     }
 }
 
-/// Parses one text; what could be read comes back even if there are errors.
-pub(super) fn parse(source: &Arc<Source>, report: &mut Report) -> Table {
-    let (root, errors) = DeTable::parse_recoverable(&source.text);
-    let table = table_of(source, root.get_ref());
-    for error in errors {
-        let span = error.span().unwrap_or(source.text.len()..source.text.len());
-        let place = Place::new(source, span);
-        let message = error.message();
-        if message == "duplicate key" {
-            let name = source.text.get(place.span.clone()).unwrap_or_default();
-            let mut diagnostic =
-                Diagnostic::new(Severity::Error, format!("`{name}` stands here twice"))
-                    .spot(&place, "remove or rename one");
-            let key = name.trim_matches(['"', '\'']);
-            if let Some(first) = last_before(&table, key, place.span.start) {
-                diagnostic = diagnostic.spot(first, "first here");
+/// Most broken lines of one file that are reported; below them the file is not read.
+const BROKEN_LINES_MAX: usize = 50;
+
+/// Parses one text; what could be read comes back even if there are errors, with the parts that could not.
+///
+/// The parser gives up on the rest of a text after some errors, so broken lines are blanked and it is asked again.
+pub(super) fn parse(source: &Arc<Source>, report: &mut Report) -> (Table, Vec<Place>) {
+    let mut text = source.text.clone();
+    let mut unread = Vec::new();
+    for _ in 0..BROKEN_LINES_MAX {
+        let (root, mut errors) = DeTable::parse_recoverable(&text);
+        let table = table_of(source, root.get_ref());
+        errors.sort_by_key(|error| error.span().map_or(usize::MAX, |span| span.start));
+        let mut broken: Vec<Range<usize>> = Vec::new();
+        for error in errors.iter().filter(|error| error.message() != DUPLICATE) {
+            let span = error.span().unwrap_or(text.len()..text.len());
+            let line = line_around(&text, span.start);
+            if broken.contains(&line) {
+                continue;
             }
-            report.push(diagnostic);
-        } else {
-            let label = hint(source, &place);
-            report.push(Diagnostic::new(Severity::Error, message).spot(&place, label));
+            let place = Place::new(source, span);
+            report.push(syntax_error(source, error.message(), &place));
+            if swallows_the_rest(&text, &line, error.message()) {
+                unread.push(Place::new(source, line.start..text.len()));
+                return (table, unread);
+            }
+            let header =
+                text.get(line.clone()).is_some_and(|line| line.trim_start().starts_with('['));
+            let end = if header { next_header(&text, line.end) } else { line.end };
+            unread.push(Place::new(source, line.start..end));
+            broken.push(line);
+        }
+        if broken.is_empty() {
+            duplicate_keys(source, &table, &errors, report);
+            return (table, unread);
+        }
+        for line in broken {
+            text.replace_range(line.clone(), &" ".repeat(line.len()));
         }
     }
-    table
+    unread.push(Place::whole(source));
+    (Table::default(), unread)
 }
 
-/// What people most often meant where TOML cannot be read.
-fn hint(source: &Arc<Source>, place: &Place) -> &'static str {
-    let line = place.position().text.trim();
-    let value = line.split_once('=').map(|(_, value)| value.trim());
-    match value {
-        None if line.contains(':') => "TOML writes: key = \"value\"",
-        Some(value)
-            if value.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
-                && source.text.get(place.span.clone()).is_some_and(|text| !text.contains('"')) =>
-        {
-            "text and values with a unit stand in quotes: key = \"value\""
+/// The parser's words for a key that is defined already.
+const DUPLICATE: &str = "duplicate key";
+
+fn line_around(text: &str, at: usize) -> Range<usize> {
+    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let end = text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |end| at + end);
+    start..end
+}
+
+/// Whether a list or a text that does not end takes everything below with it.
+fn swallows_the_rest(text: &str, line: &Range<usize>, message: &str) -> bool {
+    let blank = text.get(line.clone()).is_none_or(|line| line.trim().is_empty());
+    blank || message.starts_with("missing comma between array")
+}
+
+/// Keys below a header that stands twice are not wrong themselves.
+fn duplicate_keys(source: &Arc<Source>, table: &Table, errors: &[Error], report: &mut Report) {
+    let mut quiet = 0..0;
+    for span in errors.iter().filter_map(Error::span) {
+        let place = Place::new(source, span);
+        if quiet.contains(&place.span.start) {
+            continue;
         }
-        _ => "",
+        if place.position().text.trim_start().starts_with('[') {
+            quiet = place.span.start..next_header(&source.text, place.span.end);
+        }
+        report.push(duplicate_key(source, table, &place));
     }
+}
+
+fn next_header(text: &str, from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    rest.find("\n[").map_or(text.len(), |at| from + at)
+}
+
+fn duplicate_key(source: &Arc<Source>, table: &Table, place: &Place) -> Diagnostic {
+    let name = source.text.get(place.span.clone()).unwrap_or_default();
+    let diagnostic = Diagnostic::new(Severity::Error, format!("`{name}` stands here twice"))
+        .spot(place, "remove or rename one");
+    let key = name.trim_matches(['"', '\'']);
+    let header = place.position().text.trim();
+    let first = if header.starts_with('[') {
+        let at = source.text.get(..place.span.start).and_then(|before| before.find(header));
+        at.map(|at| Place::new(source, at..at + header.len()))
+    } else {
+        last_before(table, key, place.span.start).cloned()
+    };
+    match first.filter(|first| first.position().line != place.position().line) {
+        Some(first) => diagnostic.spot(&first, "first here"),
+        None => diagnostic,
+    }
+}
+
+/// What cannot be read, with what people most often meant.
+fn syntax_error(source: &Arc<Source>, message: &str, place: &Place) -> Diagnostic {
+    let position = place.position();
+    if let Some((key, value)) = position.text.split_once('=') {
+        let value = value.split('#').next().unwrap_or_default().trim();
+        let bare = value.starts_with(|c: char| c.is_alphanumeric() || c == '/');
+        if bare && !value.contains(['"', '\'', '\\']) {
+            let before = position.text.find('=').map_or(0, |at| at + 1);
+            let offset = position.text.get(before..).and_then(|rest| rest.find(value)).unwrap_or(0);
+            let from = (place.span.start + before + offset).saturating_sub(position.from);
+            let place = Place::new(source, from..from + value.len());
+            return Diagnostic::new(Severity::Error, format!("`{value}` is no TOML value"))
+                .spot(&place, format!("write {} = \"{value}\"", key.trim()));
+        }
+    }
+    let label = match (message, position.text.split_once(':')) {
+        (text, _) if text.starts_with("missing comma between array") => {
+            "before this, a `,` or the `]` that ends the list is missing"
+        }
+        (_, Some((key, _))) if !key.contains(['=', '"', '[']) => "TOML writes: key = \"value\"",
+        _ => "",
+    };
+    Diagnostic::new(Severity::Error, message).spot(place, label)
 }
 
 /// The nearest entry above that has this key.
