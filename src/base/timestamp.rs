@@ -49,6 +49,8 @@ mod tests {
     fn a_timestamp_is_rfc_3339_in_utc() {
         assert_eq!(rfc3339(1_795_292_266), "2026-11-21T20:17:46Z");
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(253_402_300_799), "9999-12-31T23:59:59Z");
         assert_eq!(rfc3339(i64::MAX), "");
     }
 

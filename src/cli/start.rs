@@ -28,8 +28,14 @@ pub(super) fn run(args: RunArgs, environment: Environment, out: &Output) -> Exit
 
 /// The daemon with the built-in app.
 pub(super) fn demo(args: DemoArgs, environment: Environment, out: &Output) -> Exit {
-    let options = demo::Options { https: args.https, http: args.http, state: args.state };
-    end(demo::run(options, environment), out)
+    let DemoArgs { https, http, state } = args;
+    let screen = *out;
+    let print = Box::new(move |text: &str| screen.say(text));
+    match demo::run(demo::Options { https, http, state, print }, environment) {
+        Ok(()) => Exit::Done,
+        Err(demo::Error::Daemon(error)) => end(Err(error), out),
+        Err(error) => end(Err(StartError::Failed(error.to_string())), out),
+    }
 }
 
 fn end(outcome: Result<(), StartError>, out: &Output) -> Exit {

@@ -30,14 +30,13 @@ use announce::{Shell, announcement};
 use app::Story;
 
 /// What the command line chose.
-#[derive(Debug, Clone)]
 pub struct Options {
     pub https: u16,
     pub http: u16,
     /// `None`: below `$XDG_STATE_HOME` or the home directory, else a fresh temporary directory.
     pub state: Option<PathBuf>,
     /// Prints the announcement; the command line owns standard output.
-    pub print: fn(&str),
+    pub print: Box<dyn FnOnce(&str) + Send>,
 }
 
 /// Why the demo did not start, or how it ended.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::base::timestamp::rfc3339;
 use crate::ops::api::CertificateInfo;
 
 /// Reads a DER certificate; `Err` says what makes it no certificate.
@@ -74,36 +75,9 @@ pub fn fingerprint(der: &[u8]) -> String {
     })
 }
 
-/// `2026-11-21T20:17:46Z`. Days to date after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-#[must_use]
-pub fn rfc3339(unix_s: i64) -> String {
-    let (days, second) = (unix_s.div_euclid(86_400), unix_s.rem_euclid(86_400));
-    let shifted = days + 719_468; // days since 0000-03-01
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seconds_become_dates_leap_days_included() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(rfc3339(1_795_292_266), "2026-11-21T20:17:46Z");
-        assert_eq!(rfc3339(253_402_300_799), "9999-12-31T23:59:59Z");
-        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59Z");
-    }
 
     #[test]
     fn the_fingerprint_is_sha256() {

@@ -180,7 +180,11 @@ fn check_root(dir: &Path, root: &[u8], pair: &KeyPair, now_unix_s: i64) -> Resul
     }
     let ends = parsed.validity().not_after.timestamp();
     if ends <= now_unix_s {
-        return Err(damaged(dir, ROOT_FILE, format!("it expired on {}", info::rfc3339(ends))));
+        return Err(damaged(
+            dir,
+            ROOT_FILE,
+            format!("it expired on {}", crate::base::timestamp::rfc3339(ends)),
+        ));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use rustls::sign::CertifiedKey;
 
 pub use error::CertError;
 pub use files::{Key, load};
-pub use info::{fingerprint, rfc3339};
+pub use info::fingerprint;
 pub use local::{LEAF_DAYS, LocalCa, ROOT_FILE, hostname};
 
 use crate::ops::api::CertificateInfo;
