@@ -265,7 +265,8 @@ pub(super) fn caps(settings: &Settings) -> (ConnectionCaps, Option<String>) {
     let wanted = settings.connections.total;
     // A proxied connection has two descriptors: the client's and the app's.
     let fits = usize::try_from(files.saturating_sub(FILES_RESERVED) / 2).unwrap_or(usize::MAX);
-    let lowered = (fits < wanted).then(|| {
+    // A few less show in `status`; a warning is for a limit that somebody forgot.
+    let lowered = (fits < wanted / 2).then(|| {
         format!(
             "connections.total is {wanted}, but {files} open files allow {fits}: \
              raise LimitNOFILE of the service"
