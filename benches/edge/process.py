@@ -1,0 +1,105 @@
+"""Whole process trees: their CPU time, their memory, their end. And ports that are free."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+TICKS = os.sysconf("SC_CLK_TCK")
+scratch = None  # the folder of this run, set by `run`
+
+
+def stat(pid):
+    """The fields of /proc/PID/stat after the name, which may hold anything."""
+    with open("/proc/%d/stat" % pid) as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def tree(root):
+    """The process and everything below it."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                parents[int(name)] = int(stat(int(name))[1])
+            except (OSError, IndexError):
+                continue
+    found = [root] if root in parents else []
+    for pid in found:  # grows while it is walked
+        found.extend(child for child, parent in parents.items() if parent == pid)
+    return found
+
+
+def cpu_seconds(root):
+    """User and system time of the tree, ended threads included.
+
+    The kernel's CPU clock of each process, in nanoseconds; the same figure in /proc/PID/stat is rounded to 10 ms.
+    """
+    total = 0.0
+    for pid in tree(root):
+        try:
+            total += time.clock_gettime((~pid << 3) | 2)  # clock_getcpuclockid(3)
+        except OSError:
+            try:
+                fields = stat(pid)
+            except OSError:
+                continue
+            total += (int(fields[11]) + int(fields[12])) / TICKS
+    return total
+
+
+def memory_kib(root):
+    """Resident and proportional memory of the tree: shared pages count once in the latter."""
+    rss = pss = 0
+    for pid in tree(root):
+        try:
+            with open("/proc/%d/smaps_rollup" % pid) as file:
+                for line in file:
+                    if line.startswith("Rss:"):
+                        rss += int(line.split()[1])
+                    elif line.startswith("Pss:"):
+                        pss += int(line.split()[1])
+        except OSError:
+            continue
+    return {"rss": rss, "pss": pss}
+
+
+def start(command, log):
+    """A process in the background; what it says goes to a file."""
+    with open(log, "ab") as file:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+
+
+def stop(process, patience=5.0):
+    """Asks, then insists; whole trees, by pid."""
+    if process.poll() is not None:
+        return
+    pids = tree(process.pid)
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    end = time.monotonic() + 2
+    for pid in pids[1:]:
+        while time.monotonic() < end and os.path.exists("/proc/%d" % pid):
+            time.sleep(0.02)
+        try:
+            if os.path.exists("/proc/%d" % pid):
+                os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def free_ports(count):
+    """Ports that nobody listens on now."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
+    finally:
+        for one in held:
+            one.close()
