@@ -1,6 +1,7 @@
 """Whole process trees: their CPU time, their memory, their end. And ports that are free."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -50,19 +51,24 @@ def cpu_seconds(root):
 
 
 def memory_kib(root):
-    """Resident and proportional memory of the tree: shared pages count once in the latter."""
-    rss = pss = 0
+    """What the tree holds of its own, and the sum of what its processes see.
+
+    Own is anonymous and shared memory, each page once, and the files that the largest process has mapped: another
+    instance of the same program, running beside it, makes neither smaller.
+    """
+    rss = anonymous = files = 0
     for pid in tree(root):
         try:
             with open("/proc/%d/smaps_rollup" % pid) as file:
-                for line in file:
-                    if line.startswith("Rss:"):
-                        rss += int(line.split()[1])
-                    elif line.startswith("Pss:"):
-                        pss += int(line.split()[1])
-        except OSError:
+                rollup = dict(re.findall(r"^(\w+):\s+(\d+) kB", file.read(), re.MULTILINE))
+            with open("/proc/%d/status" % pid) as file:
+                mapped = int(re.search(r"RssFile:\s+(\d+)", file.read())[1])
+        except (OSError, TypeError):
             continue
-    return {"rss": rss, "pss": pss}
+        rss += int(rollup["Rss"])
+        anonymous += int(rollup["Pss_Anon"]) + int(rollup["Pss_Shmem"])
+        files = max(files, mapped)
+    return {"own": anonymous + files, "rss": rss}
 
 
 def start(command, log):

@@ -170,7 +170,7 @@ How it was measured:
 - CPU time is user and system time of the server's whole process tree, from before the first connection of a load to
   after its last, divided by the requests or handshakes that were answered.
 - Servers take turns load by load, the order rotates every round, and each figure is the median of the rounds; ratios
-  are ratios of medians. A load with errors stops the run.
+  are ratios of medians. A load with errors is tried once more; then the run has failed and writes nothing.
 - Every server has two workers or threads, the same self-signed P-256 certificate, TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2,
   the client's cipher order (so the same cipher), and kept-alive connections to the same app (nginx, static answers).
   Limits on requests per connection are lifted for nginx, in its favour. Clients offer X25519, so no server spends time
@@ -179,7 +179,7 @@ How it was measured:
   headers and an unbuffered JSON access log, as its directives do by default. HAProxy has no log and no extra headers.
 - A handshake is TCP, TLS 1.3, the goodbye of both sides, and no request. Resumed ones are counted by the client.
 - The fixed rate is open: sixty connections, each sending on its own clock.
-- Memory is proportional (pages shared by processes count once), for the whole tree. Idle connections come from ten
+- Memory is that of the whole tree, each page once, with the program's own file pages. Idle connections come from ten
   loopback addresses, did one request each, and are measured four seconds later.
 """
 

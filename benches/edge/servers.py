@@ -98,6 +98,10 @@ class Server:
             process.stop(self.running)
             self.running = None
 
+    def empty_log(self):
+        for path in self.folder.glob("*.log"):
+            os.truncate(path, 0)
+
     @property
     def pid(self):
         return self.running.pid
