@@ -33,10 +33,9 @@ pub fn strays(paths: &[String]) -> Vec<String> {
 
 /// Pieces of text that only a developer's machine or its package source would have; put together here so that this
 /// file does not hold them.
-const TRACES: [&str; 7] = [
+const TRACES: [&str; 6] = [
     concat!("/wo", "rk/"),
     concat!("/ro", "ot/"),
-    concat!("/ho", "me/"),
     concat!("/tmp/w", "t-"),
     concat!("artif", "actory"),
     concat!("registry.", "npm"),
