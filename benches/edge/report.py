@@ -122,8 +122,9 @@ def log_table(data):
     for on, off in pairs:
         a, b = figure(data, "log", on, "cpu_us"), figure(data, "log", off, "cpu_us")
         if a and b:
-            rows.append([NAMES[on], "%.2f" % b, "%.2f" % a, "%+.1f%%" % ((a / b - 1) * 100)])
-    return table(["JSON access log, HTTP/1.1 CPU per request (µs)", "off", "on", "cost"], rows) if rows else ""
+            lines = figure(data, "logged", on, "lines_per_request")
+            rows.append([NAMES[on], "%.2f" % b, "%.2f" % a, "%+.1f%%" % ((a / b - 1) * 100), number(lines)])
+    return table(["JSON access log, HTTP/1.1 CPU per request (µs)", "off", "on", "cost", "lines per request"], rows) if rows else ""
 
 
 def targets_table(data):
