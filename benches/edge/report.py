@@ -174,7 +174,8 @@ How it was measured:
   are ratios of medians. A load with errors is tried once more; then the run has failed and writes nothing.
 - Every server has two workers or threads, the same self-signed P-256 certificate, TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2,
   the client's cipher order (so the same cipher), and kept-alive connections to the same app (nginx, static answers).
-  Limits on requests per connection are lifted for nginx, in its favour. Clients offer X25519, so no server spends time
+  nginx has a listening socket per
+  worker and no limit of requests per connection, both in its favour. Clients offer X25519, so no server spends time
   on a post-quantum group.
 - nginx runs twice: plain without a log, and with the response headers that palisade sets, request ids, forwarding
   headers and an unbuffered JSON access log, as its directives do by default. HAProxy has no log and no extra headers.

@@ -187,9 +187,9 @@ class Palisade(Server):
     def settings(self):
         """What differs from the default file."""
         log = "" if self.access_log else "access = false\n"
+        workers = "" if os.cpu_count() == WORKERS else "workers = %d\n" % WORKERS  # one per core is the default
         return """state_dir = "%(folder)s/state"
-workers = %(workers)d
-
+%(workers)s
 [listen]
 https = ["127.0.0.1:%(port)d"]
 http = ["127.0.0.1:%(http)d"]
@@ -199,7 +199,7 @@ app = "%(folder)s/app.sock"
 
 [log]
 file = "%(folder)s/palisade.log"
-""" % {"folder": self.folder, "workers": WORKERS, "port": self.port, "http": self.http, "ops": self.ops} + log
+""" % {"folder": self.folder, "workers": workers, "port": self.port, "http": self.http, "ops": self.ops} + log
 
     def site(self, name, cert, key):
         return '\n[site."%s"]\nupstream = "127.0.0.1:%d"\ntls = { cert = "%s", key = "%s" }\n' % (
