@@ -27,8 +27,6 @@ pub enum Denial {
     UpstreamBroke { upstream: String, why: String },
     /// No connection, or no response head, within the deadline.
     UpstreamTimeout { upstream: String, waited_s: u64 },
-    /// The site has connections enough; or palisade itself is stopping.
-    Draining,
     /// A defect in palisade: a step ended in a state that it must not reach.
     Internal { what: &'static str },
 }

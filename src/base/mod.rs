@@ -3,17 +3,16 @@
 //! Promises: no I/O, no clock, no allocation that its name does not announce.
 //! Refuses: anything that would import another module of palisade.
 
-mod blame;
 mod capability;
 mod client_ip;
 mod denial;
+pub mod hex;
 mod host;
 mod request_id;
 mod secret;
 pub mod timestamp;
 pub mod units;
 
-pub use blame::{Blame, Retry};
 pub use capability::{Capability, Mode};
 pub use client_ip::{ClientIp, IpKey, TrustedProxies, unmapped};
 pub use denial::Denial;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::hex;
+
 /// 128 bits: 48 of Unix milliseconds, 74 random, 6 fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(u128);
@@ -24,19 +26,15 @@ impl RequestId {
     /// Lower-case hexadecimal with hyphens.
     #[must_use]
     pub fn text(self) -> [u8; TEXT_LEN] {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = [b'-'; TEXT_LEN];
         let bytes = self.0.to_be_bytes();
-        let mut at = 0;
-        for (index, byte) in bytes.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                at += 1;
+        let mut rest = &bytes[..];
+        for (at, length) in [(0, 4), (9, 2), (14, 2), (19, 2), (24, 6)] {
+            let (part, after) = rest.split_at(length);
+            if let Some(out) = text.get_mut(at..at + 2 * length) {
+                hex::write(out, part);
             }
-            if let Some([high, low]) = text.get_mut(at..at + 2) {
-                *high = HEX[usize::from(byte >> 4)];
-                *low = HEX[usize::from(byte & 0xf)];
-            }
-            at += 2;
+            rest = after;
         }
         text
     }

@@ -14,14 +14,14 @@ use crate::ops::api::Status;
 pub(super) fn run(args: RunArgs, environment: Environment, out: &Output) -> Exit {
     let file = args.config.clone();
     let source = match args.flags() {
-        Some(flags) => Source::Flags(flags),
+        Some(flags) => Source::Flags(Box::new(flags)),
         None => Source::File(file.unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG))),
     };
     let usual = config::default_control_paths(&environment);
     let out = *out;
     let announce = std::io::stderr().is_terminal().then(|| {
         let say = move |status: &Status| out.complain(announcement(status, &usual));
-        Box::new(say) as Box<dyn FnOnce(&Status) + Send>
+        Box::new(say) as daemon::Announce
     });
     end(daemon::run(Start { source, environment, announce }), &out)
 }

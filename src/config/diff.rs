@@ -62,11 +62,13 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
     changes.at_start(|c| {
         c.note("state_dir", &old.state_dir, &new.state_dir, |path| path.display().to_string());
         c.shown("workers", &old.workers, &new.workers);
-        listen(c, &old.listen, &new.listen);
+        sockets(c, &old.listen, &new.listen);
         c.note("log.file", &old.log.file, &new.log.file, |file| {
             file.as_ref().map_or_else(|| "standard output".to_owned(), |f| f.display().to_string())
         });
     });
+    changes.list("listen.https", &old.listen.https, &new.listen.https);
+    changes.list("listen.http", &old.listen.http, &new.listen.http);
     if old.listen.trusted_proxies != new.listen.trusted_proxies {
         changes.lines.push("listen.trusted_proxies: changed".to_owned());
     }
@@ -80,9 +82,7 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
     changes
 }
 
-fn listen(c: &mut Changes, old: &Listen, new: &Listen) {
-    c.list("listen.https", &old.https, &new.https);
-    c.list("listen.http", &old.http, &new.http);
+fn sockets(c: &mut Changes, old: &Listen, new: &Listen) {
     c.shown("listen.ops", &old.ops, &new.ops);
     c.note("listen.control", &old.control, &new.control, |path| path.display().to_string());
     c.note("listen.app", &old.app, &new.app, |path| path.display().to_string());
@@ -212,6 +212,6 @@ mod tests {
                 "site c.localhost: added, to y:2",
             ]
         );
-        assert_eq!(changes.restart, changes.lines[..2]);
+        assert_eq!(changes.restart, changes.lines[..1]);
     }
 }

@@ -17,7 +17,7 @@ use super::listen::{self, Sockets};
 use super::materials::{Materials, Stamp, unix_s};
 use super::reload::{self, describe, https_port};
 use super::supervise::Supervisor;
-use super::{Start, StartError};
+use super::{Announce, Start, StartError};
 use crate::config::settings::{ConnectionCaps, Settings};
 use crate::edge::accept::Acceptor;
 use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
@@ -116,7 +116,7 @@ fn serve(
     runtime: &Runtime,
     daemon: &Arc<Daemon>,
     sockets: Sockets,
-    announce: Option<Box<dyn FnOnce(&ops::api::Status) + Send>>,
+    announce: Option<Announce>,
 ) -> Result<(), StartError> {
     let (tell, told) = watch::channel(Drain::No);
     let (inboxes, workers) = start_workers(&daemon.shared, &told)?;
@@ -150,7 +150,7 @@ fn serve(
 }
 
 /// Says that everything serves: to the log, to systemd, to whoever started it in a terminal.
-fn started(daemon: &Daemon, announce: Option<Box<dyn FnOnce(&ops::api::Status) + Send>>) {
+fn started(daemon: &Daemon, announce: Option<Announce>) {
     let status = daemon.status();
     daemon.shared.log.event(Level::Info, "started", |line| {
         line.text("version", &status.version)

@@ -147,7 +147,10 @@ fn failure(site: &Site, message: String) -> Report {
 
 /// What tells a changed certificate or key file from an unchanged one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp(Vec<(PathBuf, Option<(u64, u64, i64, i64)>)>);
+pub struct Stamp(Vec<(PathBuf, Option<FileStamp>)>);
+
+/// Inode, length, and time of the last change in seconds and nanoseconds.
+type FileStamp = (u64, u64, i64, i64);
 
 impl Stamp {
     /// Looks at every file that `settings` take certificates and keys from.

@@ -23,7 +23,7 @@ pub use build::run;
 #[derive(Debug, Clone)]
 pub enum Source {
     File(PathBuf),
-    Flags(Flags),
+    Flags(Box<Flags>),
 }
 
 impl Source {
@@ -48,12 +48,14 @@ impl Source {
     }
 }
 
+/// Called once, when everything serves.
+pub type Announce = Box<dyn FnOnce(&Status) + Send>;
+
 /// What a start needs.
 pub struct Start {
     pub source: Source,
     pub environment: Environment,
-    /// Called once, when everything serves.
-    pub announce: Option<Box<dyn FnOnce(&Status) + Send>>,
+    pub announce: Option<Announce>,
 }
 
 /// Why nothing was started. The text is complete: the thing, the reason, the next step.

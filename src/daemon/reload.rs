@@ -54,7 +54,10 @@ impl Daemon {
     }
 
     fn take(&self, inner: &mut Inner) -> Result<Reloaded, String> {
-        let loaded = self.source.load(&self.environment).map_err(|report| report.to_string())?;
+        let unchanged = |report: Report| {
+            report.with_outcome("the running configuration is unchanged").to_string()
+        };
+        let loaded = self.source.load(&self.environment).map_err(unchanged)?;
         let changes = diff(&inner.settings, &loaded.settings);
         let mut blocked = changes.restart.clone();
         blocked.extend(inherited_moves(inner, &loaded.settings));
@@ -66,8 +69,7 @@ impl Daemon {
             ));
         }
         let added = bind_added(inner, &loaded.settings)?;
-        self.swap(inner, loaded.settings, loaded.warnings.to_string())
-            .map_err(|report| report.to_string())?;
+        self.swap(inner, loaded.settings, text(&loaded.warnings)).map_err(unchanged)?;
         move_listeners(inner, added);
         Ok(Reloaded { generation: inner.generation, changes: changes.lines })
     }
@@ -142,6 +144,11 @@ pub(super) async fn watch_certificates(daemon: Arc<Daemon>, mut stop: watch::Rec
             _ = looks.tick() => tokio::task::block_in_place(|| daemon.look_at_certificates(&mut failed)),
         }
     }
+}
+
+/// Nothing, or the report.
+pub(super) fn text(report: &Report) -> String {
+    if report.is_empty() { String::new() } else { report.to_string() }
 }
 
 /// Moves of addresses whose sockets systemd owns.

@@ -4,6 +4,7 @@
 //! started in; no control character of a path reaches the terminal.
 //! Bounds: 80 columns, unless a single path is longer.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::ops::api::Status;
@@ -23,10 +24,10 @@ pub struct Shell {
 
 impl Shell {
     #[must_use]
-    pub fn of_this_process() -> Self {
+    pub fn of_this_process(home: Option<OsString>) -> Self {
         let called = std::env::args_os().next().map(PathBuf::from);
         let by_path = called.filter(|program| program.components().count() > 1);
-        let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        let home = home.map(PathBuf::from).filter(|home| home.is_absolute());
         Self {
             program: by_path.map_or_else(|| "palisade".to_owned(), |path| quoted(&path)),
             home: home.filter(|home| home.parent().is_some()),

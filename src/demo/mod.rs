@@ -55,10 +55,11 @@ pub enum Error {
 /// # Errors
 /// When the directory or the app cannot be made, or the daemon does not start.
 pub fn run(options: Options, environment: Environment) -> Result<(), Error> {
-    let shell = Shell::of_this_process();
+    let variable = |name| environment.get(name).map(std::ffi::OsString::from);
+    let shell = Shell::of_this_process(variable("HOME"));
     let state = match options.state {
         Some(path) => private(path)?,
-        None => match default_state(std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME")) {
+        None => match default_state(variable("XDG_STATE_HOME"), variable("HOME")) {
             Some(path) => private(path)?,
             None => fresh(&std::env::temp_dir())?,
         },
@@ -80,7 +81,7 @@ pub fn run(options: Options, environment: Environment) -> Result<(), Error> {
     };
     let print = options.print;
     let outcome = daemon::run(Start {
-        source: Source::Flags(flags),
+        source: Source::Flags(Box::new(flags)),
         environment,
         announce: Some(Box::new(move |status| print(&announcement(status, &state, &shell)))),
     });

@@ -3,7 +3,7 @@
 //! Two messages per refusal: what the client may know, and what the operator needs. Nothing of the app or of
 //! palisade's inside reaches the first.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::body::Body;
@@ -49,9 +49,6 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if answer.status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-    }
     if answer.status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(
             ALLOW,
@@ -141,15 +138,6 @@ fn decide(denial: &Denial) -> Answer {
             "The app behind this address did not answer in time.",
             format!("{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer"),
         ),
-        Denial::Draining => Answer {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            label: "draining",
-            title: "Restarting",
-            message: "This site is being restarted.",
-            hint: TRY_AGAIN,
-            why: "palisade is stopping".into(),
-            close: true,
-        },
         Denial::Internal { what } => Answer {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             label: "internal",

@@ -3,6 +3,8 @@
 //! Only printable ASCII leaves unescaped: no control or escape byte from data can reach a terminal that shows the
 //! log (promise 56).
 
+use crate::base::hex;
+
 /// An object being written; `finish` closes it.
 pub struct Object<'a> {
     out: &'a mut Vec<u8>,
@@ -109,9 +111,7 @@ fn escape(out: &mut Vec<u8>, value: &str) {
                 for unit in character.encode_utf16(&mut units) {
                     out.extend_from_slice(b"\\u");
                     for shift in [12, 8, 4, 0] {
-                        let digit = u32::from(*unit >> shift) & 0xf;
-                        let digit = char::from_digit(digit, 16).unwrap_or('0');
-                        out.push(u8::try_from(digit).unwrap_or(b'0'));
+                        out.push(hex::digit(u8::try_from(*unit >> shift & 0xf).unwrap_or(0)));
                     }
                 }
             }

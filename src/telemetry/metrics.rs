@@ -88,7 +88,7 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 13] = [
+pub const DENIALS: [&str; 12] = [
     "unknown_host",
     "bad_host",
     "misdirected",
@@ -100,7 +100,6 @@ pub const DENIALS: [&str; 13] = [
     "upstream_unreachable",
     "upstream_broke",
     "upstream_timeout",
-    "draining",
     "internal",
 ];
 

@@ -1,5 +1,7 @@
 //! W3C Trace Context (<https://www.w3.org/TR/trace-context/>): the trace goes on, the span is ours.
 
+use crate::base::hex;
+
 /// Length of a version-00 `traceparent`.
 pub const TRACEPARENT_LEN: usize = 55;
 
@@ -30,27 +32,17 @@ pub fn write(out: &mut [u8; TRACEPARENT_LEN], incoming: Option<(&[u8], &[u8])>, 
             out[53..55].copy_from_slice(flags);
         }
         _ => {
-            hex(&mut out[3..35], trace_random);
+            hex::write(&mut out[3..35], trace_random);
             out[53..55].copy_from_slice(b"01");
         }
     }
-    hex(&mut out[36..52], span_random);
+    hex::write(&mut out[36..52], span_random);
     // All zeroes is the one value that an id must not have.
     out[51] = if out[36..52].iter().all(|b| *b == b'0') { b'1' } else { out[51] };
 }
 
 fn is_lower_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
-}
-
-fn hex(out: &mut [u8], bytes: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
-        if let [high, low] = pair {
-            *high = HEX[usize::from(byte >> 4)];
-            *low = HEX[usize::from(byte & 0xf)];
-        }
-    }
 }
 
 #[cfg(test)]
