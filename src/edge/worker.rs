@@ -258,9 +258,10 @@ async fn serve(
     }
     worker.draining.set(true);
     worker.timers.wake_all();
-    let until = match *drain.borrow() {
-        Drain::Until(until) => until,
-        Drain::No => worker.shared.clock.now(),
+    // The queue may close before the word to drain has come, and only that says how long there is.
+    let until = match drain.wait_for(|drain| *drain != Drain::No).await.as_deref() {
+        Ok(Drain::Until(until)) => *until,
+        Ok(Drain::No) | Err(_) => worker.shared.clock.now(),
     };
     while open.load(Ordering::Relaxed) > 0 && worker.shared.clock.now() < until {
         ticks.tick().await;

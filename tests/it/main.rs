@@ -1,0 +1,25 @@
+//! The program as its operators and their visitors meet it: the real binary, real sockets on loopback, real clients.
+//!
+//! Every test starts its own daemon on free ports in its own directory and waits for events, never for time.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "a test ends with the first thing that is not as it should be, and says what it saw"
+)]
+
+mod support;
+
+mod clients;
+mod config;
+mod demo;
+mod drain;
+mod ops;
+mod proxy;
+mod reload;
+mod run;
+mod tidy;
+mod tls;

@@ -1,0 +1,32 @@
+//! What every test needs: a daemon, an app behind it, certificates, and clients in front of it.
+
+mod certs;
+mod client;
+mod daemon;
+mod http;
+mod peers;
+mod upstream;
+
+use std::time::Duration;
+
+pub use certs::Authority;
+pub use client::{Connection, TlsClient, plain};
+pub use daemon::{Daemon, Exit, Place, palisade};
+pub use http::{Answer, read_answer};
+pub use peers::{Answered, curl, peer};
+pub use upstream::{Link, Seen, Upstream};
+
+/// Nothing takes as long as this unless it hangs; whatever waits fails then and shows what it has seen.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// When a wait that begins now ends.
+#[expect(clippy::disallowed_methods, reason = "a test that hangs has to end in real time")]
+pub fn deadline() -> std::time::Instant {
+    std::time::Instant::now() + DEADLINE
+}
+
+/// What is left until then.
+#[expect(clippy::disallowed_methods, reason = "a test that hangs has to end in real time")]
+pub fn left(deadline: std::time::Instant) -> Duration {
+    deadline.saturating_duration_since(std::time::Instant::now())
+}
