@@ -200,13 +200,18 @@ impl Exchange {
         let mut response = pin!(response);
         let answer = poll_fn(|cx| {
             let alive = link.drive(cx);
-            if let Poll::Ready(answer) = response.as_mut().poll(cx) {
-                return Poll::Ready(Some(
-                    answer.map_err(|mut error| error.take_message().map(Box::new)),
-                ));
+            let mut answer = response.as_mut().poll(cx);
+            if !alive && answer.is_pending() {
+                link.discard();
+                answer = response.as_mut().poll(cx);
             }
-            if !alive {
-                return Poll::Ready(Some(Err(None)));
+            match answer {
+                Poll::Ready(answer) => {
+                    let message = |mut error: TrySendError<_>| error.take_message().map(Box::new);
+                    return Poll::Ready(Some(answer.map_err(message)));
+                }
+                Poll::Pending if !alive => return Poll::Ready(Some(Err(None))),
+                Poll::Pending => {}
             }
             if self.deadline.expired(cx) && !self.still_sending(cx) {
                 return Poll::Ready(None);
