@@ -64,7 +64,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let mut warnings: Vec<String> =
         keys.certificates.iter().flat_map(|c| c.warnings.clone()).chain(lowered).collect();
     warnings.extend((!loaded.warnings.is_empty()).then(|| loaded.warnings.to_string()));
-    let https = https_port(&settings, &listeners);
+    let https = https_port(&settings, &listeners, &sockets.inherited);
     let shared = Arc::new(Shared {
         policy: ArcSwap::from_pointee(Policy::new(1, settings.clone(), keys.tls, https)),
         caps: Caps::new(limits),

@@ -13,6 +13,7 @@
 
 mod support;
 
+mod activation;
 mod clients;
 mod config;
 mod demo;
