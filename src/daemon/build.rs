@@ -89,6 +89,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
             generation: 1,
             loaded_at_s: unix_s(&*clock),
             last_error: None,
+            certificates_error: None,
             reloads_refused: 0,
             warnings,
             listeners,

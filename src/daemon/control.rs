@@ -44,6 +44,8 @@ pub(super) struct Inner {
     pub generation: u64,
     pub loaded_at_s: i64,
     pub last_error: Option<String>,
+    /// Why changed certificate files were not taken; the ones before them serve.
+    pub certificates_error: Option<String>,
     pub reloads_refused: u64,
     /// Found at the start or at the last reload.
     pub warnings: Vec<String>,
@@ -86,6 +88,13 @@ impl Daemon {
         if let Some(error) = &inner.last_error {
             let first = error.lines().next().unwrap_or_default();
             say(Level::Warn, format!("the last reload was refused: {first}"));
+        }
+        if let Some(error) = &inner.certificates_error {
+            let first = error.lines().next().unwrap_or_default();
+            say(
+                Level::Warn,
+                format!("the old certificate still serves, the new files were refused: {first}"),
+            );
         }
         for warning in &inner.warnings {
             say(Level::Warn, warning.lines().next().unwrap_or_default().to_owned());

@@ -77,12 +77,17 @@ pub fn bind(listen: &Listen, inherited: Vec<(String, OwnedFd)>) -> Result<Socket
     }
     let ops =
         ops.map_or_else(|| bind_tcp(listen.ops).map_err(|e| fault("ops", listen.ops, &e)), Ok);
+    let own_control = control.is_none();
     let control = control
         .map_or_else(|| crate::ops::bind_control(&listen.control), Ok)
         .map_err(|e| e.to_string());
     match (ops, control, faults.is_empty()) {
         (Ok(ops), Ok(control), true) => Ok(Sockets { edge, ops, control, inherited: roles }),
         (ops, control, _) => {
+            if own_control && control.is_ok() {
+                // Ours as long as it is bound: a start that failed leaves nothing behind.
+                let _ = std::fs::remove_file(&listen.control);
+            }
             faults.extend(ops.err());
             faults.extend(control.err());
             Err(faults.join("\nerror: "))

@@ -92,6 +92,7 @@ impl Daemon {
         inner.warnings = loaded.certificates.iter().flat_map(|c| c.warnings.clone()).collect();
         inner.warnings.extend((!warnings.is_empty()).then_some(warnings));
         inner.certificates = loaded.certificates;
+        inner.certificates_error = None;
         inner.stamp = stamp;
         inner.generation = generation;
         inner.loaded_at_s = self.now_s();
@@ -128,7 +129,7 @@ impl Daemon {
                     line.text("why", &text)
                         .text("next", "the old certificate still serves; put the file right");
                 });
-                inner.last_error = Some(text);
+                inner.certificates_error = Some(text);
             }
         }
     }

@@ -7,9 +7,19 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
-    reason = "a test ends with the first thing that is not as it should be"
+    clippy::print_stderr,
+    reason = "a test ends with the first thing that is not as it should be, and says what it saw"
 )]
 
 mod support;
 
+mod clients;
+mod config;
+mod demo;
+mod drain;
+mod ops;
+mod proxy;
+mod reload;
 mod run;
+mod tidy;
+mod tls;

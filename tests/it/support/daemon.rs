@@ -293,6 +293,13 @@ impl Daemon {
         self.child.lock().unwrap().signal(Signal::TERM);
     }
 
+    /// Ends it as a crash would.
+    pub fn sigkill(&self) {
+        let mut child = self.child.lock().unwrap();
+        child.signal(Signal::KILL);
+        child.wait();
+    }
+
     /// Waits for the end and returns its code.
     pub fn wait_exit(&self) -> i32 {
         let status = self.child.lock().unwrap().wait();
