@@ -15,10 +15,14 @@ mod support;
 
 mod clients;
 mod config;
+mod deadlines;
 mod demo;
 mod drain;
 mod ops;
+mod parking;
+mod pool;
 mod proxy;
+mod raw;
 mod reload;
 mod run;
 mod tidy;
