@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use super::body::Body;
 use super::conn::Conn;
@@ -21,8 +21,12 @@ pub(super) async fn serve(
 ) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
     let mut trip = Trip::start(&conn, &head); // id, arrival: everything later can be correlated
+    let bodiless = body.is_end_stream();
     let outcome = answer(&mut trip, head, body).await;
-    let response = outcome.unwrap_or_else(|denial| deny::answer(&mut trip, &denial));
+    let response = outcome.unwrap_or_else(|denial| {
+        conn.unread.set(!bodiless); // a refused client may still be sending
+        deny::answer(&mut trip, &denial)
+    });
     Ok(respond::finish(trip, response)) // headers, then metrics and the log line when the body ends
 }
 

@@ -8,17 +8,21 @@ use crate::support::wire::{
     DATA, END_STREAM, HEADERS, RST_STREAM, RawApp, await_frame, drain, frame, head, preface,
     request, send,
 };
-use crate::support::{Connection, Daemon, Link, Seen, Upstream, plain};
+use crate::support::{Connection, Daemon, Link, Place, Seen, Upstream, plain};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
 
 /// One worker, so that there is one pool.
+fn one_worker(text: &str) -> Daemon {
+    let place = Place::new();
+    place.configure(text);
+    let text = std::fs::read_to_string(place.config()).unwrap();
+    std::fs::write(place.config(), text.replace("workers = 2", "workers = 1")).unwrap();
+    place.start()
+}
+
 fn site(app: &str) -> Daemon {
-    let daemon = crate::support::Place::new();
-    daemon.configure(&format!("[site.\"app.localhost\"]\nupstream = \"{app}\""));
-    let text = std::fs::read_to_string(daemon.config()).unwrap();
-    std::fs::write(daemon.config(), text.replace("workers = 2", "workers = 1")).unwrap();
-    daemon.start()
+    one_worker(&format!("[site.\"app.localhost\"]\nupstream = \"{app}\""))
 }
 
 fn h1(daemon: &Daemon) -> Connection {
@@ -147,59 +151,41 @@ fn an_app_that_speaks_http_1_0_does_not_cost_the_client_its_connection() {
 /// An app that answers the first request of each connection, and hangs up on the second.
 fn forgetful() -> RawApp {
     RawApp::start(|mut stream: TcpStream, _, reports: &Sender<String>| {
-        let first = head(&mut stream);
-        let _ = reports.send(first.lines().next().unwrap_or_default().to_owned());
-        if first.contains("/silent") {
-            drain(&mut stream);
-            return;
-        }
-        send(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        let second = head(&mut stream);
-        if !second.is_empty() {
-            let _ = reports.send(second.lines().next().unwrap_or_default().to_owned());
+        for answer in ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", ""] {
+            let seen = head(&mut stream);
+            let _ = reports.send(seen.lines().next().unwrap_or_default().to_owned());
+            send(&mut stream, answer);
         }
     })
 }
 
 #[test]
 fn only_what_may_be_repeated_is_sent_again() {
-    let app = forgetful();
-    let place = crate::support::Place::new();
-    place.configure(&format!(
-        "[timeout]\nfirst_byte = \"1s\"\n[site.\"app.localhost\"]\nupstream = \"{}\"",
-        app.address()
-    ));
-    let text = std::fs::read_to_string(place.config()).unwrap();
-    std::fs::write(place.config(), text.replace("workers = 2", "workers = 1")).unwrap();
-    let daemon = place.start();
-    let mut client = h1(&daemon);
-    let mut clock = h1(&daemon);
-    for (request, method, status) in [
-        (GET.replace("/ ", "/again "), "GET", 200),
-        (
-            "POST /once HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 0\r\n\r\n".into(),
-            "POST",
-            502,
-        ),
-        (
-            "PUT /once HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 2\r\n\r\nab".into(),
-            "PUT",
-            502,
-        ),
+    let body = "HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 2\r\n\r\nab";
+    let empty = "HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
+    let silent = Upstream::start(|_, link| drop(link.receive()));
+    for (method, rest, status, times) in [
+        ("GET", empty, 200, 2),
+        ("DELETE", empty, 200, 2),
+        ("POST", empty, 502, 1),
+        ("PUT", body, 502, 1),
     ] {
-        // A pooled connection that was idle for a while, as long as the app took to say nothing.
-        assert_eq!(client.get("app.localhost", "/").unwrap().status, 200);
-        assert_eq!(clock.get("app.localhost", "/silent").unwrap().status, 504);
-        let _ = app.reported();
-        client.send(&request).unwrap();
-        assert_eq!(client.answer(method).unwrap().status, status, "{request}");
+        let app = forgetful();
+        let daemon = one_worker(&format!(
+            "[timeout]\nfirst_byte = \"1s\"\n[site.\"app.localhost\"]\nupstream = \"{}\"\n\
+             [site.\"app.localhost\".route.\"/clock\"]\nupstream = \"{}\"",
+            app.address(),
+            silent.address()
+        ));
+        let mut client = h1(&daemon);
+        assert_eq!(client.get("app.localhost", "/first").unwrap().status, 200);
+        // The connection has been idle for as long as the other app took to say nothing.
+        assert_eq!(h1(&daemon).get("app.localhost", "/clock").unwrap().status, 504);
+        client.send(format!("{method} /second {rest}")).unwrap();
+        assert_eq!(client.answer(method).unwrap().status, status, "{method}");
+        assert_eq!(app.report(), "GET /first HTTP/1.1");
         let sent = app.reported();
-        let times = sent.iter().filter(|line| line.starts_with(method)).count();
-        assert_eq!(times, if status == 200 { 2 } else { 1 }, "{sent:?}");
-        // The repeated one left a connection behind that is used up by this.
-        let _ = client.get("app.localhost", "/");
-        let _ = client.get("app.localhost", "/");
-        let _ = app.reported();
+        assert_eq!(sent, vec![format!("{method} /second HTTP/1.1"); times]);
     }
 }
 
