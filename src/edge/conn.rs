@@ -261,9 +261,16 @@ async fn serve_http1(conn: Rc<Conn>, mut stream: Stream) {
     let mut ahead = bytes::Bytes::new();
     conn.deadline.arm(keep_alive);
     loop {
-        if ahead.is_empty() && !wait_for_bytes(&conn, &mut stream).await {
-            let _ = close(&conn, stream).await;
-            return;
+        if ahead.is_empty() {
+            match wait_for_bytes(&conn, &mut stream).await {
+                Waited::Bytes => {}
+                // The client has said goodbye or gone: an answer would only be met by a reset.
+                Waited::Gone => return,
+                Waited::Enough => {
+                    let _ = close(&conn, stream).await;
+                    return;
+                }
+            }
         }
         // Boxed: a parked connection holds none of this.
         match Box::pin(http1_stretch(&conn, stream, std::mem::take(&mut ahead))).await {
@@ -288,16 +295,24 @@ async fn serve_http1(conn: Rc<Conn>, mut stream: Stream) {
     }
 }
 
-/// False when the client has gone, the deadline has passed or the worker drains.
-async fn wait_for_bytes(conn: &Conn, stream: &mut Stream) -> bool {
-    poll_fn(|cx| {
-        if let Poll::Ready(readable) = stream.poll_readable(cx) {
-            return Poll::Ready(matches!(readable, Ok(Readable::Bytes)));
-        }
-        if conn.deadline.expired(cx) || (conn.worker.draining.get() && !conn.is_fresh()) {
-            return Poll::Ready(false);
-        }
+/// How the wait for a request ended.
+enum Waited {
+    Bytes,
+    Gone,
+    /// The deadline has passed, or the worker drains.
+    Enough,
+}
+
+async fn wait_for_bytes(conn: &Conn, stream: &mut Stream) -> Waited {
+    poll_fn(|cx| match stream.poll_readable(cx) {
+        Poll::Ready(Ok(Readable::Bytes)) => Poll::Ready(Waited::Bytes),
+        Poll::Ready(_) => Poll::Ready(Waited::Gone),
         Poll::Pending
+            if conn.deadline.expired(cx) || (conn.worker.draining.get() && !conn.is_fresh()) =>
+        {
+            Poll::Ready(Waited::Enough)
+        }
+        Poll::Pending => Poll::Pending,
     })
     .await
 }
@@ -345,7 +360,7 @@ async fn http1_stretch(conn: &Rc<Conn>, stream: Stream, ahead: bytes::Bytes) -> 
     let limits = conn.worker.view().policy.settings.http.clone();
     let service = {
         let conn = Rc::clone(conn);
-        service_fn(move |request| request::serve(Rc::clone(&conn), request))
+        service_fn(move |request| request::serve(&conn, request))
     };
     let mut http = http1::Builder::new()
         // One buffer per write. Not `pipeline_flush`: it holds an answer back for as long as anything is unparsed behind
@@ -456,20 +471,35 @@ impl Http1Clock {
 #[derive(Clone)]
 struct LocalExecutor(Rc<Conn>);
 
-impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+{
     fn execute(&self, future: F) {
-        let conn = Rc::clone(&self.0);
-        let stall = Rc::new(conn.worker.timers.deadline());
-        spawn_local(async move {
-            let mut future = std::pin::pin!(future);
-            poll_fn(|cx| {
-                let outer = conn.stream_stall.replace(Some(Rc::clone(&stall)));
-                let ended = future.as_mut().poll(cx).is_ready();
-                conn.stream_stall.replace(outer);
-                if ended || stall.expired(cx) { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-        });
+        let stall = Rc::new(self.0.worker.timers.deadline());
+        spawn_local(StreamTask { future, conn: Rc::clone(&self.0), stall });
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// One exchange of an HTTP/2 connection, with the deadline that its response body arms.
+    struct StreamTask<F> {
+        #[pin]
+        future: F,
+        conn: Rc<Conn>,
+        stall: Rc<Deadline>,
+    }
+}
+
+impl<F: Future> Future for StreamTask<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let outer = this.conn.stream_stall.replace(Some(Rc::clone(this.stall)));
+        let ended = this.future.poll(cx).is_ready();
+        this.conn.stream_stall.replace(outer);
+        if ended || this.stall.expired(cx) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -481,7 +511,8 @@ async fn serve_http2(conn: Rc<Conn>, stream: Stream) {
     let window = |bytes: crate::base::units::Bytes| u32::try_from(bytes.0).unwrap_or(u32::MAX >> 1);
     let service = {
         let conn = Rc::clone(&conn);
-        service_fn(move |request| request::serve(Rc::clone(&conn), request))
+        // Boxed: hyper moves the future of an exchange several times on its way into a task.
+        service_fn(move |request| Box::pin(request::serve(&conn, request)))
     };
     let mut http = http2::Builder::new(LocalExecutor(Rc::clone(&conn)))
         .max_concurrent_streams(limits.streams_max)

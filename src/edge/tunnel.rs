@@ -94,8 +94,10 @@ pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Bo
     respond::strip(&mut head.headers);
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, WEBSOCKET);
-    let link = leased.link;
-    let (upstream, early) = link.into_stream();
+    let (upstream, early) = leased
+        .link
+        .into_stream()
+        .ok_or(Denial::Internal { what: "an upgraded connection that is gone" })?;
     *trip.conn.tunnel.borrow_mut() = Some(Tunnel { upstream, early });
     Ok(Response::from_parts(head, Body::empty()))
 }

@@ -1,1 +1,110 @@
-//! To come.
+//! The end: what was accepted is finished, nothing new is accepted, and the exit code says so.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::support::{Daemon, Upstream, plain};
+
+/// An app whose answers to `/slow` wait for a word.
+fn slow_app() -> (Upstream, Sender<()>) {
+    let (go, wait): (Sender<()>, Receiver<()>) = channel();
+    let wait = Mutex::new(wait);
+    let app = Upstream::start(move |seen, link| {
+        if seen.target() == "/slow" {
+            let _ = wait.lock().unwrap().recv();
+        }
+        link.answer("200 OK", &[], "done");
+    });
+    (app, go)
+}
+
+#[test]
+fn sigterm_lets_a_slow_request_finish_and_refuses_new_connections() {
+    let (app, go) = slow_app();
+    let daemon = Daemon::site("app.localhost", &app.address());
+    let mut slow = daemon.client().connect(daemon.https(), "app.localhost").unwrap();
+    slow.send("GET /slow HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
+    app.wait_for_requests(1);
+    daemon.sigterm();
+    daemon.wait_for_event("stopping");
+    // The listening sockets close right after; until then the kernel may still take a connection, which nobody serves.
+    while plain(daemon.https()).is_ok() {
+        std::thread::yield_now();
+    }
+    let ready = daemon.curl_ops("/readyz", &[]);
+    assert_eq!(ready.status, 503, "{ready:?}");
+    assert!(ready.text().contains("stopping"), "{}", ready.text());
+    assert_eq!(daemon.curl_ops("/healthz", &[]).status, 200, "it lives");
+    assert_eq!(daemon.status()["state"], "draining");
+    go.send(()).unwrap();
+    let answer = slow.answer("GET").unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "done"));
+    assert_eq!(answer.field("connection"), Some("close"), "{}", answer.head);
+    assert_eq!(daemon.wait_exit(), 0);
+    let line = daemon.wait_for_line(|line| line["event"] == "request");
+    assert_eq!((line["path"].as_str(), line["status_code"].as_u64()), (Some("/slow"), Some(200)));
+    assert_eq!(daemon.wait_for_event("stopped")["connections_cut"], 0);
+}
+
+#[test]
+fn an_h2_client_is_told_to_go_away_and_its_request_finishes() {
+    let (app, go) = slow_app();
+    let daemon = Daemon::site("app.localhost", &app.address());
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| daemon.curl(&["--http2", "https://app.localhost/slow"]));
+        app.wait_for_requests(1);
+        daemon.sigterm();
+        daemon.wait_for_event("stopping");
+        go.send(()).unwrap();
+        let answer = client.join().unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "done"), "{answer:?}");
+    });
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_end() {
+    let app = Upstream::text("hello");
+    // Whoever waits for the grace time here waits for longer than the test does.
+    let daemon = Daemon::start(&format!(
+        "[site.\"app.localhost\"]\nupstream = \"{}\"\n[timeout]\ngrace = \"1h\"",
+        app.address()
+    ));
+    let client = daemon.client();
+    let mut used = client.connect(daemon.https(), "app.localhost").unwrap();
+    assert_eq!(used.get("app.localhost", "/").unwrap().status, 200);
+    let mut fresh = client.connect(daemon.https(), "app.localhost").unwrap();
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(daemon.wait_for_event("stopped")["connections_cut"], 0);
+    assert!(used.rest().is_empty() && fresh.rest().is_empty());
+}
+
+#[test]
+fn what_does_not_finish_in_the_grace_time_is_cut() {
+    let (app, _go) = slow_app();
+    let daemon = Daemon::start(&format!(
+        "[site.\"app.localhost\"]\nupstream = \"{}\"\n[timeout]\ngrace = \"100ms\"",
+        app.address()
+    ));
+    let mut slow = daemon.client().connect(daemon.https(), "app.localhost").unwrap();
+    slow.send("GET /slow HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
+    app.wait_for_requests(1);
+    assert_eq!(daemon.stop(), 0);
+    assert!(slow.answer("GET").is_err(), "cut, not made up");
+}
+
+#[test]
+fn a_second_sigterm_ends_the_wait() {
+    let (app, _go) = slow_app();
+    let daemon = Daemon::start(&format!(
+        "[site.\"app.localhost\"]\nupstream = \"{}\"\n[timeout]\ngrace = \"1h\"",
+        app.address()
+    ));
+    let mut slow = daemon.client().connect(daemon.https(), "app.localhost").unwrap();
+    slow.send("GET /slow HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
+    app.wait_for_requests(1);
+    daemon.sigterm();
+    daemon.wait_for_event("stopping");
+    daemon.sigterm();
+    assert_eq!(daemon.wait_exit(), 0);
+}

@@ -67,6 +67,13 @@ impl Place {
         Daemon::spawn(self.clone(), command)
     }
 
+    /// The same where the configuration sends the log to a file: its lines are read from there.
+    pub fn start_logging_to(&self, log: &Path) -> Daemon {
+        let mut command = self.command();
+        command.arg("run").arg("--config").arg(self.config());
+        Daemon::spawn_reading(self.clone(), command, Some(log))
+    }
+
     /// One command line to its end.
     pub fn palisade<S: AsRef<OsStr>>(&self, args: &[S]) -> Exit {
         palisade(self.command().args(args))
@@ -181,13 +188,23 @@ impl Daemon {
     }
 
     /// Starts `command` and waits until it serves.
-    pub fn spawn(place: Place, mut command: Command) -> Self {
+    pub fn spawn(place: Place, command: Command) -> Self {
+        Self::spawn_reading(place, command, None)
+    }
+
+    fn spawn_reading(place: Place, mut command: Command, file: Option<&Path>) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");
         let log = Arc::new(Log::default());
         let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let theirs = Arc::clone(&log);
-        std::thread::spawn(move || theirs.read_lines(out));
+        match file.map(Path::to_owned) {
+            None => drop(std::thread::spawn(move || theirs.read_lines(out))),
+            Some(file) => drop(std::thread::spawn(move || {
+                let tail = Tail { file: None, path: file, log: Arc::clone(&theirs) };
+                theirs.read_lines(tail);
+            })),
+        }
         let theirs = Arc::clone(&log);
         std::thread::spawn(move || theirs.read_errors(err));
         let child = Mutex::new(Running(child));
@@ -389,6 +406,31 @@ impl Drop for Daemon {
         if std::thread::panicking() {
             eprintln!("{}", self.everything());
         }
+    }
+}
+
+/// A log file that is being written, read for as long as somebody waits for its lines; a file that was moved is read on.
+struct Tail {
+    file: Option<std::fs::File>,
+    path: PathBuf,
+    log: Arc<Log>,
+}
+
+impl Read for Tail {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        // The two that read here hold one each; the daemon under test has the third.
+        while Arc::strong_count(&self.log) > 2 {
+            if self.file.is_none() {
+                self.file = std::fs::File::open(&self.path).ok();
+            }
+            let read = self.file.as_mut().map_or(Ok(0), |file| file.read(buffer))?;
+            if read > 0 {
+                return Ok(read);
+            }
+            // Between two looks at a file, not a wait for something to have happened.
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        Ok(0)
     }
 }
 
