@@ -390,7 +390,7 @@ async fn http1_stretch(conn: &Rc<Conn>, stream: Stream, ahead: bytes::Bytes) -> 
     let tunnel = conn.tunnel.borrow_mut().take();
     match (ended, tunnel) {
         (Ended::Finished, Some(tunnel)) => Stretch::Tunnel(stream, tunnel, parts.read_buf),
-        (Ended::Finished, None) => Stretch::Unread(stream),
+        (Ended::Finished, None) if conn.unread.get() => Stretch::Unread(stream),
         (Ended::Park, _) if parts.read_buf.is_empty() => Stretch::Idle(stream),
         (Ended::Park, _) => Stretch::HalfHead(stream, parts.read_buf),
         _ => Stretch::Closed,

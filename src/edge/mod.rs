@@ -13,6 +13,8 @@ pub mod hello;
 mod ids;
 mod io;
 pub mod pages;
+#[cfg(test)]
+mod panic_tests;
 pub mod policy;
 mod proxy;
 mod request;

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::rc::Rc;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use super::body::Body;
 use super::conn::Conn;
@@ -23,8 +23,12 @@ pub(super) fn serve(
     let (head, body) = request.into_parts();
     let mut trip = Trip::start(conn, &head); // id, arrival: everything later can be correlated
     async move {
+        let bodiless = body.is_end_stream();
         let outcome = answer(&mut trip, head, body).await;
-        let response = outcome.unwrap_or_else(|denial| deny::answer(&mut trip, &denial));
+        let response = outcome.unwrap_or_else(|denial| {
+            trip.conn.unread.set(!bodiless); // a refused client may still be sending
+            deny::answer(&mut trip, &denial)
+        });
         Ok(respond::finish(trip, response)) // headers, then metrics and the log line when the body ends
     }
 }

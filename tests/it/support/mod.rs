@@ -6,6 +6,7 @@ mod daemon;
 mod http;
 mod peers;
 mod upstream;
+pub mod wire;
 
 use std::time::Duration;
 
