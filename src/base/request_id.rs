@@ -23,6 +23,12 @@ impl RequestId {
         Self(time | version | random_a | variant | random_b)
     }
 
+    /// The 16 bytes, most significant first.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// Lower-case hexadecimal with hyphens.
     #[must_use]
     pub fn text(self) -> [u8; TEXT_LEN] {

@@ -42,6 +42,7 @@ const SERVERS_END: Duration = Duration::from_secs(3);
 /// # Errors
 /// Why nothing was started.
 pub fn run(start: Start) -> Result<(), StartError> {
+    sys::memory::prefer_small_pages();
     let inherited = sys::fds::inherited()
         .map_err(|error| StartError::Failed(format!("the sockets of systemd: {error}")))?;
     let loaded = start.source.load(&start.environment).map_err(StartError::Config)?;

@@ -138,7 +138,7 @@ fn fault(role: &str, addr: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             let who = owner::of_port(port)
-                .map_or_else(|| "another program (run as root to see which)".into(), |owner| owner);
+                .unwrap_or_else(|| "another program (run as root to see which)".into());
             format!(
                 "cannot listen on {addr} ({role}): {who} is listening there\n  \
                  stop it, or choose another port: --{role} PORT (`listen.{role}` in the file)"

@@ -17,7 +17,10 @@ pub fn of_port(port: u16) -> Option<String> {
     let processes = fs::read_dir("/proc").ok()?;
     for process in processes.flatten() {
         let path = process.path();
-        if holds_any(&path, &inodes) {
+        // `/proc/self` comes first and is not a number.
+        let number =
+            path.file_name().is_some_and(|n| n.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+        if number && holds_any(&path, &inodes) {
             let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
             let pid = process.file_name();
             return Some(format!("{} (pid {})", name.trim(), pid.to_string_lossy()));

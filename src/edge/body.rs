@@ -1,6 +1,7 @@
 //! The bodies that pass through: what a client sends to the app, and what is sent to a client. Neither is boxed.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -43,6 +44,8 @@ pub enum RequestBody {
 
 pub struct Streaming {
     incoming: Incoming,
+    /// Read ahead by `prefetch`.
+    ahead: Option<Result<Frame<Bytes>, BodyError>>,
     conn: Rc<Conn>,
     idle: Deadline,
     pace: Pace,
@@ -60,6 +63,7 @@ impl RequestBody {
         conn.bodies_open.set(conn.bodies_open.get() + 1);
         let streaming = Streaming {
             incoming,
+            ahead: None,
             conn: Rc::clone(conn),
             idle: conn.worker.timers.deadline(),
             pace: Pace::default(),
@@ -68,12 +72,51 @@ impl RequestBody {
         };
         (Self::Stream(Box::new(streaming)), Some(state))
     }
+
+    /// Takes what has already come of the body, waiting for one turn of the task and no longer.
+    ///
+    /// hyper reads a body only once somebody asks for it. Without this, every head would be written to the app alone,
+    /// and its body, though received together with it, by a second system call.
+    pub async fn prefetch(&mut self) {
+        let Self::Stream(streaming) = self else { return };
+        let mut asked = false;
+        poll_fn(|cx| match streaming.poll(cx) {
+            Poll::Ready(frame) => {
+                streaming.ahead = frame;
+                Poll::Ready(())
+            }
+            Poll::Pending if asked => Poll::Ready(()),
+            Poll::Pending => {
+                asked = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await;
+    }
 }
 
 impl Streaming {
     fn fail(&self, fault: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.state.fault.set(Some(fault));
         Poll::Ready(Some(Err(fault)))
+    }
+
+    /// Of what is still to come, what was read ahead included: it makes the Content-Length for the app.
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.incoming.size_hint();
+        if let Some(Ok(frame)) = &self.ahead
+            && let Some(data) = frame.data_ref()
+        {
+            let ahead = data.len() as u64;
+            let upper = hint.upper().map(|upper| upper + ahead);
+            hint.set_lower(0);
+            if let Some(upper) = upper {
+                hint.set_upper(upper);
+            }
+            hint.set_lower(self.incoming.size_hint().lower() + ahead);
+        }
+        hint
     }
 
     fn end(&mut self) {
@@ -136,21 +179,26 @@ impl HttpBody for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Stream(streaming) => streaming.poll(cx),
+            Self::Stream(streaming) => match streaming.ahead.take() {
+                Some(ahead) => Poll::Ready(Some(ahead)),
+                None => streaming.poll(cx),
+            },
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Stream(streaming) => streaming.incoming.is_end_stream(),
+            Self::Stream(streaming) => {
+                streaming.ahead.is_none() && streaming.incoming.is_end_stream()
+            }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Stream(streaming) => streaming.incoming.size_hint(),
+            Self::Stream(streaming) => streaming.size_hint(),
         }
     }
 }

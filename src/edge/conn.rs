@@ -235,9 +235,14 @@ async fn serve_http1(conn: Rc<Conn>, mut stream: Stream) {
     let keep_alive = conn.worker.timeouts().keep_alive;
     conn.deadline.arm(keep_alive);
     loop {
-        if !wait_for_bytes(&conn, &mut stream).await {
-            let _ = close(&conn, stream).await;
-            return;
+        match wait_for_bytes(&conn, &mut stream).await {
+            Waited::Bytes => {}
+            // The client has said goodbye or gone: an answer would only be met by a reset.
+            Waited::Gone => return,
+            Waited::Enough => {
+                let _ = close(&conn, stream).await;
+                return;
+            }
         }
         // Boxed: a parked connection holds none of this.
         match Box::pin(http1_stretch(&conn, stream)).await {
@@ -254,16 +259,22 @@ async fn serve_http1(conn: Rc<Conn>, mut stream: Stream) {
     }
 }
 
-/// False when the client has gone, the deadline has passed or the worker drains.
-async fn wait_for_bytes(conn: &Conn, stream: &mut Stream) -> bool {
-    poll_fn(|cx| {
-        if let Poll::Ready(readable) = stream.poll_readable(cx) {
-            return Poll::Ready(matches!(readable, Ok(Readable::Bytes)));
+/// How the wait for a request ended.
+enum Waited {
+    Bytes,
+    Gone,
+    /// The deadline has passed, or the worker drains.
+    Enough,
+}
+
+async fn wait_for_bytes(conn: &Conn, stream: &mut Stream) -> Waited {
+    poll_fn(|cx| match stream.poll_readable(cx) {
+        Poll::Ready(Ok(Readable::Bytes)) => Poll::Ready(Waited::Bytes),
+        Poll::Ready(_) => Poll::Ready(Waited::Gone),
+        Poll::Pending if conn.deadline.expired(cx) || conn.worker.draining.get() => {
+            Poll::Ready(Waited::Enough)
         }
-        if conn.deadline.expired(cx) || conn.worker.draining.get() {
-            return Poll::Ready(false);
-        }
-        Poll::Pending
+        Poll::Pending => Poll::Pending,
     })
     .await
 }
@@ -288,7 +299,7 @@ async fn http1_stretch(conn: &Rc<Conn>, stream: Stream) -> Stretch {
     let limits = conn.worker.view().policy.settings.http.clone();
     let service = {
         let conn = Rc::clone(conn);
-        service_fn(move |request| request::serve(Rc::clone(&conn), request))
+        service_fn(move |request| request::serve(&conn, request))
     };
     let mut http = http1::Builder::new()
         .pipeline_flush(true)
@@ -393,11 +404,13 @@ impl Http1Clock {
 #[derive(Clone, Copy)]
 struct LocalExecutor;
 
-impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
     fn execute(&self, future: F) {
-        spawn_local(async move {
-            let _ = future.await;
-        });
+        spawn_local(future);
     }
 }
 
@@ -409,7 +422,8 @@ async fn serve_http2(conn: Rc<Conn>, stream: Stream) {
     let window = |bytes: crate::base::units::Bytes| u32::try_from(bytes.0).unwrap_or(u32::MAX >> 1);
     let service = {
         let conn = Rc::clone(&conn);
-        service_fn(move |request| request::serve(Rc::clone(&conn), request))
+        // Boxed: hyper moves the future of an exchange several times on its way into a task.
+        service_fn(move |request| Box::pin(request::serve(&conn, request)))
     };
     let mut http = http2::Builder::new(LocalExecutor)
         .max_concurrent_streams(limits.streams_max)

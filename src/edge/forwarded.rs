@@ -7,8 +7,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::header::{
-    CONNECTION, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, COOKIE, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
 };
 use http::request::Parts;
 use http::{Uri, Version};
@@ -16,8 +15,6 @@ use http::{Uri, Version};
 use super::conn::{Client, HostEntry, is_trusted};
 use super::trip::Trip;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -80,10 +77,11 @@ pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
     headers.insert(FORWARDED, forwarded);
     headers.insert(X_REQUEST_ID, trip.id_value.clone());
     if let Entry::Occupied(mut trace) = headers.entry(TRACEPARENT) {
-        if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(Some(trace.get()))) {
+        if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(trip.id, Some(trace.get())))
+        {
             trace.insert(value);
         }
-    } else if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(None)) {
+    } else if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(trip.id, None)) {
         headers.insert(TRACEPARENT, value);
     }
 }
@@ -106,25 +104,25 @@ fn strip(headers: &mut HeaderMap) {
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1), and `Expect`, which is settled here (promise 14).
 pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == CONNECTION
-        || *name == TRANSFER_ENCODING
-        || *name == TE
-        || *name == UPGRADE
-        || *name == TRAILER
-        || *name == EXPECT
-        || *name == PROXY_AUTHENTICATE
-        || *name == PROXY_AUTHORIZATION
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
+    matches!(
+        name.as_str(),
+        "connection"
+            | "transfer-encoding"
+            | "te"
+            | "upgrade"
+            | "trailer"
+            | "expect"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "keep-alive"
+            | "proxy-connection"
+    )
 }
 
 /// What a client says about where it comes from; palisade knows better.
 fn is_claim(name: &HeaderName) -> bool {
-    if *name == FORWARDED {
-        return true;
-    }
     let name = name.as_str();
-    name.starts_with("x-") && (name.starts_with("x-forwarded") || name == "x-real-ip")
+    name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded")
 }
 
 pub(super) fn named_by_connection(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {

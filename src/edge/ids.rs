@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::HeaderValue;
 
-use crate::base::{REQUEST_ID_LEN, RequestId};
+use crate::base::RequestId;
 use crate::ports::Entropy;
 use crate::telemetry::trace::{self, TRACEPARENT_LEN};
 
@@ -54,16 +54,16 @@ impl Ids {
         RequestId::new(unix_ms, u128::from_be_bytes(self.random()))
     }
 
-    /// `X-Request-ID` of this id.
-    pub fn id_value(&mut self, text: &[u8; REQUEST_ID_LEN]) -> Option<HeaderValue> {
-        self.value(text)
-    }
-
     /// `traceparent` of this hop, going on with `incoming` if it is valid.
-    pub fn traceparent(&mut self, incoming: Option<&HeaderValue>) -> Option<HeaderValue> {
+    pub fn traceparent(
+        &mut self,
+        id: RequestId,
+        incoming: Option<&HeaderValue>,
+    ) -> Option<HeaderValue> {
         let mut text = [0; TRACEPARENT_LEN];
-        let random = self.random();
-        trace::write(&mut text, incoming.and_then(|v| trace::parse(v.as_bytes())), random);
+        let span = self.random();
+        let incoming = incoming.and_then(|v| trace::parse(v.as_bytes()));
+        trace::write(&mut text, incoming, id.bytes(), span);
         self.value(&text)
     }
 

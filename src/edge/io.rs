@@ -61,7 +61,11 @@ impl AsyncWrite for Prefixed {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+        match bufs {
+            // rustls hands over one record as a list of one; send(2) is cheaper than writev(2).
+            [one] => Pin::new(&mut self.tcp).poll_write(cx, one),
+            _ => Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -13,6 +13,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 
 use super::body::{Body, BodyError, BodyState, RequestBody};
 use super::respond;
@@ -43,7 +44,8 @@ pub(super) async fn forward(
     head: Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Denial> {
-    let (body, state) = RequestBody::new(body, &trip.conn);
+    let (mut body, state) = RequestBody::new(body, &trip.conn);
+    body.prefetch().await; // so that a small body leaves together with its head
     let group = upstreams(trip)?;
     let mut request = Request::from_parts(head, body);
     let (mut leased, mut reused) = lease(trip, &group).await?;
@@ -60,7 +62,7 @@ pub(super) async fn forward(
     let answer = match outcome {
         Ok(answer) => answer,
         Err(retry) => {
-            request = retry.ok_or(Denial::Internal { what: "a retry without a request" })?;
+            request = *retry.ok_or(Denial::Internal { what: "a retry without a request" })?;
             leased.link = connect(trip, &leased.pool).await?;
             reused = None;
             exchange.run_once(&mut leased, request).await?
@@ -70,7 +72,7 @@ pub(super) async fn forward(
         Some(_) => UpstreamUse::Reused,
         None => UpstreamUse::Opened,
     });
-    trip.upstream_us = u64::try_from(trip.elapsed().as_micros()).ok();
+    trip.answered = Some(trip.elapsed());
     Ok(stream_back(trip, exchange, leased, answer))
 }
 
@@ -138,7 +140,7 @@ async fn connect(trip: &Trip, pool: &Pool) -> Result<Box<Link>, Denial> {
 fn replay(
     request: &Request<RequestBody>,
     reused: Option<Duration>,
-) -> Option<Request<RequestBody>> {
+) -> Option<Box<Request<RequestBody>>> {
     let idempotent = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
@@ -151,14 +153,14 @@ fn replay(
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
-    Some(copy)
+    Some(Box::new(copy))
 }
 
 /// How sending a request ended.
 enum Sent {
     Answered(Response<Incoming>),
     /// The connection ended before anything was written; here is the request again.
-    Unsent(Request<RequestBody>),
+    Unsent(Box<Request<RequestBody>>),
     /// It ended after something may have been written.
     Broken,
     Refused(Denial),
@@ -180,14 +182,28 @@ impl Exchange {
         Self { first_byte, deadline: trip.conn.worker.timers.deadline(), body }
     }
 
-    async fn run(&self, leased: &mut Leased, request: Request<RequestBody>) -> Sent {
+    fn run<'a>(
+        &'a self,
+        leased: &'a mut Leased,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Sent> + 'a {
         self.deadline.arm(self.first_byte);
+        let response = leased.link.sender.try_send_request(request);
+        self.answer(leased, response)
+    }
+
+    async fn answer<F>(&self, leased: &mut Leased, response: F) -> Sent
+    where
+        F: Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
+    {
         let link = &mut leased.link;
-        let mut response = pin!(link.sender.try_send_request(request));
+        let mut response = pin!(response);
         let answer = poll_fn(|cx| {
             let alive = link.drive(cx);
             if let Poll::Ready(answer) = response.as_mut().poll(cx) {
-                return Poll::Ready(Some(answer.map_err(|mut error| error.take_message())));
+                return Poll::Ready(Some(
+                    answer.map_err(|mut error| error.take_message().map(Box::new)),
+                ));
             }
             if !alive {
                 return Poll::Ready(Some(Err(None)));

@@ -4,6 +4,7 @@
 //! nothing here waits on anything but the client and the app.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::rc::Rc;
 
 use http::{Request, Response};
@@ -15,15 +16,17 @@ use super::trip::Trip;
 use super::{deny, forwarded, proxy, respond, route, tunnel};
 use crate::base::Denial;
 
-pub(super) async fn serve(
-    conn: Rc<Conn>,
+pub(super) fn serve(
+    conn: &Rc<Conn>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
     let (head, body) = request.into_parts();
-    let mut trip = Trip::start(&conn, &head); // id, arrival: everything later can be correlated
-    let outcome = answer(&mut trip, head, body).await;
-    let response = outcome.unwrap_or_else(|denial| deny::answer(&mut trip, &denial));
-    Ok(respond::finish(trip, response)) // headers, then metrics and the log line when the body ends
+    let mut trip = Trip::start(conn, &head); // id, arrival: everything later can be correlated
+    async move {
+        let outcome = answer(&mut trip, head, body).await;
+        let response = outcome.unwrap_or_else(|denial| deny::answer(&mut trip, &denial));
+        Ok(respond::finish(trip, response)) // headers, then metrics and the log line when the body ends
+    }
 }
 
 async fn answer(
@@ -44,4 +47,22 @@ async fn answer(
     let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
     forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
     if upgrade { tunnel::open(trip, head).await } else { proxy::forward(trip, head, body).await }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<F>(_: impl Fn(&Rc<Conn>, Request<Incoming>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// HTTP/2 moves the future of every exchange into a task of its own: its size is paid per request.
+    #[test]
+    fn the_future_of_an_exchange_stays_small() {
+        let bytes = size_of_future(serve);
+        assert!(bytes <= 2560, "{bytes} bytes");
+        let body = size_of::<Body>();
+        assert!(body <= 256, "{body} bytes");
+    }
 }

@@ -1,8 +1,6 @@
 //! What every response gets on its way out, whoever made it: headers, identity, no banners (promise 27).
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 
 use super::body::Body;
@@ -15,12 +13,9 @@ use crate::guard::headers;
 const X_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time-ms");
 
 /// Fields that only tell an attacker which software runs here.
-const BANNERS: [HeaderName; 4] = [
-    SERVER,
-    HeaderName::from_static("x-powered-by"),
-    HeaderName::from_static("x-aspnet-version"),
-    HeaderName::from_static("x-aspnetmvc-version"),
-];
+fn is_banner(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "server" | "x-powered-by" | "x-aspnet-version" | "x-aspnetmvc-version")
+}
 
 /// Removes from an app's response what belongs to its own connection, and the banners.
 pub(super) fn strip(headers: &mut HeaderMap) {
@@ -29,7 +24,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
         if *name == CONNECTION {
             doomed.extend(named_by_connection(value));
         }
-        if is_hop_by_hop(name) || BANNERS.contains(name) {
+        if is_hop_by_hop(name) || is_banner(name) {
             doomed.push(name.clone());
         }
     }
@@ -42,10 +37,15 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 pub(super) fn finish(mut trip: Box<Trip>, mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.reserve(8);
-    headers.insert(X_REQUEST_ID, trip.id_value.clone());
-    let elapsed = trip.elapsed();
+    // Never the same twice: HPACK must not put them into its table, which would push everything else out.
+    let unique = |mut value: HeaderValue| {
+        value.set_sensitive(trip.conn.http2);
+        value
+    };
+    headers.insert(X_REQUEST_ID, unique(trip.id_value.clone()));
+    let elapsed = trip.answered.unwrap_or_else(|| trip.elapsed());
     if let Some(value) = trip.conn.worker.ids(|ids| ids.millis(elapsed)) {
-        headers.insert(X_RESPONSE_TIME, value);
+        headers.insert(X_RESPONSE_TIME, unique(value));
     }
     let mode = trip.view.policy.security_headers;
     let public = || trip.site().is_some_and(|site| !site.name.is_local());

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::conn::{Client, Conn, HostEntry};
 use super::worker::View;
-use crate::base::REQUEST_ID_LEN;
+use crate::base::{REQUEST_ID_LEN, RequestId};
 use crate::config::settings::{Route, Site};
 use crate::telemetry::access::Entry;
 
@@ -22,7 +22,8 @@ pub struct Trip {
     pub view: Rc<View>,
     pub arrived: Instant,
     arrived_unix: Duration,
-    pub id: [u8; REQUEST_ID_LEN],
+    pub id: RequestId,
+    pub id_text: [u8; REQUEST_ID_LEN],
     pub id_value: HeaderValue,
     pub method: Method,
     pub target: Option<PathAndQuery>,
@@ -34,7 +35,8 @@ pub struct Trip {
     pub status: u16,
     pub response_bytes: u64,
     pub upstream: Option<Rc<str>>,
-    pub upstream_us: Option<u64>,
+    /// When the app's response head was there.
+    pub answered: Option<Duration>,
     pub denied: Option<&'static str>,
     pub why: Option<String>,
     /// Why the response did not reach its end, if it did not.
@@ -46,12 +48,13 @@ impl Trip {
     pub fn start(conn: &Rc<Conn>, head: &http::request::Parts) -> Box<Self> {
         let worker = &conn.worker;
         let arrived = worker.shared.clock.now();
-        let arrived_unix = worker.shared.clock.unix();
+        let arrived_unix = worker.unix_at(arrived);
         worker.timers.set_now(arrived);
         worker.requests.set(worker.requests.get() + 1);
-        let (id, id_value) = worker.ids(|ids| {
-            let text = ids.request_id(arrived_unix).text();
-            (text, ids.id_value(&text))
+        let (id, id_text, id_value) = worker.ids(|ids| {
+            let id = ids.request_id(arrived_unix);
+            let text = id.text();
+            (id, text, ids.value(&text))
         });
         conn.begin();
         Box::new(Self {
@@ -60,6 +63,7 @@ impl Trip {
             arrived,
             arrived_unix,
             id,
+            id_text,
             id_value: id_value.unwrap_or(HeaderValue::from_static("")),
             method: head.method.clone(),
             target: head.uri.path_and_query().cloned(),
@@ -70,7 +74,7 @@ impl Trip {
             status: 0,
             response_bytes: 0,
             upstream: None,
-            upstream_us: None,
+            answered: None,
             denied: None,
             why: None,
             aborted: None,
@@ -83,7 +87,7 @@ impl Trip {
 
     /// The id as text.
     pub fn id_text(&self) -> &str {
-        std::str::from_utf8(&self.id).unwrap_or_default()
+        std::str::from_utf8(&self.id_text).unwrap_or_default()
     }
 
     pub fn path(&self) -> &str {
@@ -109,12 +113,12 @@ impl Drop for Trip {
             self.aborted = Some("client_left");
         }
         let elapsed = self.elapsed();
-        let latency_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let latency_us = micros(elapsed);
         let worker = &self.conn.worker;
         worker.shard.request(self.status, latency_us);
         let entry = Entry {
             unix: self.arrived_unix.saturating_add(elapsed),
-            request_id: &self.id,
+            request_id: &self.id_text,
             site: self.site().map(|site| site.name.as_str()),
             route: self.route().map(|route| route.name.as_str()),
             method: self.method.as_str(),
@@ -125,7 +129,7 @@ impl Drop for Trip {
             response_bytes: self.response_bytes,
             client_ip: self.client.text.to_str().unwrap_or_default(),
             upstream: self.upstream.as_deref(),
-            upstream_us: self.upstream_us,
+            upstream_us: self.answered.map(micros),
             tenant_id: None,
             user_id: None,
             denied: self.denied,
@@ -135,4 +139,8 @@ impl Drop for Trip {
         worker.access(|log| log.push(&entry));
         self.conn.end();
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -72,6 +72,8 @@ pub struct Worker {
     pub shard: Arc<Shard>,
     pub pages: Pages,
     pub draining: Cell<bool>,
+    /// Both clocks at the last tick: the time of a request needs one look at one of them.
+    clocks: Cell<(Instant, Duration)>,
     /// Requests since the last look, to know when the worker has become idle.
     pub requests: Cell<u64>,
     policy: RefCell<Cache<PolicySource, Arc<Policy>>>,
@@ -146,6 +148,7 @@ impl Worker {
             pages: Pages::new().map_err(io::Error::other)?,
             draining: Cell::new(false),
             requests: Cell::new(0),
+            clocks: Cell::new((shared.clock.now(), shared.clock.unix())),
             policy: RefCell::new(Cache::new(PolicySource(Arc::clone(&shared)))),
             view: RefCell::new(Rc::new(View::build(&policy, None))),
             ids: RefCell::new(Ids::new(Arc::clone(&shared.entropy))),
@@ -184,8 +187,16 @@ impl Worker {
         act(&mut self.access.borrow_mut())
     }
 
+    /// The time of day at `now`, true to the tick.
+    pub fn unix_at(&self, now: Instant) -> Duration {
+        let (instant, unix) = self.clocks.get();
+        unix.saturating_add(now.saturating_duration_since(instant))
+    }
+
     fn tick(&self) {
-        self.timers.tick(self.shared.clock.now());
+        let now = self.shared.clock.now();
+        self.clocks.set((now, self.shared.clock.unix()));
+        self.timers.tick(now);
         self.access(AccessLog::hand_over);
         let now_ms = self.timers.now_ms();
         for pool in self.view().pools.values() {

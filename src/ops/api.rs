@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Capability, Mode};
 
-/// Sent by the server in `palisade-api`, compared by the client.
+/// Names the version of the API on every answer.
+pub const API_HEADER: &str = "palisade-api";
+/// The version; the client compares it.
 pub const API_VERSION: &str = "1";
 
 /// `GET /v1/status`

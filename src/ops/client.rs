@@ -16,8 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::api::{API_VERSION, CertificateInfo, LocalCa, Problem, Reloaded, Status};
-use super::router::API_HEADER;
+use super::api::{API_HEADER, API_VERSION, CertificateInfo, LocalCa, Problem, Reloaded, Status};
 
 const CONNECT_TIME: Duration = Duration::from_secs(2);
 const CALL_TIME: Duration = Duration::from_secs(10);

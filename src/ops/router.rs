@@ -10,13 +10,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
-use super::api::{API_VERSION, CertificateInfo, Health, LocalCa, Problem, Reloaded, State, Status};
+use super::api::{
+    API_HEADER, API_VERSION, CertificateInfo, Health, LocalCa, Problem, Reloaded, State, Status,
+};
 use super::auth;
-
-/// Names the version of the API on every answer.
-pub(super) const API_HEADER: HeaderName = HeaderName::from_static("palisade-api");
 
 /// What the daemon offers to its operators; implemented by the composition root.
 pub trait Control: Send + Sync + 'static {

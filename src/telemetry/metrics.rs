@@ -259,7 +259,7 @@ impl Scrape {
         let counts = (0..=LATENCY_BOUNDS_US.len()).map(|at| metrics.sum(|s| s.latency.get(at)));
         #[expect(clippy::cast_precision_loss, reason = "seconds for a chart")]
         let seconds = |us: u64| us as f64 / 1e6;
-        let bounds = LATENCY_BOUNDS_US.iter().map(|us| seconds(*us)).chain([f64::MAX]);
+        let bounds = LATENCY_BOUNDS_US.iter().map(|us| seconds(*us)).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let count = buckets.iter().map(|(_, n)| n).sum();
         let sum = seconds(metrics.sum(|s| Some(&s.latency_sum_us)));

@@ -22,8 +22,14 @@ pub fn parse(value: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Writes a `traceparent` of this hop: the incoming trace if there is one, else a new one, and a new span.
-pub fn write(out: &mut [u8; TRACEPARENT_LEN], incoming: Option<(&[u8], &[u8])>, random: [u8; 24]) {
-    let (trace_random, span_random) = random.split_at(16);
+///
+/// A new trace has the request's own id, so that whoever has the one can search for the other.
+pub fn write(
+    out: &mut [u8; TRACEPARENT_LEN],
+    incoming: Option<(&[u8], &[u8])>,
+    request_id: [u8; 16],
+    span: [u8; 8],
+) {
     out.fill(b'-');
     out[..2].copy_from_slice(b"00");
     match incoming {
@@ -32,13 +38,13 @@ pub fn write(out: &mut [u8; TRACEPARENT_LEN], incoming: Option<(&[u8], &[u8])>, 
             out[53..55].copy_from_slice(flags);
         }
         _ => {
-            hex::write(&mut out[3..35], trace_random);
+            hex::write(&mut out[3..35], &request_id);
             out[53..55].copy_from_slice(b"01");
         }
     }
-    hex::write(&mut out[36..52], span_random);
+    hex::write(&mut out[36..52], &span);
     // All zeroes is the one value that an id must not have.
-    out[51] = if out[36..52].iter().all(|b| *b == b'0') { b'1' } else { out[51] };
+    out[51] = if span == [0; 8] { b'1' } else { out[51] };
 }
 
 fn is_lower_hex(byte: u8) -> bool {
@@ -55,7 +61,7 @@ mod tests {
     fn a_valid_trace_goes_on_with_a_new_span() {
         let incoming = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
         let mut out = [0; TRACEPARENT_LEN];
-        write(&mut out, parse(incoming), [7; 24]);
+        write(&mut out, parse(incoming), [1; 16], [7; 8]);
         assert_eq!(&out, b"00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-00");
     }
 
@@ -71,16 +77,16 @@ mod tests {
             assert_eq!(parse(bad), None);
         }
         let mut out = [0; TRACEPARENT_LEN];
-        write(&mut out, None, [0; 24]);
+        write(&mut out, None, [1; 16], [0; 8]);
         assert!(out.ends_with(b"-0000000000000001-01"));
     }
 
     proptest! {
         #[test]
-        fn what_is_written_can_be_read(random in any::<[u8; 24]>()) {
+        fn what_is_written_can_be_read(id in any::<[u8; 16]>(), span in any::<[u8; 8]>()) {
             let mut out = [0; TRACEPARENT_LEN];
-            write(&mut out, None, random);
-            prop_assume!(random[..16] != [0; 16]);
+            write(&mut out, None, id, span);
+            prop_assume!(id != [0; 16]);
             prop_assert!(parse(&out).is_some());
         }
 

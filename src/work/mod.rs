@@ -1,1 +1,3 @@
+//! What goes on beside the request path, one folder per capability.
+
 pub mod certs;
