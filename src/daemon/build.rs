@@ -75,6 +75,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         dial: Arc::new(SystemDial),
         metrics,
         log: log.clone(),
+        cut: std::sync::atomic::AtomicUsize::new(0),
         collect_memory: sys::memory::collect,
     });
     let daemon = Arc::new(Daemon {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -92,8 +93,9 @@ pub(super) async fn drain(
             let _ = tell.send(Drain::Until(shared.clock.now()));
         }
     }
-    let left = shared.caps.open() as u64;
+    // Of workers that have ended, and of those that were not waited for.
+    let cut = shared.cut.load(Ordering::Relaxed) + shared.caps.open();
     shared.log.event(Level::Info, "stopped", |line| {
-        line.number("connections_cut", left);
+        line.number("connections_cut", cut as u64);
     });
 }

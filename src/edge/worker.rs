@@ -44,6 +44,8 @@ pub struct Shared {
     pub dial: Arc<dyn Dial>,
     pub metrics: Arc<Metrics>,
     pub log: Log,
+    /// Connections that were open when the grace time was over.
+    pub cut: AtomicUsize,
     /// Gives freed memory back to the system; called by a worker that has become idle.
     pub collect_memory: fn(),
 }
@@ -222,8 +224,9 @@ pub fn run(
         .build_local(LocalOptions::default())?;
     let worker = Worker::new(shared, index)?;
     runtime.block_on(serve(Rc::clone(&worker), arrivals, open, drain));
-    worker.access(AccessLog::hand_over);
+    // Ends what is left; the lines of requests that were cut are written then.
     runtime.shutdown_timeout(Duration::ZERO);
+    worker.access(AccessLog::hand_over);
     Ok(())
 }
 
@@ -236,11 +239,13 @@ async fn serve(
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut idle = IdleWatch::default();
+    let mut accepting = true;
     loop {
         tokio::select! {
-            arrival = arrivals.recv() => match arrival {
+            arrival = arrivals.recv(), if accepting => match arrival {
                 Some(arrival) => { spawn_local(conn::serve(Rc::clone(&worker), arrival)); }
-                None => break,
+                // The acceptor ends before anybody says until when connections may go on.
+                None => accepting = false,
             },
             _ = ticks.tick() => {
                 worker.tick();
@@ -258,16 +263,17 @@ async fn serve(
     }
     worker.draining.set(true);
     worker.timers.wake_all();
-    // The queue may close before the word to drain has come, and only that says how long there is.
-    let until = match drain.wait_for(|drain| *drain != Drain::No).await.as_deref() {
-        Ok(Drain::Until(until)) => *until,
-        Ok(Drain::No) | Err(_) => worker.shared.clock.now(),
+    // Looked at each time: whoever stops may lose patience.
+    let over = |now: Instant| match *drain.borrow() {
+        Drain::Until(until) => now >= until,
+        Drain::No => true,
     };
-    while open.load(Ordering::Relaxed) > 0 && worker.shared.clock.now() < until {
+    while open.load(Ordering::Relaxed) > 0 && !over(worker.shared.clock.now()) {
         ticks.tick().await;
         worker.tick();
         worker.timers.wake_all();
     }
+    worker.shared.cut.fetch_add(open.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 /// Notices that a burst of work is over.
