@@ -91,6 +91,8 @@ fn what_does_not_finish_in_the_grace_time_is_cut() {
     app.wait_for_requests(1);
     assert_eq!(daemon.stop(), 0);
     assert!(slow.answer("GET").is_err(), "cut, not made up");
+    assert_eq!(daemon.wait_for_event("stopped")["connections_cut"], 1);
+    assert_eq!(daemon.wait_for_requests(1)[0]["path"], "/slow", "it is logged all the same");
 }
 
 #[test]
