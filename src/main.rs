@@ -1,4 +1,4 @@
-//! argv to the command line, its answer to an exit code.
+//! argv to the command line, its answer to an exit code; and how memory is had.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything is allocated that could become a huge page.
+    palisade::sys::memory::prefer_small_pages();
     palisade::cli::run(std::env::args_os()).into()
 }

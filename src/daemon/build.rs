@@ -42,7 +42,6 @@ const SERVERS_END: Duration = Duration::from_secs(3);
 /// # Errors
 /// Why nothing was started.
 pub fn run(start: Start) -> Result<(), StartError> {
-    sys::memory::prefer_small_pages();
     let inherited = sys::fds::inherited()
         .map_err(|error| StartError::Failed(format!("the sockets of systemd: {error}")))?;
     let loaded = start.source.load(&start.environment).map_err(StartError::Config)?;
@@ -65,7 +64,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let mut warnings: Vec<String> =
         keys.certificates.iter().flat_map(|c| c.warnings.clone()).chain(lowered).collect();
     warnings.extend((!loaded.warnings.is_empty()).then(|| loaded.warnings.to_string()));
-    let https = https_port(&settings, &listeners);
+    let https = https_port(&settings, &listeners, &sockets.inherited);
     let shared = Arc::new(Shared {
         policy: ArcSwap::from_pointee(Policy::new(1, settings.clone(), keys.tls, https)),
         caps: Caps::new(limits),

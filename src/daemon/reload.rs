@@ -85,7 +85,7 @@ impl Daemon {
         let stamp = Stamp::of(&settings);
         let loaded = inner.materials.load(&settings, &self.environment, &*self.shared.clock)?;
         let generation = inner.generation + 1;
-        let https = https_port(&settings, &inner.listeners);
+        let https = https_port(&settings, &inner.listeners, &inner.inherited);
         let policy = Policy::new(generation, settings.clone(), loaded.tls, https);
         self.shared.policy.store(Arc::new(policy));
         self.shared.caps.set_limits(super::build::caps(&settings).0);
@@ -205,15 +205,19 @@ pub(super) fn describe(listener: &Listener) -> api::Listener {
     api::Listener { role: listener.role.word().to_owned(), address: listener.addr.to_string() }
 }
 
-/// The port to redirect to: the one that is bound, or the one that is configured.
-pub(super) fn https_port(settings: &Settings, listeners: &[api::Listener]) -> u16 {
+/// The port to redirect to: the configured one, unless systemd chose the socket or the kernel the number.
+pub(super) fn https_port(
+    settings: &Settings,
+    listeners: &[api::Listener],
+    inherited: &[Role],
+) -> u16 {
     let bound = listeners
         .iter()
         .filter(|listener| listener.role == Role::Https.word())
         .find_map(|listener| listener.address.parse::<SocketAddr>().ok());
     let configured = settings.listen.https.first().copied();
     match (configured, bound) {
-        (Some(addr), _) if addr.port() != 0 => addr.port(),
+        (Some(addr), _) if addr.port() != 0 && !inherited.contains(&Role::Https) => addr.port(),
         (_, Some(addr)) => addr.port(),
         _ => 443,
     }

@@ -207,6 +207,8 @@ impl HttpBody for RequestBody {
 pub struct Body {
     inner: Inner,
     trip: Option<Box<Trip>>,
+    /// HTTP/2 only: armed while the next step is the client's.
+    stall: Option<Rc<Deadline>>,
 }
 
 enum Inner {
@@ -217,19 +219,25 @@ enum Inner {
 
 impl Body {
     pub const fn empty() -> Self {
-        Self { inner: Inner::Empty, trip: None }
+        Self { inner: Inner::Empty, trip: None, stall: None }
     }
 
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self { inner: Inner::Full(bytes.into()), trip: None }
+        Self { inner: Inner::Full(bytes.into()), trip: None, stall: None }
     }
 
     pub const fn upstream(body: UpstreamBody) -> Self {
-        Self { inner: Inner::Upstream(body), trip: None }
+        Self { inner: Inner::Upstream(body), trip: None, stall: None }
     }
 
     /// The record closes when this body ends or is dropped.
     pub fn accounted(mut self, trip: Box<Trip>) -> Self {
+        if trip.conn.http2 {
+            self.stall = trip.conn.stream_stall.borrow().clone();
+            if let Some(stall) = &self.stall {
+                stall.arm(trip.view.policy.settings.timeout.write_idle);
+            }
+        }
         self.trip = Some(trip);
         self
     }
@@ -244,6 +252,9 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(stall) = &this.stall {
+            stall.disarm();
+        }
         let polled = match &mut this.inner {
             Inner::Empty => Poll::Ready(None),
             Inner::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
@@ -265,6 +276,8 @@ impl HttpBody for Body {
         }
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             this.trip = None;
+        } else if let (Some(stall), Some(trip)) = (&this.stall, &this.trip) {
+            stall.arm(trip.view.policy.settings.timeout.write_idle);
         }
         polled
     }
@@ -288,6 +301,9 @@ impl HttpBody for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
+        if let Some(stall) = &self.stall {
+            stall.disarm();
+        }
         let Some(trip) = &mut self.trip else { return };
         let ended = match &self.inner {
             Inner::Empty => true,

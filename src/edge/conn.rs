@@ -30,6 +30,15 @@ use crate::base::{ClientIp, Host, unmapped};
 /// An idle connection is parked after this long.
 const PARK_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a connection that has asked for nothing yet is waited for when the worker drains.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How long a client that still sends may go on after its answer, so that the answer is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long an idle HTTP/2 client has to answer a GOAWAY.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// What the requests of one connection share.
 pub struct Conn {
     pub worker: Rc<Worker>,
@@ -54,9 +63,13 @@ pub struct Conn {
     head_begun: Cell<bool>,
     /// A request panicked: nothing more is served here.
     poisoned: Cell<bool>,
+    /// A request has begun here.
+    served: Cell<bool>,
     last_active_ms: Cell<u64>,
     deadline: Deadline,
     host: RefCell<Option<Rc<HostEntry>>>,
+    /// Of the HTTP/2 stream that is being polled: when its client must have taken some of its response.
+    pub stream_stall: RefCell<Option<Rc<Deadline>>>,
     /// Set by a request that became a tunnel.
     pub tunnel: RefCell<Option<Tunnel>>,
 }
@@ -100,6 +113,8 @@ impl Conn {
             flushed: Cell::new(true),
             head_begun: Cell::new(false),
             poisoned: Cell::new(false),
+            served: Cell::new(false),
+            stream_stall: RefCell::default(),
             last_active_ms: Cell::new(worker.timers.now_ms()),
             deadline,
             host: RefCell::new(None),
@@ -150,6 +165,7 @@ impl Conn {
         self.exchanges.set(self.exchanges.get() + 1);
         self.head_begun.set(false);
         self.unread.set(false);
+        self.served.set(true);
     }
 
     /// Its response has ended.
@@ -166,6 +182,11 @@ impl Conn {
     fn idle_for(&self) -> Duration {
         let now_ms = self.worker.timers.now_ms();
         Duration::from_millis(now_ms.saturating_sub(self.last_active_ms.get()))
+    }
+
+    /// Opened a moment ago and about to send its first request, which no drain may refuse.
+    fn is_fresh(&self) -> bool {
+        !self.served.get() && self.idle_for() < FRESH
     }
 
     fn is_busy(&self) -> bool {
@@ -225,31 +246,46 @@ async fn serve_tls(worker: Rc<Worker>, tcp: tokio::net::TcpStream, peer: SocketA
 enum Stretch {
     /// The connection is over.
     Closed,
+    /// The answer is written and the write side closed, but the client may still be sending.
+    Unread(Stream),
     /// Idle for a second and with nothing in the air.
     Idle(Stream),
+    /// Idle but for the beginning of a next head, which was read together with something before it.
+    HalfHead(Stream, bytes::Bytes),
     Tunnel(Stream, Tunnel, bytes::Bytes),
 }
 
 /// Alternates between waiting for bytes with the stream alone, and HTTP/1.
 async fn serve_http1(conn: Rc<Conn>, mut stream: Stream) {
     let keep_alive = conn.worker.timeouts().keep_alive;
+    let mut ahead = bytes::Bytes::new();
     conn.deadline.arm(keep_alive);
     loop {
-        match wait_for_bytes(&conn, &mut stream).await {
-            Waited::Bytes => {}
-            // The client has said goodbye or gone: an answer would only be met by a reset.
-            Waited::Gone => return,
-            Waited::Enough => {
-                let _ = close(&conn, stream).await;
-                return;
+        if ahead.is_empty() {
+            match wait_for_bytes(&conn, &mut stream).await {
+                Waited::Bytes => {}
+                // The client has said goodbye or gone: an answer would only be met by a reset.
+                Waited::Gone => return,
+                Waited::Enough => {
+                    let _ = close(&conn, stream).await;
+                    return;
+                }
             }
         }
         // Boxed: a parked connection holds none of this.
-        match Box::pin(http1_stretch(&conn, stream)).await {
+        match Box::pin(http1_stretch(&conn, stream, std::mem::take(&mut ahead))).await {
             Stretch::Closed => return,
+            Stretch::Unread(stream) => {
+                Box::pin(linger(&conn, stream)).await;
+                return;
+            }
             Stretch::Idle(idle) => {
                 stream = idle;
                 conn.deadline.arm(keep_alive.saturating_sub(PARK_AFTER));
+            }
+            Stretch::HalfHead(idle, begun) => {
+                stream = idle;
+                ahead = begun;
             }
             Stretch::Tunnel(stream, tunnel, early) => {
                 Box::pin(tunnel.run(&conn, stream, early)).await;
@@ -271,7 +307,9 @@ async fn wait_for_bytes(conn: &Conn, stream: &mut Stream) -> Waited {
     poll_fn(|cx| match stream.poll_readable(cx) {
         Poll::Ready(Ok(Readable::Bytes)) => Poll::Ready(Waited::Bytes),
         Poll::Ready(_) => Poll::Ready(Waited::Gone),
-        Poll::Pending if conn.deadline.expired(cx) || conn.worker.draining.get() => {
+        Poll::Pending
+            if conn.deadline.expired(cx) || (conn.worker.draining.get() && !conn.is_fresh()) =>
+        {
             Poll::Ready(Waited::Enough)
         }
         Poll::Pending => Poll::Pending,
@@ -295,24 +333,50 @@ async fn close(conn: &Conn, stream: Stream) -> std::io::Result<()> {
     .await
 }
 
-async fn http1_stretch(conn: &Rc<Conn>, stream: Stream) -> Stretch {
+/// Reads and forgets what the client still sends, until it closes: closing over unread bytes resets the connection, and
+/// a reset can overtake the answer.
+async fn linger(conn: &Conn, mut stream: Stream) {
+    conn.deadline.arm(LINGER);
+    let mut sink = vec![0; 16 * 1024];
+    poll_fn(|cx| {
+        for _ in 0..16 {
+            if conn.deadline.expired(cx) {
+                return Poll::Ready(());
+            }
+            let mut sink = tokio::io::ReadBuf::new(&mut sink);
+            match stream.poll_discard(cx, &mut sink) {
+                Poll::Ready(Ok(())) if !sink.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+async fn http1_stretch(conn: &Rc<Conn>, stream: Stream, ahead: bytes::Bytes) -> Stretch {
     let limits = conn.worker.view().policy.settings.http.clone();
     let service = {
         let conn = Rc::clone(conn);
         service_fn(move |request| request::serve(&conn, request))
     };
     let mut http = http1::Builder::new()
-        .pipeline_flush(true)
+        // One buffer per write. Not `pipeline_flush`: it holds an answer back for as long as anything is unparsed behind
+        // its request, and it takes the bound off the write buffer.
+        .writev(false)
         .header_read_timeout(None)
         .max_headers(limits.fields_max)
         .max_buf_size(limits.head_max.as_usize())
-        .serve_connection(TokioIo::new(ClientIo::new(stream, Rc::clone(conn))), service);
+        .serve_connection(TokioIo::new(ClientIo::new(stream, ahead, Rc::clone(conn))), service);
     let mut clock = Http1Clock::new(conn);
     let ended = poll_fn(|cx| {
         if let Poll::Ready(result) = Pin::new(&mut http).poll(cx) {
             return Poll::Ready(if result.is_ok() { Ended::Finished } else { Ended::Broken });
         }
-        if conn.worker.draining.get() {
+        // A head that has begun is waited for; its answer says `Connection: close`.
+        if conn.worker.draining.get() && !conn.head_begun.get() && !conn.is_fresh() {
             Pin::new(&mut http).graceful_shutdown();
             if let Poll::Ready(_done) = Pin::new(&mut http).poll(cx) {
                 return Poll::Ready(Ended::Finished);
@@ -326,7 +390,9 @@ async fn http1_stretch(conn: &Rc<Conn>, stream: Stream) -> Stretch {
     let tunnel = conn.tunnel.borrow_mut().take();
     match (ended, tunnel) {
         (Ended::Finished, Some(tunnel)) => Stretch::Tunnel(stream, tunnel, parts.read_buf),
+        (Ended::Finished, None) => Stretch::Unread(stream),
         (Ended::Park, _) if parts.read_buf.is_empty() => Stretch::Idle(stream),
+        (Ended::Park, _) => Stretch::HalfHead(stream, parts.read_buf),
         _ => Stretch::Closed,
     }
 }
@@ -400,17 +466,40 @@ impl Http1Clock {
     }
 }
 
-/// Runs the exchanges of HTTP/2 connections on the worker that owns the connection.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
+/// Runs the exchanges of HTTP/2 connections on the worker that owns the connection, and ends one whose client does not
+/// take its response: a closed window stalls a stream without stalling the socket.
+#[derive(Clone)]
+struct LocalExecutor(Rc<Conn>);
 
 impl<F> hyper::rt::Executor<F> for LocalExecutor
 where
     F: Future + 'static,
-    F::Output: 'static,
 {
     fn execute(&self, future: F) {
-        spawn_local(future);
+        let stall = Rc::new(self.0.worker.timers.deadline());
+        spawn_local(StreamTask { future, conn: Rc::clone(&self.0), stall });
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// One exchange of an HTTP/2 connection, with the deadline that its response body arms.
+    struct StreamTask<F> {
+        #[pin]
+        future: F,
+        conn: Rc<Conn>,
+        stall: Rc<Deadline>,
+    }
+}
+
+impl<F: Future> Future for StreamTask<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let outer = this.conn.stream_stall.replace(Some(Rc::clone(this.stall)));
+        let ended = this.future.poll(cx).is_ready();
+        this.conn.stream_stall.replace(outer);
+        if ended || this.stall.expired(cx) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -425,14 +514,17 @@ async fn serve_http2(conn: Rc<Conn>, stream: Stream) {
         // Boxed: hyper moves the future of an exchange several times on its way into a task.
         service_fn(move |request| Box::pin(request::serve(&conn, request)))
     };
-    let mut http = http2::Builder::new(LocalExecutor)
+    let mut http = http2::Builder::new(LocalExecutor(Rc::clone(&conn)))
         .max_concurrent_streams(limits.streams_max)
         .initial_stream_window_size(window(limits.stream_window))
         .initial_connection_window_size(window(limits.connection_window))
         .max_header_list_size(window(limits.header_list_max))
         .max_pending_accept_reset_streams(limits.pending_reset_max)
         .max_local_error_reset_streams(limits.local_reset_max)
-        .serve_connection(TokioIo::new(ClientIo::new(stream, Rc::clone(&conn))), service);
+        .serve_connection(
+            TokioIo::new(ClientIo::new(stream, bytes::Bytes::new(), Rc::clone(&conn))),
+            service,
+        );
     let mut leaving = false;
     conn.deadline.arm(keep_alive);
     poll_fn(|cx| {
@@ -440,17 +532,21 @@ async fn serve_http2(conn: Rc<Conn>, stream: Stream) {
             return Poll::Ready(());
         }
         let idle = conn.idle_for();
-        let timed_out = conn.deadline.expired(cx) && !conn.is_busy() && idle >= keep_alive;
+        let due = conn.deadline.expired(cx);
+        let timed_out = due && !conn.is_busy() && idle >= keep_alive;
+        if timed_out && leaving {
+            // It was told to go, and stayed.
+            return Poll::Ready(());
+        }
         if !leaving && (timed_out || conn.worker.draining.get()) {
             leaving = true;
             Pin::new(&mut http).graceful_shutdown();
-            conn.deadline.arm(keep_alive);
-            return Pin::new(&mut http).poll(cx).map(|_| ());
-        }
-        if timed_out {
-            return Poll::Ready(());
-        }
-        if conn.deadline.expired(cx) {
+            if Pin::new(&mut http).poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            conn.deadline.arm(GOODBYE);
+            let _ = conn.deadline.expired(cx);
+        } else if due {
             conn.deadline.arm(keep_alive.saturating_sub(idle).max(PARK_AFTER));
             let _ = conn.deadline.expired(cx);
         }

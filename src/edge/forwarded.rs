@@ -61,6 +61,9 @@ pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
     headers.reserve(8);
     if trip.conn.http2 {
         join_cookies(headers);
+    }
+    // HTTP/2 and absolute-form requests name the host elsewhere.
+    if !headers.contains_key(HOST) {
         headers.insert(HOST, host.value.clone());
     }
     let own_client = trip.client.ip == trip.conn.client.ip;

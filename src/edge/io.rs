@@ -105,6 +105,21 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Reads from the socket itself, below TLS, what nobody will look at.
+    pub fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let below = match self {
+            Self::Tls(tls) => tls.get_mut().0,
+            Self::Plain(plain) => plain,
+        };
+        Pin::new(&mut below.tcp).poll_read(cx, sink)
+    }
+}
+
 /// What [`Stream::poll_readable`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readable {
@@ -116,15 +131,17 @@ pub enum Readable {
 /// whether the client still reads.
 pub struct ClientIo {
     pub stream: Stream,
+    /// Read before, to be read again first.
+    ahead: bytes::Bytes,
     conn: Rc<Conn>,
     stall: Deadline,
     pace: Pace,
 }
 
 impl ClientIo {
-    pub fn new(stream: Stream, conn: Rc<Conn>) -> Self {
+    pub fn new(stream: Stream, ahead: bytes::Bytes, conn: Rc<Conn>) -> Self {
         let stall = conn.worker.timers.deadline();
-        Self { stream, conn, stall, pace: Pace::default() }
+        Self { stream, ahead, conn, stall, pace: Pace::default() }
     }
 
     /// Accounts for a write that moved `result` bytes or none.
@@ -170,6 +187,12 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let taken = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(taken));
+            self.conn.bytes_arrived();
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let result = match &mut self.stream {
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),

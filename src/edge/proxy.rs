@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
@@ -72,6 +72,13 @@ pub(super) async fn forward(
         Some(_) => UpstreamUse::Reused,
         None => UpstreamUse::Opened,
     });
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked; what the connection speaks now is nobody's guess.
+        return Err(Denial::UpstreamBroke {
+            upstream: leased.pool.label.to_string(),
+            why: "it answered 101 to a request that asked for no upgrade".into(),
+        });
+    }
     trip.answered = Some(trip.elapsed());
     Ok(stream_back(trip, exchange, leased, answer))
 }
@@ -200,13 +207,18 @@ impl Exchange {
         let mut response = pin!(response);
         let answer = poll_fn(|cx| {
             let alive = link.drive(cx);
-            if let Poll::Ready(answer) = response.as_mut().poll(cx) {
-                return Poll::Ready(Some(
-                    answer.map_err(|mut error| error.take_message().map(Box::new)),
-                ));
+            let mut answer = response.as_mut().poll(cx);
+            if !alive && answer.is_pending() {
+                link.discard();
+                answer = response.as_mut().poll(cx);
             }
-            if !alive {
-                return Poll::Ready(Some(Err(None)));
+            match answer {
+                Poll::Ready(answer) => {
+                    let message = |mut error: TrySendError<_>| error.take_message().map(Box::new);
+                    return Poll::Ready(Some(answer.map_err(message)));
+                }
+                Poll::Pending if !alive => return Poll::Ready(Some(Err(None))),
+                Poll::Pending => {}
             }
             if self.deadline.expired(cx) && !self.still_sending(cx) {
                 return Poll::Ready(None);
@@ -272,6 +284,12 @@ pub(super) fn stream_back(
     answer: Response<Incoming>,
 ) -> Response<Body> {
     let (mut head, incoming) = answer.into_parts();
+    // Whatever the app speaks, the client speaks to palisade (RFC 9110 §2.5).
+    head.version = Version::HTTP_11;
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        // The length was read from the chunks; a second one must not travel on (RFC 9112 §6.3).
+        head.headers.remove(CONTENT_LENGTH);
+    }
     exchange.deadline.disarm();
     let between_bytes = (!may_be_silent(&head.headers))
         .then(|| (trip.view.policy.settings.timeout.between_bytes, exchange.deadline));

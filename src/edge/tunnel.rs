@@ -5,9 +5,11 @@
 
 use std::rc::Rc;
 
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, ORIGIN, TRANSFER_ENCODING, UPGRADE,
+};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 
 use super::body::{Body, RequestBody};
 use super::conn::Conn;
@@ -31,6 +33,12 @@ pub struct Tunnel {
 pub(super) fn wanted(site: &Site, head: &Parts) -> Result<bool, Denial> {
     let Some(protocol) = head.headers.get(UPGRADE) else { return Ok(false) };
     if !connection_says_upgrade(&head.headers) {
+        return Ok(false);
+    }
+    let has_body = head.headers.contains_key(TRANSFER_ENCODING)
+        || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if has_body || head.version != Version::HTTP_11 {
+        // A handshake is an HTTP/1.1 request without a body (RFC 6455 §4.1); this is some other request.
         return Ok(false);
     }
     if !protocol.as_bytes().eq_ignore_ascii_case(b"websocket") {
@@ -86,8 +94,10 @@ pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Bo
     respond::strip(&mut head.headers);
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, WEBSOCKET);
-    let link = leased.link;
-    let (upstream, early) = link.into_stream();
+    let (upstream, early) = leased
+        .link
+        .into_stream()
+        .ok_or(Denial::Internal { what: "an upgraded connection that is gone" })?;
     *trip.conn.tunnel.borrow_mut() = Some(Tunnel { upstream, early });
     Ok(Response::from_parts(head, Body::empty()))
 }
@@ -97,7 +107,7 @@ impl Tunnel {
     pub(super) async fn run(self, conn: &Rc<Conn>, client: Stream, from_client: bytes::Bytes) {
         use tokio::io::AsyncWriteExt;
         let Self { mut upstream, early } = self;
-        let mut client = ClientIo::new(client, Rc::clone(conn));
+        let mut client = ClientIo::new(client, bytes::Bytes::new(), Rc::clone(conn));
         conn.exchanges.set(conn.exchanges.get() + 1);
         let copied = async {
             client.write_all(&early).await?;

@@ -1,6 +1,6 @@
 //! One line per request, written into the worker's own buffer and handed to the log in chunks.
 //!
-//! Refuses: query strings, header values and bodies. Bounds: a chunk is handed over at 24 KiB or at the next tick.
+//! Refuses: query strings, header values and bodies. Bounds: a chunk is handed over at 48 KiB or at the next tick.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::log::Log;
 use crate::base::timestamp::Stamp;
 
 /// Handed over when this full.
-const CHUNK_BYTES: usize = 24 * 1024;
+const CHUNK_BYTES: usize = 48 * 1024;
 
 /// What a line says (FEATURES O3). Absent texts are written as `null` where the field is always there.
 #[derive(Debug, Clone, Copy)]

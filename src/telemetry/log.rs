@@ -1,7 +1,7 @@
 //! The log: JSON lines through one bounded channel to one writer thread.
 //!
 //! Promises: nobody waits for the log. When the channel is full, lines are dropped and counted, and the next line
-//! that gets through is followed by one that says how many. Bounds: 256 chunks of at most about 32 KiB.
+//! that gets through is followed by one that says how many. Bounds: 128 chunks of at most about 52 KiB.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use crate::base::timestamp::Stamp;
 use crate::ports::Clock;
 
 /// Chunks waiting for the writer thread.
-const CHANNEL_CHUNKS: usize = 256;
+const CHANNEL_CHUNKS: usize = 128;
 
 /// How much a line matters; the word stands in its `level` field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

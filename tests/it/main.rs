@@ -12,6 +12,7 @@
 
 mod support;
 
+mod activation;
 mod clients;
 mod config;
 mod demo;

@@ -21,6 +21,8 @@ pub struct UpstreamBody {
     pool: Rc<Pool>,
     timers: Rc<Timers>,
     between_bytes: Option<BetweenBytes>,
+    /// Trailers have come: nothing follows them.
+    ended: bool,
 }
 
 struct BetweenBytes {
@@ -38,7 +40,8 @@ impl UpstreamBody {
         between_bytes: Option<(Duration, Deadline)>,
     ) -> Self {
         let between_bytes = between_bytes.map(|(limit, deadline)| BetweenBytes { limit, deadline });
-        let mut body = Self { incoming, link: Some(link), pool, timers, between_bytes };
+        let mut body =
+            Self { incoming, link: Some(link), pool, timers, between_bytes, ended: false };
         if body.incoming.is_end_stream() {
             body.give_back();
         }
@@ -65,7 +68,8 @@ impl UpstreamBody {
                 if let Some(between) = &self.between_bytes {
                     between.deadline.disarm();
                 }
-                if self.incoming.is_end_stream() {
+                self.ended = frame.is_trailers();
+                if self.is_end_stream() {
                     self.give_back();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -95,7 +99,7 @@ impl UpstreamBody {
     }
 
     pub fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ended || self.incoming.is_end_stream()
     }
 
     pub fn size_hint(&self) -> SizeHint {
@@ -106,7 +110,7 @@ impl UpstreamBody {
 impl Drop for UpstreamBody {
     /// A body that was dropped before its end takes its connection with it: the rest of the response is still coming.
     fn drop(&mut self) {
-        if self.incoming.is_end_stream() {
+        if self.is_end_stream() {
             self.give_back();
         }
     }

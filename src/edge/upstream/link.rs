@@ -25,7 +25,8 @@ pub enum UpstreamStream {
 /// A connection with an HTTP/1.1 client on it.
 pub struct Link {
     pub sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<UpstreamStream>, RequestBody>,
+    /// `None` once discarded.
+    connection: Option<Connection<TokioIo<UpstreamStream>, RequestBody>>,
     /// It must not be polled again.
     ended: bool,
 }
@@ -40,15 +41,23 @@ impl Link {
             .max_buf_size(READ_MAX)
             .handshake(TokioIo::new(stream))
             .await?;
-        Ok(Box::new(Self { sender, connection, ended: false }))
+        Ok(Box::new(Self { sender, connection: Some(connection), ended: false }))
     }
 
     /// Moves bytes both ways. Returns whether the connection is still there.
     pub fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.ended {
-            self.ended = Pin::new(&mut self.connection).poll(cx).is_ready();
+        match &mut self.connection {
+            Some(connection) if !self.ended => {
+                self.ended = Pin::new(connection).poll(cx).is_ready();
+                !self.ended
+            }
+            _ => false,
         }
-        !self.ended
+    }
+
+    /// Closes the connection. A request that was queued and never begun comes back to whoever waits for its answer.
+    pub fn discard(&mut self) {
+        self.connection = None;
     }
 
     /// True when another request may be sent: the last exchange is over in both directions, the peer has neither
@@ -59,9 +68,9 @@ impl Link {
     }
 
     /// The bare stream and what was read from it beyond the response head, after a 101.
-    pub fn into_stream(self) -> (UpstreamStream, bytes::Bytes) {
-        let parts = self.connection.into_parts();
-        (parts.io.into_inner(), parts.read_buf)
+    pub fn into_stream(self) -> Option<(UpstreamStream, bytes::Bytes)> {
+        let parts = self.connection?.into_parts();
+        Some((parts.io.into_inner(), parts.read_buf))
     }
 }
 
