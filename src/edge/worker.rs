@@ -263,8 +263,6 @@ async fn serve(
     }
     worker.draining.set(true);
     worker.timers.wake_all();
-    // The queue may close before the word to drain has come, and only that says how long there is.
-    let _ = drain.wait_for(|drain| *drain != Drain::No).await;
     // Looked at each time: whoever stops may lose patience.
     let over = |now: Instant| match *drain.borrow() {
         Drain::Until(until) => now >= until,

@@ -1,5 +1,6 @@
 //! The end: what was accepted is finished, nothing new is accepted, and the exit code says so.
 
+use std::io::Read;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -63,6 +64,34 @@ fn an_h2_client_is_told_to_go_away_and_its_request_finishes() {
 }
 
 #[test]
+fn an_idle_h2_connection_is_sent_a_goaway_and_closed() {
+    const GOAWAY: u8 = 7;
+    let daemon = Daemon::site("app.localhost", "127.0.0.1:9");
+    let client = daemon.client().alpn(&["h2"]);
+    let mut idle = client.connect(daemon.https(), "app.localhost").unwrap();
+    // The preface and an empty SETTINGS frame (RFC 9113 §3.4); frames begin with 9 bytes (§4.1).
+    idle.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut next = || {
+        let mut head = [0; 9];
+        idle.read_exact(&mut head).expect("a frame");
+        let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+        idle.read_exact(&mut payload).expect("its payload");
+        (head[3], payload)
+    };
+    assert_eq!(next().0, 4, "the server's own SETTINGS");
+    daemon.sigterm();
+    let goodbye = loop {
+        let (kind, payload) = next();
+        if kind == GOAWAY {
+            break payload;
+        }
+    };
+    assert_eq!(goodbye[4..8], [0; 4], "NO_ERROR");
+    drop(idle);
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+#[test]
 fn idle_connections_do_not_hold_up_the_end() {
     let app = Upstream::text("hello");
     // Whoever waits for the grace time here waits for longer than the test does.
@@ -91,6 +120,8 @@ fn what_does_not_finish_in_the_grace_time_is_cut() {
     app.wait_for_requests(1);
     assert_eq!(daemon.stop(), 0);
     assert!(slow.answer("GET").is_err(), "cut, not made up");
+    assert_eq!(daemon.wait_for_event("stopped")["connections_cut"], 1);
+    assert_eq!(daemon.wait_for_requests(1)[0]["path"], "/slow", "it is logged all the same");
 }
 
 #[test]

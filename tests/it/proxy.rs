@@ -4,10 +4,14 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Authority, Daemon, Place, Seen, Upstream};
+use crate::support::{Authority, Connection, Daemon, Link, Place, Seen, Upstream};
 
 fn site(app: &Upstream) -> Daemon {
     Daemon::site("app.localhost", &app.address())
+}
+
+fn connect(daemon: &Daemon) -> Connection {
+    daemon.client().connect(daemon.https(), "app.localhost").unwrap()
 }
 
 /// A public site with a certificate of the test's own CA, whose root is `ca.pem`.
@@ -41,7 +45,10 @@ fn http_1_1_and_http_2_reach_the_same_app() {
 
 #[test]
 fn bodies_pass_both_ways_whole() {
-    let app = Upstream::start(|seen, link| link.answer("200 OK", &[], &seen.body));
+    fn echo(seen: &Seen, link: &mut Link) {
+        link.answer("200 OK", &[], &seen.body);
+    }
+    let app = Upstream::start(echo);
     let daemon = site(&app);
     let sent = daemon.place().path("sent");
     let bytes: Vec<u8> = (0..300_000_u32).flat_map(|n| n.to_le_bytes()).take(700_001).collect();
@@ -347,7 +354,7 @@ fn an_answer_that_breaks_off_never_looks_complete() {
         link.close();
     });
     let daemon = site(&app);
-    let mut connection = daemon.client().connect(daemon.https(), "app.localhost").unwrap();
+    let mut connection = connect(&daemon);
     connection.send("GET /when-told HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
     connection.read_until("hello\r\n").unwrap();
     go.send(()).unwrap();
@@ -411,7 +418,7 @@ fn several_apps_take_turns_and_one_that_is_down_costs_no_request() {
 fn connections_to_the_app_are_used_again() {
     let app = Upstream::text("hello");
     let daemon = site(&app);
-    let mut connection = daemon.client().connect(daemon.https(), "app.localhost").unwrap();
+    let mut connection = connect(&daemon);
     for _ in 0..20 {
         assert_eq!(connection.get("app.localhost", "/").unwrap().status, 200);
     }
@@ -430,11 +437,13 @@ fn a_connection_that_the_app_closed_is_not_used_again() {
         link.close();
     });
     let daemon = site(&app);
-    let mut connection = daemon.client().connect(daemon.https(), "app.localhost").unwrap();
+    let mut connection = connect(&daemon);
     for _ in 0..5 {
         assert_eq!(connection.get("app.localhost", "/").unwrap().text(), "bye");
     }
     assert_eq!(app.connections(), 5);
+    let used: Vec<usize> = app.requests().iter().map(|seen| seen.connection).collect();
+    assert_eq!(used, [0, 1, 2, 3, 4]);
 }
 
 #[test]
@@ -461,7 +470,7 @@ fn responses_without_a_body_have_none() {
         assert_eq!((head.status, head.field("content-length"), head.exit), (200, Some("5"), 0));
     }
     // On one connection: the framing of each is understood, so the next one is in step.
-    let mut connection = daemon.client().connect(daemon.https(), "app.localhost").unwrap();
+    let mut connection = connect(&daemon);
     for path in ["/204", "/304", "/"] {
         connection.send(format!("GET {path} HTTP/1.1\r\nHost: app.localhost\r\n\r\n")).unwrap();
         let answer = connection.answer("GET").unwrap();
@@ -496,7 +505,7 @@ fn events_of_a_stream_arrive_one_by_one() {
         link.send("0\r\n\r\n");
     });
     let daemon = site(&app);
-    let mut connection = daemon.client().connect(daemon.https(), "app.localhost").unwrap();
+    let mut connection = connect(&daemon);
     connection.send("GET /events HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
     let head = connection.read_until("\r\n\r\n").unwrap();
     assert!(head.to_lowercase().contains("content-type: text/event-stream"), "{head}");

@@ -47,13 +47,6 @@ impl TlsClient {
         self
     }
 
-    /// The same with the knobs of rustls.
-    #[must_use]
-    pub fn with(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
-        change(Arc::make_mut(&mut self.config));
-        self
-    }
-
     /// Connects and shakes hands; an IP address as `name` sends no SNI.
     pub fn connect(&self, to: SocketAddr, name: &str) -> io::Result<Connection> {
         let tcp = plain(to)?;
@@ -76,10 +69,6 @@ pub struct Connection {
 impl Connection {
     pub fn tls(&self) -> &ClientConnection {
         &self.inner.get_ref().conn
-    }
-
-    pub fn socket(&self) -> &TcpStream {
-        &self.inner.get_ref().sock
     }
 
     pub fn resumed(&self) -> bool {

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::peers::{Answered, curl};
-use super::{TlsClient, deadline, left};
+use super::{DEADLINE, TlsClient, deadline, left};
 
 /// A directory for configuration, state and sockets; it may outlive a daemon.
 #[derive(Clone)]
@@ -96,12 +96,17 @@ impl Exit {
 
 /// Runs a command to its end, at most until the deadline.
 pub fn palisade(command: &mut Command) -> Exit {
+    within(DEADLINE, command)
+}
+
+/// The same for a command that takes longer.
+pub fn within(limit: Duration, command: &mut Command) -> Exit {
     let mut child = Running(
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs"),
     );
     let out = drain(child.0.stdout.take().expect("piped"));
     let err = drain(child.0.stderr.take().expect("piped"));
-    let status = child.wait();
+    let status = child.wait(limit);
     let text = |thread: JoinHandle<Vec<u8>>| {
         String::from_utf8_lossy(&thread.join().expect("read")).into_owned()
     };
@@ -125,8 +130,8 @@ impl Running {
     }
 
     /// `None` when it does not end in time; it is killed then.
-    fn wait(&mut self) -> Option<ExitStatus> {
-        let ends = deadline();
+    fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let ends = deadline() + limit.saturating_sub(DEADLINE);
         loop {
             if let Ok(Some(status)) = self.0.try_wait() {
                 return Some(status);
@@ -168,10 +173,14 @@ struct Log {
 #[derive(Default)]
 struct LogState {
     lines: Vec<Value>,
+    /// Everything for people: standard error, and standard output where the log goes to a file.
     errors: String,
     /// Events that a wait has returned already, by name.
     taken: HashMap<String, usize>,
+    /// The daemon will write no more.
     ended: bool,
+    /// The test is over.
+    abandoned: bool,
 }
 
 impl Daemon {
@@ -192,7 +201,8 @@ impl Daemon {
         Self::spawn_reading(place, command, None)
     }
 
-    fn spawn_reading(place: Place, mut command: Command, file: Option<&Path>) -> Self {
+    /// The same where the log goes to a file.
+    pub fn spawn_reading(place: Place, mut command: Command, file: Option<&Path>) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");
         let log = Arc::new(Log::default());
@@ -201,6 +211,8 @@ impl Daemon {
         match file.map(Path::to_owned) {
             None => drop(std::thread::spawn(move || theirs.read_lines(out))),
             Some(file) => drop(std::thread::spawn(move || {
+                let screen = Arc::clone(&theirs);
+                std::thread::spawn(move || screen.read_errors(out));
                 let tail = Tail { file: None, path: file, log: Arc::clone(&theirs) };
                 theirs.read_lines(tail);
             })),
@@ -314,12 +326,12 @@ impl Daemon {
     pub fn sigkill(&self) {
         let mut child = self.child.lock().unwrap();
         child.signal(Signal::KILL);
-        child.wait();
+        child.wait(DEADLINE);
     }
 
     /// Waits for the end and returns its code.
     pub fn wait_exit(&self) -> i32 {
-        let status = self.child.lock().unwrap().wait();
+        let status = self.child.lock().unwrap().wait(DEADLINE);
         let status = status.unwrap_or_else(|| panic!("it does not end\n{}", self.everything()));
         status.code().unwrap_or_else(|| panic!("{status}\n{}", self.everything()))
     }
@@ -351,6 +363,11 @@ impl Daemon {
     /// Standard error so far.
     pub fn errors(&self) -> String {
         self.log.state.lock().unwrap().errors.clone()
+    }
+
+    /// Waits until this has been said to whoever started it in a terminal.
+    pub fn wait_for_words(&self, words: &str) -> String {
+        self.wait(|state| state.errors.contains(words).then(|| state.errors.clone()))
     }
 
     /// The first line that `wanted` accepts, of those that were and those to come.
@@ -403,6 +420,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        self.log.state.lock().unwrap_or_else(|e| e.into_inner()).abandoned = true;
         if std::thread::panicking() {
             eprintln!("{}", self.everything());
         }
@@ -418,8 +436,7 @@ struct Tail {
 
 impl Read for Tail {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        // The two that read here hold one each; the daemon under test has the third.
-        while Arc::strong_count(&self.log) > 2 {
+        while !self.log.state.lock().unwrap().abandoned {
             if self.file.is_none() {
                 self.file = std::fs::File::open(&self.path).ok();
             }
@@ -452,6 +469,8 @@ impl Log {
             let mut state = self.state.lock().unwrap();
             state.errors.push_str(&line);
             state.errors.push('\n');
+            drop(state);
+            self.grew.notify_all();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP/1.1 messages, read to the letter.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 
 /// A message: its first line, its fields as sent, its body without the framing.
 #[derive(Debug, Clone)]
@@ -15,11 +15,6 @@ impl Answer {
     /// The value of a field, the first one of that name.
     pub fn field(&self, name: &str) -> Option<&str> {
         field(&self.head, name)
-    }
-
-    /// How often a field stands there.
-    pub fn count(&self, name: &str) -> usize {
-        self.head.lines().skip(1).filter(|line| is_field(line, name)).count()
     }
 
     pub fn text(&self) -> String {

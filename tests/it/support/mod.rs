@@ -12,10 +12,9 @@ use std::time::Duration;
 
 pub use certs::Authority;
 pub use client::{Connection, TlsClient, plain};
-pub use daemon::{Daemon, Exit, Place, palisade};
-pub use http::{Answer, read_answer};
-pub use peers::{Answered, curl, peer};
-pub use upstream::{Link, Seen, Upstream};
+pub use daemon::{Daemon, Exit, Place, palisade, within};
+pub use peers::{Answered, Service, peer, python};
+pub use upstream::{Link, Seen, Upstream, digest};
 
 /// Nothing takes as long as this unless it hangs; whatever waits fails then and shows what it has seen.
 pub const DEADLINE: Duration = Duration::from_secs(20);

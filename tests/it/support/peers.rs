@@ -1,8 +1,9 @@
 //! Programs of others that the tests talk through.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use super::http::field;
 
@@ -64,4 +65,38 @@ pub fn curl<S: AsRef<OsStr>>(roots: Option<&Path>, args: &[S]) -> Answered {
         exit: output.status.code().unwrap_or(-1),
         errors: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// A program that serves until the test ends; it says in its first line where.
+pub struct Service {
+    child: Child,
+    pub first_line: String,
+}
+
+impl Service {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut first_line = String::new();
+        let out = child.stdout.take().expect("piped");
+        BufReader::new(out).read_line(&mut first_line).expect("its first line");
+        Self { child, first_line: first_line.trim().to_owned() }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Debian's own Python, which has Debian's packages.
+pub fn python(script: &str) -> Command {
+    let install = "apt-get install python3 python3-websockets";
+    let mut probe = peer("/usr/bin/python3", install);
+    let there = probe.args(["-c", "import websockets"]).stderr(Stdio::null()).status();
+    assert!(there.is_ok_and(|status| status.success()), "this test needs websockets: {install}");
+    let mut command = peer("/usr/bin/python3", install);
+    command.args(["-c", script]);
+    command
 }

@@ -101,7 +101,7 @@ impl Link {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
-        self.send(&[head.as_bytes(), body].concat());
+        self.send([head.as_bytes(), body].concat());
     }
 
     /// No further request is read from this connection.
@@ -140,8 +140,6 @@ struct Shared {
 struct State {
     requests: Vec<Seen>,
     accepted: usize,
-    /// Every byte received, by connection.
-    raw: BTreeMap<usize, Vec<u8>>,
     open: BTreeMap<usize, Stream>,
     faults: Vec<String>,
 }
@@ -195,11 +193,6 @@ impl Upstream {
         self.shared.state.lock().unwrap().accepted
     }
 
-    /// Every byte that arrived on each connection, in the order of their arrival.
-    pub fn raw(&self) -> Vec<Vec<u8>> {
-        self.shared.state.lock().unwrap().raw.values().cloned().collect()
-    }
-
     /// Waits until `count` requests have arrived in all, and returns them.
     pub fn wait_for_requests(&self, count: usize) -> Vec<Seen> {
         let ends = deadline();
@@ -210,17 +203,6 @@ impl Upstream {
             state = self.shared.changed.wait_timeout(state, wait).unwrap().0;
         }
         state.requests.clone()
-    }
-
-    /// Waits until no connection is open.
-    pub fn wait_for_all_closed(&self) {
-        let ends = deadline();
-        let mut state = self.shared.state.lock().unwrap();
-        while !state.open.is_empty() {
-            let wait = left(ends);
-            assert!(!wait.is_zero(), "connections stay open: {:?}", state.open.keys());
-            state = self.shared.changed.wait_timeout(state, wait).unwrap().0;
-        }
     }
 
     /// Closes the door: later connections are refused.
@@ -281,7 +263,6 @@ impl Shared {
         let mut state = self.state.lock().unwrap();
         let connection = state.accepted;
         state.accepted += 1;
-        state.raw.insert(connection, Vec::new());
         state.open.insert(connection, stream.clone());
         self.changed.notify_all();
         connection
@@ -294,8 +275,7 @@ fn serve(
     shared: &Arc<Shared>,
     script: &Script,
 ) -> io::Result<()> {
-    let recorded = Recorded { stream: stream.clone(), connection, shared: Arc::clone(shared) };
-    let mut reader = BufReader::new(recorded);
+    let mut reader = BufReader::new(stream.clone());
     let mut link = Link { stream: stream.clone(), open: true };
     while link.open {
         let Some(head) = read_head(&mut reader)? else { break };
@@ -314,25 +294,6 @@ fn serve(
     }
     stream.shut();
     Ok(())
-}
-
-/// Keeps what is read, up to the bound of a body.
-struct Recorded {
-    stream: Stream,
-    connection: usize,
-    shared: Arc<Shared>,
-}
-
-impl Read for Recorded {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.stream.read(buffer)?;
-        let mut state = self.shared.state.lock().unwrap();
-        let raw = state.raw.entry(self.connection).or_default();
-        let room = KEPT_BYTES.saturating_sub(raw.len());
-        raw.extend_from_slice(&buffer[..read.min(room)]);
-        self.shared.changed.notify_all();
-        Ok(read)
-    }
 }
 
 enum Stream {
