@@ -36,6 +36,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How long a client that still sends may go on after its answer, so that the answer is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// What one HTTP/2 stream holds for a client that does not read; hyper's own 400 KiB make 40 MB of 100 streams.
+const STREAM_SEND_MAX: usize = 64 * 1024;
+
 /// How long an idle HTTP/2 client has to answer a GOAWAY.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -521,6 +524,7 @@ async fn serve_http2(conn: Rc<Conn>, stream: Stream) {
         .max_header_list_size(window(limits.header_list_max))
         .max_pending_accept_reset_streams(limits.pending_reset_max)
         .max_local_error_reset_streams(limits.local_reset_max)
+        .max_send_buf_size(STREAM_SEND_MAX)
         .serve_connection(
             TokioIo::new(ClientIo::new(stream, bytes::Bytes::new(), Rc::clone(&conn))),
             service,

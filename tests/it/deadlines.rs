@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 
 use crate::support::wire::{
-    DATA, END_STREAM, GOAWAY, HEADERS, RST_STREAM, RawApp, SETTINGS, await_frame, drain, frame,
-    frames, head, preface, request, send,
+    DATA, END_STREAM, GOAWAY, HEADERS, RST_STREAM, RawApp, SETTINGS, WINDOW_UPDATE, await_frame,
+    drain, frame, frames, head, preface, request, send,
 };
 use crate::support::{Daemon, Upstream, deadline, left, plain};
 
@@ -154,6 +154,41 @@ fn an_http2_stream_without_a_window_is_reset_and_frees_the_app() {
     // The connection itself is as good as before.
     connection.send(request(7, END_STREAM, "GET", "/x", &[("host", "other")])).unwrap();
     await_frame(&mut connection, |frame| frame.stream == 7);
+}
+
+/// Resident memory of a process, in pages.
+fn pages(daemon: &Daemon) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{}/statm", daemon.pid())).unwrap();
+    statm.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_http2_client_that_reads_nothing_costs_little() {
+    let app = RawApp::start(|mut stream: TcpStream, _, reports: &Sender<String>| {
+        head(&mut stream);
+        send(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 4000000000\r\n\r\n");
+        // A write that waits this long has met somebody who does not read.
+        stream.set_write_timeout(Some(std::time::Duration::from_secs(1))).expect("a timeout");
+        let piece = vec![b'x'; 100_000];
+        while std::io::Write::write_all(&mut stream, &piece).is_ok() {}
+        let _ = reports.send("full".into());
+        drain(&mut stream);
+    });
+    let daemon = site(&app.address(), "");
+    let before = pages(&daemon);
+    let mut connection = connect(&daemon, "h2");
+    connection.send(preface()).unwrap();
+    // Windows without end, so that nothing but the bound on what is held holds it.
+    connection.send(frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff])).unwrap();
+    connection.send(frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0, 0, 0])).unwrap();
+    for stream in (1..200).step_by(2) {
+        connection.send(request(stream, END_STREAM, "GET", "/", &[])).unwrap();
+    }
+    for _ in 0..100 {
+        app.report();
+    }
+    let grown = (pages(&daemon) - before) * 4 / 1024;
+    assert!(grown < 36, "{grown} MiB for one client");
 }
 
 #[test]
