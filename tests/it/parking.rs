@@ -40,9 +40,9 @@ fn an_answer_is_not_held_back_by_the_half_of_a_next_request() {
     let app = Upstream::text("ok");
     let daemon = Daemon::site("app.localhost", &app.address());
     let mut connection = h1(&daemon).connect(daemon.https(), "app.localhost").unwrap();
-    connection.send(format!("{GET}{}", &GET[..9])).unwrap();
+    connection.send(format!("{GET}{}", GET.split_at(9).0)).unwrap();
     assert_eq!(connection.answer("GET").unwrap().text(), "ok");
-    connection.send(&GET[9..]).unwrap();
+    connection.send(GET.split_at(9).1).unwrap();
     assert_eq!(connection.answer("GET").unwrap().text(), "ok");
     assert_eq!(app.requests().len(), 2);
 }
@@ -79,14 +79,14 @@ fn a_parked_connection_goes_on_where_it_was() {
     let (mut idle, mut begun, mut fresh) = (connect(), connect(), connect());
     assert_eq!(idle.get("app.localhost", "/").unwrap().status, 200);
     // The half of a head that came together with the request before it.
-    begun.send(format!("{GET}{}", &GET[..9])).unwrap();
+    begun.send(format!("{GET}{}", GET.split_at(9).0)).unwrap();
     assert_eq!(begun.answer("GET").unwrap().status, 200);
     let_park(&daemon);
-    idle.send(&GET[..9]).unwrap();
-    begun.send(&GET[9..]).unwrap();
+    idle.send(GET.split_at(9).0).unwrap();
+    begun.send(GET.split_at(9).1).unwrap();
     assert_eq!(begun.answer("GET").unwrap().text(), "ok");
     let_park(&daemon);
-    idle.send(&GET[9..]).unwrap();
+    idle.send(GET.split_at(9).1).unwrap();
     assert_eq!(idle.answer("GET").unwrap().text(), "ok");
     assert_eq!(fresh.get("app.localhost", "/").unwrap().text(), "ok");
 }

@@ -263,10 +263,10 @@ fn a_stop_finishes_what_was_accepted_and_cuts_the_rest_after_the_grace_time() {
     tunnel.read_until("welcome.").unwrap();
     events.send(GET.replace("/ ", "/events ")).unwrap();
     events.read_until("data: 1\n\n").unwrap();
-    begun.send(&GET[..20]).unwrap();
+    begun.send(GET.split_at(20).0).unwrap();
     daemon.sigterm();
     daemon.wait_for_event("stopping");
-    begun.send(&GET[20..]).unwrap();
+    begun.send(GET.split_at(20).1).unwrap();
     app.report();
     // Told to go, before it is answered.
     await_frame(&mut streams, |frame| frame.kind == GOAWAY);
