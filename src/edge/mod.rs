@@ -10,6 +10,8 @@ mod conn;
 mod deny;
 mod forwarded;
 pub mod hello;
+mod http1;
+mod http2;
 mod ids;
 mod io;
 pub mod pages;
