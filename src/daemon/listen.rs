@@ -157,8 +157,9 @@ fn fault(role: &str, addr: SocketAddr, error: &io::Error) -> String {
              either let systemd open the port (socket activation: a palisade.socket with \
              FileDescriptorName={role}),\n  or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE \
              (without systemd: setcap cap_net_bind_service=+ep on the binary),\n  \
-             or choose a port above 1023: --{role} 8443 (`listen.{role}` in the file)",
-            rustix::process::geteuid().as_raw()
+             or choose a port above 1023: --{role} {} (`listen.{role}` in the file)",
+            rustix::process::geteuid().as_raw(),
+            if role == "http" { 8080 } else { 8443 },
         ),
         io::ErrorKind::AddrNotAvailable => format!(
             "cannot listen on {addr} ({role}): this machine does not have the address {}\n  \
