@@ -63,6 +63,16 @@ impl Link {
     /// True when another request may be sent: the last exchange is over in both directions, the peer has neither
     /// closed nor sent anything that nobody asked for.
     pub fn is_clean(&mut self) -> bool {
+        if !self.ended && self.sender.is_ready() {
+            // hyper asks for the next request only when the last exchange is over; it looks at the socket again
+            // before it writes one.
+            return true;
+        }
+        self.is_alive()
+    }
+
+    /// As `is_clean`, with a look at the socket.
+    pub fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         self.drive(&mut cx) && self.sender.is_ready()
     }

@@ -69,7 +69,7 @@ impl Pool {
     /// Closes connections that are too old or that the app has closed.
     pub fn sweep(&self, now_ms: u64) {
         self.idle.borrow_mut().retain_mut(|idle| {
-            now_ms.saturating_sub(idle.since_ms) < IDLE_AGE_MAX_MS && idle.link.is_clean()
+            now_ms.saturating_sub(idle.since_ms) < IDLE_AGE_MAX_MS && idle.link.is_alive()
         });
     }
 
