@@ -3,6 +3,7 @@
 //! Promises: a slow client never delays an accept; running out of file descriptors pauses, never spins; what is in
 //! the kernel's queue when a listener closes is still accepted.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::SocketFlags;
+use tokio::time::Instant;
 
 use super::caps::{Permit, Refusal};
 use super::worker::{Inbox, Shared};
@@ -21,6 +23,8 @@ use crate::telemetry::Level;
 
 /// How long to wait when the system has no descriptor or memory for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// Between two lines in the log about it.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// Accepts in a row before other listeners get a turn.
 const BATCH: usize = 64;
 
@@ -104,7 +108,9 @@ impl Acceptor {
         waker.set_nonblocking(true)?;
         wakened.set_nonblocking(true)?;
         let (commands, receiver) = mpsc::channel();
-        let mut accepting = Accepting { listeners, shared, inboxes, receiver, wakened };
+        let complained = Cell::new(None);
+        let mut accepting =
+            Accepting { listeners, shared, inboxes, receiver, wakened, complained };
         let thread = std::thread::Builder::new()
             .name("accept".into())
             .spawn(move || while accepting.turn() {})?;
@@ -146,6 +152,8 @@ struct Accepting {
     inboxes: Vec<Inbox>,
     receiver: mpsc::Receiver<Command>,
     wakened: UnixStream,
+    /// When the log last heard that nothing can be accepted.
+    complained: Cell<Option<Instant>>,
 }
 
 impl Accepting {
@@ -238,11 +246,17 @@ impl Accepting {
     }
 
     fn failed(&self, error: &io::Error) {
+        std::thread::sleep(EXHAUSTED_PAUSE);
+        let now = self.shared.clock.now();
+        let lately = |at: Instant| now.saturating_duration_since(at) < COMPLAIN_EVERY;
+        if self.complained.get().is_some_and(lately) {
+            return;
+        }
+        self.complained.set(Some(now));
         self.shared.log.event(Level::Error, "accept_failed", |line| {
             line.text("why", &error.to_string())
                 .text("next", "raise LimitNOFILE of the service, or lower connections.total");
         });
-        std::thread::sleep(EXHAUSTED_PAUSE);
     }
 }
 

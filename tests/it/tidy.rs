@@ -123,6 +123,19 @@ fn every_emergency_flag_is_documented() {
 }
 
 #[test]
+fn every_metric_and_every_log_event_is_documented() {
+    let names = document("src/telemetry/names.rs");
+    let files = files();
+    let sources: Vec<&str> = files
+        .iter()
+        .filter(|file| file.path.starts_with("src/"))
+        .map(|file| file.text.as_str())
+        .collect();
+    let manual = document("docs/OPERATIONS.md");
+    none(&documents::undocumented_signals(&names, &sources, &manual));
+}
+
+#[test]
 fn emergency_flags_keep_their_published_names() {
     let mut flags: Vec<&str> = palisade::base::Capability::ALL.iter().map(|c| c.flag()).collect();
     flags.sort_unstable();

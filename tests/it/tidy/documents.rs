@@ -58,6 +58,39 @@ pub fn undocumented_flags(flags: &[&str], document: &str) -> Vec<String> {
         .collect()
 }
 
+/// Names that stand in the sources right behind `before`, in quotes.
+fn quoted_after<'a>(source: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
+    source.split(before).skip(1).filter_map(|rest| {
+        let name = rest.trim_start().strip_prefix('"')?.split('"').next()?;
+        names(name).eq([name]).then_some(name)
+    })
+}
+
+/// Metrics and log events that the document never names in code.
+pub fn undocumented_signals(metric_names: &str, sources: &[&str], document: &str) -> Vec<String> {
+    let code = code_of(&document.replace("```", "`"));
+    let metrics: Vec<&str> =
+        metric_names.split('"').filter(|text| text.starts_with("palisade_")).collect();
+    assert!(!metrics.is_empty(), "src/telemetry/names.rs has no metric");
+    let levels = ["Level::Info,", "Level::Warn,", "Level::Error,"];
+    let events = sources.iter().flat_map(|source| {
+        let production = source.split("#[cfg(test)]").next().unwrap_or_default();
+        levels.iter().flat_map(move |level| quoted_after(production, level))
+    });
+    let mut findings: Vec<String> = metrics
+        .into_iter()
+        .chain(events)
+        .filter(|name| {
+            let counter = format!("{name}_total");
+            !names(&code).any(|word| word == *name || word == counter)
+        })
+        .map(|name| format!("docs/OPERATIONS.md does not name `{name}`"))
+        .collect();
+    findings.sort();
+    findings.dedup();
+    findings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +122,14 @@ mod tests {
         let flags = ["RATELIMIT_ENABLED", "WEBHOOK_VERIFY_ALL"];
         assert_eq!(undocumented_flags(&flags, "`RATELIMIT_ENABLED`, `WEBHOOK_VERIFY`").len(), 1);
         assert_eq!(undocumented_flags(&flags, "`RATELIMIT_ENABLED` `WEBHOOK_VERIFY_ALL`").len(), 0);
+    }
+
+    #[test]
+    fn a_metric_or_event_that_is_not_named_is_found() {
+        let metrics = "(\"palisade_requests\", \"Requests\")";
+        let source = "log.event(Level::Warn, \"stopping\", f); #[cfg(test)] event(Level::Warn, \"made_up\"";
+        let whole = "`palisade_requests_total` and `stopping`";
+        assert_eq!(undocumented_signals(metrics, &[source], whole), [""; 0]);
+        assert_eq!(undocumented_signals(metrics, &[source], "stopping").len(), 2);
     }
 }
