@@ -109,8 +109,7 @@ impl Acceptor {
         wakened.set_nonblocking(true)?;
         let (commands, receiver) = mpsc::channel();
         let complained = Cell::new(None);
-        let mut accepting =
-            Accepting { listeners, shared, inboxes, receiver, wakened, complained };
+        let mut accepting = Accepting { listeners, shared, inboxes, receiver, wakened, complained };
         let thread = std::thread::Builder::new()
             .name("accept".into())
             .spawn(move || while accepting.turn() {})?;

@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn a_metric_or_event_that_is_not_named_is_found() {
         let metrics = "(\"palisade_requests\", \"Requests\")";
-        let source = "log.event(Level::Warn, \"stopping\", f); #[cfg(test)] event(Level::Warn, \"made_up\"";
+        let source =
+            "log.event(Level::Warn, \"stopping\", f); #[cfg(test)] event(Level::Warn, \"made_up\"";
         let whole = "`palisade_requests_total` and `stopping`";
         assert_eq!(undocumented_signals(metrics, &[source], whole), [""; 0]);
         assert_eq!(undocumented_signals(metrics, &[source], "stopping").len(), 2);
