@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -34,6 +35,19 @@ pub struct BodyState {
     pub fault: Cell<Option<BodyError>>,
     /// Worker clock at the last byte.
     pub last_ms: Cell<u64>,
+}
+
+impl BodyState {
+    /// Arms an expired `deadline` anew if less than `limit` has passed since the last byte of this body.
+    pub fn extends(&self, deadline: &Deadline, limit: Duration, cx: &Context<'_>) -> bool {
+        let since = Duration::from_millis(deadline.now_ms().saturating_sub(self.last_ms.get()));
+        let left = limit.saturating_sub(since);
+        if left.is_zero() {
+            return false;
+        }
+        deadline.arm(left);
+        !deadline.expired(cx)
+    }
 }
 
 /// A request body on its way to the app.

@@ -19,12 +19,9 @@ use super::body::{Body, BodyError, BodyState, RequestBody};
 use super::respond;
 use super::timers::Deadline;
 use super::trip::Trip;
-use super::upstream::{ConnectError, Group, Link, Pool, UpstreamBody};
+use super::upstream::{BetweenBytes, ConnectError, Group, Link, Pool, UpstreamBody};
 use crate::base::Denial;
 use crate::telemetry::metrics::UpstreamUse;
-
-/// A connection that was idle for longer may have been closed by the app at this very moment.
-const STALE_AFTER: Duration = Duration::from_millis(500);
 
 /// Refuses what no app should see.
 pub(super) fn admit(trip: &Trip, head: &Parts) -> Result<(), Denial> {
@@ -47,31 +44,30 @@ pub(super) async fn forward(
     let (mut body, state) = RequestBody::new(body, &trip.conn);
     body.prefetch().await; // so that a small body leaves together with its head
     let group = upstreams(trip)?;
-    let mut request = Request::from_parts(head, body);
-    let (mut leased, mut reused) = lease(trip, &group).await?;
+    let request = Request::from_parts(head, body);
+    let (mut leased, mut how) = lease(trip, &group).await?;
     let exchange = Exchange::start(trip, state);
-    let again = replay(&request, reused);
-    let outcome = match exchange.run(&mut leased, request).await {
+    // The app may have closed a kept connection at this very moment: that is no reason to lose a request.
+    let repeat = how == UpstreamUse::Reused && may_repeat(&request);
+    leased.link.record.start(repeat);
+    let again = match exchange.run(&mut leased, request).await {
         Sent::Answered(answer) => Ok(answer),
         // Nothing was written: the request is whole, and may take another connection.
-        Sent::Unsent(whole) => Err(Some(whole)),
-        Sent::Broken if again.is_some() => Err(again),
-        Sent::Broken => return Err(Exchange::broken(&leased)),
+        Sent::Unsent(whole) => Err(Some(*whole)),
+        Sent::Broken if repeat => Err(leased.link.record.request()),
+        Sent::Broken => Err(None),
         Sent::Refused(denial) => return Err(denial),
     };
-    let answer = match outcome {
+    let answer = match again {
         Ok(answer) => answer,
-        Err(retry) => {
-            request = *retry.ok_or(Denial::Internal { what: "a retry without a request" })?;
+        Err(None) => return Err(Exchange::broken(&leased)),
+        Err(Some(request)) => {
             leased.link = connect(trip, &leased.pool).await?;
-            reused = None;
+            how = UpstreamUse::Opened;
             exchange.run_once(&mut leased, request).await?
         }
     };
-    trip.conn.worker.shard.upstream(match reused {
-        Some(_) => UpstreamUse::Reused,
-        None => UpstreamUse::Opened,
-    });
+    trip.conn.worker.shard.upstream(how);
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked; what the connection speaks now is nobody's guess.
         return Err(Denial::UpstreamBroke {
@@ -109,18 +105,16 @@ pub(super) fn upstreams(trip: &Trip) -> Result<Rc<Group>, Denial> {
         .ok_or(Denial::Internal { what: "a site without upstreams" })
 }
 
-/// An idle connection, or a new one to the first upstream that can be reached. The second value is for how long an
-/// idle one was idle.
-async fn lease(trip: &mut Trip, group: &Group) -> Result<(Leased, Option<Duration>), Denial> {
+/// An idle connection, or a new one to the first upstream that can be reached.
+async fn lease(trip: &mut Trip, group: &Group) -> Result<(Leased, UpstreamUse), Denial> {
     let mut refusal = Denial::Internal { what: "a site without upstreams" };
-    let now_ms = trip.conn.worker.timers.now_ms();
     for pool in group.in_turn() {
         trip.upstream = Some(Rc::clone(&pool.label));
-        if let Some((link, idle)) = pool.reuse(now_ms) {
-            return Ok((Leased { link, pool: Rc::clone(pool) }, Some(idle)));
+        if let Some(link) = pool.reuse() {
+            return Ok((Leased { link, pool: Rc::clone(pool) }, UpstreamUse::Reused));
         }
         match connect(trip, pool).await {
-            Ok(link) => return Ok((Leased { link, pool: Rc::clone(pool) }, None)),
+            Ok(link) => return Ok((Leased { link, pool: Rc::clone(pool) }, UpstreamUse::Opened)),
             Err(denial) => refusal = denial,
         }
     }
@@ -143,24 +137,13 @@ async fn connect(trip: &Trip, pool: &Pool) -> Result<Box<Link>, Denial> {
     })
 }
 
-/// A copy of a request that may be sent a second time, made only where a second time is at all likely.
-fn replay(
-    request: &Request<RequestBody>,
-    reused: Option<Duration>,
-) -> Option<Box<Request<RequestBody>>> {
+/// Whether a request that may have reached the app may be sent once more (RFC 9110 §9.2.2, promise 23).
+fn may_repeat(request: &Request<RequestBody>) -> bool {
     let idempotent = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
     );
-    let bodiless = matches!(request.body(), RequestBody::Empty);
-    if !(idempotent && bodiless && reused? >= STALE_AFTER) {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::Empty);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    Some(Box::new(copy))
+    idempotent && matches!(request.body(), RequestBody::Empty)
 }
 
 /// How sending a request ended.
@@ -258,15 +241,8 @@ impl Exchange {
 
     /// The wait for the first byte of the answer begins with the last byte of the request.
     fn still_sending(&self, cx: &std::task::Context<'_>) -> bool {
-        let Some(body) = &self.body else { return false };
-        let since =
-            Duration::from_millis(self.deadline.now_ms().saturating_sub(body.last_ms.get()));
-        let left = self.first_byte.saturating_sub(since);
-        if left.is_zero() {
-            return false;
-        }
-        self.deadline.arm(left);
-        !self.deadline.expired(cx)
+        let body = self.body.as_ref();
+        body.is_some_and(|body| body.extends(&self.deadline, self.first_byte, cx))
     }
 
     fn broken(leased: &Leased) -> Denial {
@@ -291,8 +267,11 @@ pub(super) fn stream_back(
         head.headers.remove(CONTENT_LENGTH);
     }
     exchange.deadline.disarm();
-    let between_bytes = (!may_be_silent(&head.headers))
-        .then(|| (trip.view.policy.settings.timeout.between_bytes, exchange.deadline));
+    let between_bytes = (!may_be_silent(&head.headers)).then(|| BetweenBytes {
+        limit: trip.view.policy.settings.timeout.between_bytes,
+        deadline: exchange.deadline,
+        upload: exchange.body,
+    });
     let timers = Rc::clone(&trip.conn.worker.timers);
     let body = UpstreamBody::new(incoming, leased.link, leased.pool, timers, between_bytes);
     respond::strip(&mut head.headers);

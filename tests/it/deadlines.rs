@@ -208,6 +208,34 @@ fn an_app_that_pauses_in_its_answer_breaks_it_off() {
 }
 
 #[test]
+fn an_app_that_answers_early_may_wait_for_the_upload() {
+    use std::io::Read;
+    let app = RawApp::start(|mut stream: TcpStream, _, _: &Sender<String>| {
+        if head(&mut stream).contains("/clock") {
+            drain(&mut stream);
+            return;
+        }
+        send(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n");
+        let mut body = [0; 3];
+        if stream.read_exact(&mut body).is_ok() {
+            send(&mut stream, body);
+        }
+    });
+    let daemon = site(&app.address(), "between_bytes = \"2s\"\nfirst_byte = \"1s\"");
+    let mut upload = connect(&daemon, "http/1.1");
+    upload.send("POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 3\r\n\r\n").unwrap();
+    for byte in ["a", "b", "c"] {
+        // Each takes a second: together longer than the app may pause, and none of them alone.
+        assert_eq!(
+            connect(&daemon, "http/1.1").get("app.localhost", "/clock").unwrap().status,
+            504
+        );
+        upload.send(byte).unwrap();
+    }
+    assert_eq!(upload.answer("POST").unwrap().text(), "abc");
+}
+
+#[test]
 fn an_event_stream_may_be_silent_for_longer() {
     let (wake, woken) = std::sync::mpsc::channel::<()>();
     let woken = std::sync::Arc::new(std::sync::Mutex::new(woken));

@@ -153,7 +153,7 @@ fn forgetful() -> RawApp {
     RawApp::start(|mut stream: TcpStream, _, reports: &Sender<String>| {
         for answer in ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", ""] {
             let seen = head(&mut stream);
-            let _ = reports.send(seen.lines().next().unwrap_or_default().to_owned());
+            let _ = reports.send(seen);
             send(&mut stream, answer);
         }
     })
@@ -163,7 +163,6 @@ fn forgetful() -> RawApp {
 fn only_what_may_be_repeated_is_sent_again() {
     let body = "HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 2\r\n\r\nab";
     let empty = "HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
-    let silent = Upstream::start(|_, link| drop(link.receive()));
     for (method, rest, status, times) in [
         ("GET", empty, 200, 2),
         ("DELETE", empty, 200, 2),
@@ -171,21 +170,16 @@ fn only_what_may_be_repeated_is_sent_again() {
         ("PUT", body, 502, 1),
     ] {
         let app = forgetful();
-        let daemon = one_worker(&format!(
-            "[timeout]\nfirst_byte = \"1s\"\n[site.\"app.localhost\"]\nupstream = \"{}\"\n\
-             [site.\"app.localhost\".route.\"/clock\"]\nupstream = \"{}\"",
-            app.address(),
-            silent.address()
-        ));
+        let daemon = site(&app.address());
         let mut client = h1(&daemon);
         assert_eq!(client.get("app.localhost", "/first").unwrap().status, 200);
-        // The connection has been idle for as long as the other app took to say nothing.
-        assert_eq!(h1(&daemon).get("app.localhost", "/clock").unwrap().status, 504);
         client.send(format!("{method} /second {rest}")).unwrap();
         assert_eq!(client.answer(method).unwrap().status, status, "{method}");
-        assert_eq!(app.report(), "GET /first HTTP/1.1");
+        assert!(app.report().starts_with("GET /first HTTP/1.1"));
         let sent = app.reported();
-        assert_eq!(sent, vec![format!("{method} /second HTTP/1.1"); times]);
+        assert_eq!(sent.len(), times, "{method}: {sent:?}");
+        assert!(sent[0].starts_with(&format!("{method} /second HTTP/1.1\r\n")), "{sent:?}");
+        assert!(sent.iter().all(|head| *head == sent[0]), "the same request: {sent:?}");
     }
 }
 

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::link::Link;
 use super::pool::Pool;
-use crate::edge::body::BodyError;
+use crate::edge::body::{BodyError, BodyState};
 use crate::edge::timers::{Deadline, Timers};
 
 pub struct UpstreamBody {
@@ -25,9 +25,19 @@ pub struct UpstreamBody {
     ended: bool,
 }
 
-struct BetweenBytes {
-    limit: Duration,
-    deadline: Deadline,
+/// How long the app may pause inside its response.
+pub struct BetweenBytes {
+    pub limit: Duration,
+    pub deadline: Deadline,
+    /// While the client still sends, an app that answered early may be waiting for it.
+    pub upload: Option<Rc<BodyState>>,
+}
+
+impl BetweenBytes {
+    /// The pause of the app counts from the last byte of the upload.
+    fn goes_on(&self, cx: &Context<'_>) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.extends(&self.deadline, self.limit, cx))
+    }
 }
 
 impl UpstreamBody {
@@ -37,9 +47,8 @@ impl UpstreamBody {
         link: Box<Link>,
         pool: Rc<Pool>,
         timers: Rc<Timers>,
-        between_bytes: Option<(Duration, Deadline)>,
+        between_bytes: Option<BetweenBytes>,
     ) -> Self {
-        let between_bytes = between_bytes.map(|(limit, deadline)| BetweenBytes { limit, deadline });
         let mut body =
             Self { incoming, link: Some(link), pool, timers, between_bytes, ended: false };
         if body.incoming.is_end_stream() {
@@ -91,7 +100,7 @@ impl UpstreamBody {
         if !between.deadline.is_armed() {
             between.deadline.arm(between.limit);
         }
-        if between.deadline.expired(cx) {
+        if between.deadline.expired(cx) && !between.goes_on(cx) {
             self.link = None;
             return Poll::Ready(Some(Err(BodyError::UpstreamIdle)));
         }

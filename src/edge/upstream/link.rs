@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::record::Record;
 use crate::edge::body::RequestBody;
 
 /// A stream to the app.
@@ -22,13 +23,21 @@ pub enum UpstreamStream {
     Unix(UnixStream),
 }
 
+/// A stream to the app that remembers what was written.
+struct Recording {
+    stream: UpstreamStream,
+    record: Record,
+}
+
 /// A connection with an HTTP/1.1 client on it.
 pub struct Link {
     pub sender: SendRequest<RequestBody>,
     /// `None` once discarded.
-    connection: Option<Connection<TokioIo<UpstreamStream>, RequestBody>>,
+    connection: Option<Connection<TokioIo<Recording>, RequestBody>>,
     /// It must not be polled again.
     ended: bool,
+    /// The head of the exchange, where it may be sent again.
+    pub record: Record,
 }
 
 impl Link {
@@ -37,11 +46,13 @@ impl Link {
     /// # Errors
     /// None that hyper documents; it returns one if that changes.
     pub async fn new(stream: UpstreamStream) -> hyper::Result<Box<Self>> {
+        let record = Record::default();
+        let recording = Recording { stream, record: record.clone() };
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_buf_size(READ_MAX)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(recording))
             .await?;
-        Ok(Box::new(Self { sender, connection: Some(connection), ended: false }))
+        Ok(Box::new(Self { sender, connection: Some(connection), ended: false, record }))
     }
 
     /// Moves bytes both ways. Returns whether the connection is still there.
@@ -80,12 +91,61 @@ impl Link {
     /// The bare stream and what was read from it beyond the response head, after a 101.
     pub fn into_stream(self) -> Option<(UpstreamStream, bytes::Bytes)> {
         let parts = self.connection?.into_parts();
-        Some((parts.io.into_inner(), parts.read_buf))
+        Some((parts.io.into_inner().stream, parts.read_buf))
     }
 }
 
 /// Longest response head, and the most that is read ahead of a client that reads slowly.
 const READ_MAX: usize = 64 * 1024;
+
+impl AsyncRead for Recording {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Recording {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.record.wrote(buf.get(..bytes).unwrap_or_default());
+        }
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match bufs {
+            // A head without a body comes as a list of one; send(2) is cheaper than writev(2), and only such a head is
+            // ever recorded.
+            [one] => self.poll_write(cx, one),
+            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
 
 impl AsyncRead for UpstreamStream {
     fn poll_read(
@@ -117,10 +177,6 @@ impl AsyncWrite for UpstreamStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // A head without a body comes as a list of one; send(2) is cheaper than writev(2).
-        if let [one] = bufs {
-            return self.poll_write(cx, one);
-        }
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),

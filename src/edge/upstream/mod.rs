@@ -6,7 +6,8 @@
 mod body;
 mod link;
 mod pool;
+mod record;
 
-pub use body::UpstreamBody;
+pub use body::{BetweenBytes, UpstreamBody};
 pub use link::{Link, UpstreamStream};
 pub use pool::{ConnectError, Group, Pool};

@@ -47,13 +47,12 @@ impl Pool {
         Rc::new(Self { label: addr.to_string().into(), addr, idle: RefCell::default() })
     }
 
-    /// The connection that became idle last, and for how long it was.
+    /// The connection that became idle last.
     ///
     /// It was clean when it came back and at the last tick. What came since is noticed when it is used: hyper reads
     /// before it writes, and hands back the request unsent if it finds a close or bytes that nobody asked for.
-    pub fn reuse(&self, now_ms: u64) -> Option<(Box<Link>, Duration)> {
-        let Idle { link, since_ms } = self.idle.borrow_mut().pop()?;
-        Some((link, Duration::from_millis(now_ms.saturating_sub(since_ms))))
+    pub fn reuse(&self) -> Option<Box<Link>> {
+        Some(self.idle.borrow_mut().pop()?.link)
     }
 
     /// Takes a connection back if it is clean and there is room.
