@@ -47,6 +47,12 @@ impl Capability {
         }
     }
 
+    /// Whether this version has guards that obey the switch.
+    #[must_use]
+    pub const fn is_available(self) -> bool {
+        matches!(self, Self::SecurityHeaders)
+    }
+
     /// Position in [`Capability::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {

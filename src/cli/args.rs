@@ -19,7 +19,7 @@ pub(super) const DEFAULT_CONFIG: &str = "/etc/palisade/palisade.toml";
     color = clap::ColorChoice::Never,
     args_conflicts_with_subcommands = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 daemon not reachable, 78 bad configuration.\n\n\
-                  Examples:\n  palisade demo\n  palisade run --site app.example.com --upstream 127.0.0.1:3000\n  palisade init && palisade check && palisade run"
+                  Examples:\n  palisade demo\n  palisade run --site app.localhost --upstream 127.0.0.1:3000\n  palisade init && palisade check && palisade run"
 )]
 pub(super) struct Cli {
     #[command(flatten)]

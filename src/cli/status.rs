@@ -90,7 +90,7 @@ fn short(status: &Status) -> Page {
             certificate(&site.certificate),
         ]);
     }
-    attention(&mut page, status);
+    attention(&mut page, status, false);
     page
 }
 
@@ -115,7 +115,7 @@ fn full(status: &Status) -> Page {
     counters(&mut page, status);
     page.blank();
     capabilities(&mut page, &status.capabilities);
-    attention(&mut page, status);
+    attention(&mut page, status, true);
     page
 }
 
@@ -206,25 +206,24 @@ fn counters(page: &mut Page, status: &Status) {
 fn capabilities(page: &mut Page, capabilities: &[CapabilityStatus]) {
     page.line(format!("{}  {}  FLAG", column("CAPABILITY", 18), column("MODE", 8)));
     for capability in capabilities {
-        let flag = match capability.flag_value {
+        let set = match capability.flag_value {
             None => capability.flag.clone(),
-            Some(value) if capability.mode == capability.configured => {
-                format!("{}={value}", capability.flag)
-            }
-            Some(value) => {
-                format!(
-                    "{}={value} (configured: {})",
-                    capability.flag,
-                    capability.configured.word()
-                )
-            }
+            Some(value) => format!("{}={value}", capability.flag),
+        };
+        let flag = if !capability.available {
+            format!("{set}, not in this version")
+        } else if capability.flag_value.is_some() && capability.mode != capability.configured {
+            format!("{set} (configured: {})", capability.configured.word())
+        } else {
+            set
         };
         let name = column(capability.name.key(), 18);
         page.line(format!("{name}  {}  {flag}", column(capability.mode.word(), 8)));
     }
 }
 
-fn attention(page: &mut Page, status: &Status) {
+/// `whole` also shows why a reload was refused, which may be long.
+fn attention(page: &mut Page, status: &Status, whole: bool) {
     page.blank();
     if status.attention.is_empty() && status.reload.last_error.is_none() {
         page.line("Nothing needs attention.");
@@ -245,8 +244,13 @@ fn attention(page: &mut Page, status: &Status) {
     if let Some(error) = &status.reload.last_error {
         let text = "  the last reload was refused, the configuration before it is in force:".into();
         page.spans([(Tone::Plain, "  ".into()), (Tone::Warn, "WARN".into()), (Tone::Plain, text)]);
-        for line in error.lines() {
-            page.line(format!("        {line}"));
+        if whole {
+            for line in error.lines() {
+                page.line(format!("        {line}"));
+            }
+        } else {
+            page.line(format!("        {}", error.lines().next().unwrap_or_default()));
+            page.line("        all of it: palisade status");
         }
     }
 }

@@ -28,10 +28,10 @@ faults       0 panics, 0 log lines dropped
 
 CAPABILITY          MODE      FLAG
 security_headers    enforce   SECURITY_HEADERS_ENABLED
-rate_limit          off       RATELIMIT_ENABLED=false (configured: enforce)
-webhook_verify      enforce   WEBHOOK_VERIFY_ALL
-abuse_guards        enforce   ABUSE_GUARDS_ENABLED
-queue               enforce   NEW_QUEUE_ENABLED
+rate_limit          off       RATELIMIT_ENABLED=false, not in this version
+webhook_verify      enforce   WEBHOOK_VERIFY_ALL, not in this version
+abuse_guards        enforce   ABUSE_GUARDS_ENABLED, not in this version
+queue               enforce   NEW_QUEUE_ENABLED, not in this version
 
 Attention
   FAIL  certificate of shop.example.com expired 2 days ago
@@ -61,7 +61,8 @@ fn a_refused_reload_needs_attention_until_one_succeeds() {
     let mut status = sample::status();
     status.attention.clear();
     status.reload.last_error = Some("error: no site\n  --> palisade.toml".into());
-    let text = short(&status).plain();
+    assert!(short(&status).plain().contains("error: no site\n        all of it: palisade status"));
+    let text = full(&status).plain();
     assert!(text.starts_with("palisade 0.1.0  WARN"), "{text}");
     assert!(
         text.contains("the last reload was refused") && text.contains("\n        error: no site\n"),

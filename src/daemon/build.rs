@@ -91,6 +91,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
             last_error: None,
             certificates_error: None,
             reloads_refused: 0,
+            app_down: std::collections::VecDeque::new(),
             warnings,
             listeners,
             inherited: sockets.inherited.clone(),
@@ -105,7 +106,12 @@ pub fn run(start: Start) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(failed("the control runtime"))?;
+    let own_control = sockets.own_control;
     let result = serve(&runtime, &daemon, sockets, start.announce);
+    if own_control {
+        // While it is still held: nobody else can have bound it.
+        let _ = std::fs::remove_file(&daemon.inner().settings.listen.control);
+    }
     runtime.shutdown_timeout(Duration::ZERO);
     drop(daemon);
     // The panic hook holds a handle to the log, so the writer is not joined but flushed.
@@ -159,8 +165,9 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
             .number("pid", u64::from(status.pid))
             .number("sites", status.sites.len() as u64)
             .number("workers", status.workers as u64);
-        for listener in &status.listeners {
-            line.text(&listener.role, &listener.address);
+        for role in ["https", "http", "ops", "control"] {
+            let of_role = status.listeners.iter().filter(|listener| listener.role == role);
+            line.list(role, of_role.map(|listener| listener.address.as_str()));
         }
     });
     for attention in &status.attention {

@@ -1,8 +1,10 @@
 //! What the running daemon knows about itself, and what it answers on its control socket.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -24,6 +26,13 @@ use crate::work::certs::{self, Certificate};
 
 /// A certificate is mentioned when less than this is left.
 const EXPIRY_WARN_S: i64 = 14 * 86_400;
+
+/// Refusals that mean that the app is not there or does not answer.
+const APP_DOWN: [&str; 3] = ["upstream_unreachable", "upstream_broke", "upstream_timeout"];
+/// How far back requests without an app are mentioned.
+const LATELY: Duration = Duration::from_secs(60);
+/// Samples kept for it: one every two seconds.
+const SAMPLES: usize = 30;
 
 /// The parts of the daemon that outlive a configuration.
 pub(super) struct Daemon {
@@ -47,6 +56,8 @@ pub(super) struct Inner {
     /// Why changed certificate files were not taken; the ones before them serve.
     pub certificates_error: Option<String>,
     pub reloads_refused: u64,
+    /// When, and how many requests had found no app by then; oldest first.
+    pub app_down: VecDeque<(Instant, u64)>,
     /// Found at the start or at the last reload.
     pub warnings: Vec<String>,
     pub listeners: Vec<Listener>,
@@ -63,6 +74,16 @@ impl Daemon {
 
     pub fn now_s(&self) -> i64 {
         unix_s(&*self.shared.clock)
+    }
+
+    /// Remembers how many requests have found no app, for the comparison with a minute later.
+    pub fn sample(&self) {
+        let sample = (self.shared.clock.now(), self.shared.metrics.denied(&APP_DOWN));
+        let mut inner = self.inner();
+        inner.app_down.push_back(sample);
+        if inner.app_down.len() > SAMPLES {
+            inner.app_down.pop_front();
+        }
     }
 
     fn uptime_s(&self) -> u64 {
@@ -85,10 +106,6 @@ impl Daemon {
                 say(Level::Warn, format!("certificate of {site} ends on {ends}"));
             }
         }
-        if let Some(error) = &inner.last_error {
-            let first = error.lines().next().unwrap_or_default();
-            say(Level::Warn, format!("the last reload was refused: {first}"));
-        }
         if let Some(error) = &inner.certificates_error {
             let first = error.lines().next().unwrap_or_default();
             say(
@@ -100,10 +117,24 @@ impl Daemon {
             say(Level::Warn, warning.lines().next().unwrap_or_default().to_owned());
         }
         for capability in Capability::ALL {
-            if inner.settings.capabilities.flag(capability) == Some(false) {
+            let off = inner.settings.capabilities.flag(capability) == Some(false);
+            if off && capability.is_available() {
                 let (name, flag) = (capability.key(), capability.flag());
                 say(Level::Warn, format!("{name} is off because {flag} is false"));
             }
+        }
+        let now = self.shared.clock.now();
+        let before =
+            inner.app_down.iter().find(|(at, _)| now.saturating_duration_since(*at) <= LATELY);
+        let down = self.shared.metrics.denied(&APP_DOWN);
+        let lately = down.saturating_sub(before.map_or(0, |(_, count)| *count));
+        if lately > 0 {
+            say(
+                Level::Fail,
+                format!(
+                    "requests without an answer from the app in the last minute: {lately} (the log says why)"
+                ),
+            );
         }
         let (dropped, panics) = (self.shared.log.dropped(), self.shared.metrics.panics());
         if dropped > 0 {
@@ -147,6 +178,7 @@ impl Control for Daemon {
                     name,
                     mode: capabilities.mode(name),
                     configured: capabilities.file_mode(name),
+                    available: name.is_available(),
                     flag: name.flag().to_owned(),
                     flag_value: capabilities.flag(name),
                 })

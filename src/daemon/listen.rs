@@ -26,6 +26,8 @@ pub struct Sockets {
     pub control: UnixListener,
     /// Roles whose sockets were inherited, which a reload cannot move.
     pub inherited: Vec<Role>,
+    /// The control socket was made here, not handed over.
+    pub own_control: bool,
 }
 
 /// Binds everything in `listen` that was not inherited.
@@ -82,7 +84,9 @@ pub fn bind(listen: &Listen, inherited: Vec<(String, OwnedFd)>) -> Result<Socket
         .map_or_else(|| crate::ops::bind_control(&listen.control), Ok)
         .map_err(|e| e.to_string());
     match (ops, control, faults.is_empty()) {
-        (Ok(ops), Ok(control), true) => Ok(Sockets { edge, ops, control, inherited: roles }),
+        (Ok(ops), Ok(control), true) => {
+            Ok(Sockets { edge, ops, control, inherited: roles, own_control })
+        }
         (ops, control, _) => {
             if own_control && control.is_ok() {
                 // Ours as long as it is bound: a start that failed leaves nothing behind.

@@ -142,7 +142,10 @@ pub(super) async fn watch_certificates(daemon: Arc<Daemon>, mut stop: watch::Rec
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            _ = looks.tick() => tokio::task::block_in_place(|| daemon.look_at_certificates(&mut failed)),
+            _ = looks.tick() => {
+                daemon.sample();
+                tokio::task::block_in_place(|| daemon.look_at_certificates(&mut failed));
+            }
         }
     }
 }

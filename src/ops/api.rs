@@ -77,6 +77,10 @@ pub struct CertificateInfo {
     pub path: Option<String>,
 }
 
+const fn yes() -> bool {
+    true
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapabilityStatus {
     pub name: Capability,
@@ -84,6 +88,9 @@ pub struct CapabilityStatus {
     pub mode: Mode,
     /// What the configuration asks for.
     pub configured: Mode,
+    /// False while this version has nothing that obeys the switch.
+    #[serde(default = "yes")]
+    pub available: bool,
     /// Name of the emergency flag.
     pub flag: String,
     /// Value of the flag, if set.

@@ -55,6 +55,7 @@ pub(crate) fn status() -> Status {
             .map(|name| CapabilityStatus {
                 name,
                 mode: if name == Capability::RateLimit { Mode::Off } else { Mode::Enforce },
+                available: name.is_available(),
                 configured: Mode::Enforce,
                 flag: name.flag().into(),
                 flag_value: (name == Capability::RateLimit).then_some(false),

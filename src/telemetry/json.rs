@@ -43,6 +43,19 @@ impl<'a> Object<'a> {
         self
     }
 
+    /// A list of strings.
+    pub fn list<'t>(&mut self, name: &str, values: impl Iterator<Item = &'t str>) -> &mut Self {
+        self.key(name);
+        self.out.push(b'[');
+        for (at, value) in values.enumerate() {
+            self.out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
+            escape(self.out, value);
+            self.out.push(b'"');
+        }
+        self.out.push(b']');
+        self
+    }
+
     /// A whole number.
     pub fn number(&mut self, name: &str, value: u64) -> &mut Self {
         self.key(name);
@@ -136,11 +149,12 @@ mod tests {
     #[test]
     fn numbers_and_milliseconds_are_written_in_full() {
         let line = object(|o| {
+            o.list("l", ["x", "y\""].into_iter()).list("m", std::iter::empty());
             o.number("a", 0).number("b", u64::MAX).millis("c", 412).millis("d", 61_007);
         });
         assert_eq!(
             line,
-            "{\"timestamp\":\"t\",\"a\":0,\"b\":18446744073709551615,\"c\":0.412,\"d\":61.007}\n"
+            "{\"timestamp\":\"t\",\"l\":[\"x\",\"y\\\"\"],\"m\":[],\"a\":0,\"b\":18446744073709551615,\"c\":0.412,\"d\":61.007}\n"
         );
     }
 

@@ -183,6 +183,13 @@ impl Metrics {
         self.panics.load(Ordering::Relaxed)
     }
 
+    /// Refusals with one of these labels, since start.
+    #[must_use]
+    pub fn denied(&self, labels: &[&str]) -> u64 {
+        let wanted = DENIALS.iter().enumerate().filter(|(_, name)| labels.contains(name));
+        wanted.map(|(at, _)| self.sum(|shard| shard.denials.get(at))).sum()
+    }
+
     /// Answers by class of status, 1xx first.
     #[must_use]
     pub fn classes(&self) -> [u64; 5] {

@@ -223,3 +223,18 @@ fn the_access_log_can_be_turned_off_and_on_by_a_reload() {
     let lines = daemon.wait_for_requests(1);
     assert_eq!(lines[0]["path"], "/loud");
 }
+
+#[test]
+fn an_app_that_is_down_needs_attention() {
+    let app = Upstream::text("gone in a moment");
+    let address = app.address();
+    drop(app);
+    let daemon = Daemon::site("app.localhost", &address);
+    assert_eq!(daemon.cli(&[]).out.matches("Nothing needs attention").count(), 1);
+    assert_eq!(daemon.curl(&["https://app.localhost/"]).status, 502);
+    let plain = daemon.cli(&[]).out;
+    assert!(
+        plain.contains("FAIL") && plain.contains("from the app in the last minute: 1"),
+        "{plain}"
+    );
+}

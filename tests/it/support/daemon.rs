@@ -235,7 +235,7 @@ impl Daemon {
 
     /// The address of a listener, as the `started` line has it.
     fn address(&self, role: &str) -> SocketAddr {
-        let address = self.started[role].as_str().unwrap_or_else(|| panic!("{}", self.started));
+        let address = self.started[role][0].as_str().unwrap_or_else(|| panic!("{}", self.started));
         address.parse().expect("an address")
     }
 
@@ -252,7 +252,7 @@ impl Daemon {
     }
 
     pub fn control(&self) -> PathBuf {
-        PathBuf::from(self.started["control"].as_str().expect("a path"))
+        PathBuf::from(self.started["control"][0].as_str().expect("a path"))
     }
 
     /// Where the root of the local CA is.

@@ -55,7 +55,7 @@ pub fn machine_traces(files: &[File]) -> Vec<String> {
     findings
 }
 
-/// Whether the text stands in the line; a path only from its root, so that `docs/work/` is none.
+/// Whether the text stands in the line; a path only from its root, so that `docs/home/` is none.
 fn stands_in(line: &str, trace: &str) -> bool {
     line.match_indices(trace).any(|(at, _)| {
         let before = line.get(..at).and_then(|text| text.chars().next_back());
