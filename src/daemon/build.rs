@@ -53,9 +53,9 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let keys = materials
         .load(&loaded.settings, &start.environment, &*clock)
         .map_err(StartError::Config)?;
-    let sockets = listen::bind(&loaded.settings.listen, inherited).map_err(StartError::Failed)?;
     let settings = loaded.settings;
     let (log, writer) = open_log(&settings, &clock)?;
+    let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
     let metrics = Metrics::new(settings.workers);
     hook_panics(log.clone(), Arc::clone(&metrics));
 
@@ -100,12 +100,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         }),
         shared,
     });
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CONTROL_THREADS)
-        .thread_name("control")
-        .enable_all()
-        .build()
-        .map_err(failed("the control runtime"))?;
+    let runtime = control_runtime()?;
     let own_control = sockets.own_control;
     let result = serve(&runtime, &daemon, sockets, start.announce);
     if own_control {
@@ -118,6 +113,15 @@ pub fn run(start: Start) -> Result<(), StartError> {
     log.flush();
     drop(writer);
     result
+}
+
+fn control_runtime() -> Result<Runtime, StartError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(failed("the control runtime"))
 }
 
 fn serve(
