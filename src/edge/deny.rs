@@ -149,3 +149,45 @@ fn decide(denial: &Denial) -> Answer {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::DENIALS;
+
+    /// One of each; a new variant belongs here too.
+    fn denials() -> Vec<Denial> {
+        let at = || "127.0.0.1:3000".to_owned();
+        let host = || "a.example".parse().expect("a host");
+        vec![
+            Denial::UnknownHost,
+            Denial::BadHost,
+            Denial::Misdirected { sni: None, host: host() },
+            Denial::UriTooLong { uri_bytes: 9000 },
+            Denial::MethodNotSupported,
+            Denial::ForeignOrigin { origin: "https://evil.example".into() },
+            Denial::BodyTooSlow,
+            Denial::BodyBroken,
+            Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
+            Denial::UpstreamBroke { upstream: at(), why: "closed".into() },
+            Denial::UpstreamTimeout { upstream: at(), waited_s: 60 },
+            Denial::Internal { what: "a test" },
+        ]
+    }
+
+    #[test]
+    fn every_refusal_is_counted_under_a_label_of_its_own() {
+        let labels: Vec<&str> = denials().iter().map(|denial| decide(denial).label).collect();
+        assert_eq!(labels, DENIALS);
+    }
+
+    #[test]
+    fn no_word_for_the_client_names_the_app_or_the_reason() {
+        for denial in denials() {
+            let answer = decide(&denial);
+            let told = format!("{} {} {:?}", answer.title, answer.message, answer.hint);
+            assert!(!told.contains("127.0.0.1") && !told.contains("evil"), "{told}");
+            assert!(!answer.why.is_empty(), "the log needs a reason: {told}");
+        }
+    }
+}
