@@ -4,6 +4,8 @@ pub mod sys;
 pub mod base;
 pub mod ports;
 pub mod telemetry;
+pub mod store;
+pub mod keyring;
 pub mod guard;
 pub mod work;
 pub mod config;

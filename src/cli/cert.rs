@@ -35,11 +35,11 @@ fn table(certificates: &[CertificateInfo]) -> Page {
             "{}  {}  {}  {}",
             column(&certificate.site, 32),
             column(&certificate.source, 6),
-            column(&expiry(certificate.expires_in_s), 16),
-            certificate.not_after
+            column(&certificate.expires_in_s.map_or_else(String::new, expiry), 16),
+            certificate.not_after.as_deref().unwrap_or_default()
         ));
         page.line(format!("    names   {}", certificate.names.join(", ")));
-        page.line(format!("    issuer  {}", certificate.issuer));
+        page.line(format!("    issuer  {}", certificate.issuer.as_deref().unwrap_or_default()));
         if let Some(path) = &certificate.path {
             page.line(format!("    file    {path}"));
         }

@@ -174,12 +174,15 @@ fn first_of(names: &[String], width: usize) -> String {
 }
 
 fn certificate(info: &CertificateInfo) -> (Tone, String) {
-    let tone = match info.expires_in_s {
+    let Some(expires_in_s) = info.expires_in_s else {
+        return (Tone::Bad, format!("{}, none yet", info.source));
+    };
+    let tone = match expires_in_s {
         ..=0 => Tone::Bad,
         1..EXPIRES_SOON_S => Tone::Warn,
         _ => Tone::Plain,
     };
-    (tone, format!("{}, {}", info.source, expiry(info.expires_in_s)))
+    (tone, format!("{}, {}", info.source, expiry(expires_in_s)))
 }
 
 fn counters(page: &mut Page, status: &Status) {

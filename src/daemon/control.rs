@@ -1,8 +1,6 @@
 //! What the running daemon knows about itself, and what it answers on its control socket.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,14 +11,15 @@ use super::materials::{Materials, Stamp, unix_s};
 use crate::base::timestamp::rfc3339;
 use crate::base::{Capability, Mode};
 use crate::config::Environment;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, Site, TlsSource};
 use crate::edge::Shared;
 use crate::edge::accept::{Acceptor, Role};
-use crate::ops::Control;
 use crate::ops::api::{
-    Attention, CapabilityStatus, CertificateInfo, Connections, Level, Listener, LocalCa, Problem,
-    ReloadStatus, Reloaded, SiteStatus, State, Status, Traffic,
+    Attention, CapabilityStatus, CertificateInfo, CertificateState, Connections, ImportCertificate,
+    KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State,
+    Status, Traffic,
 };
+use crate::ops::{Answer, Control};
 use crate::telemetry::metrics::Gauges;
 use crate::work::certs::{self, Certificate};
 
@@ -92,17 +91,20 @@ impl Daemon {
 
     fn certificate_infos(&self, inner: &Inner) -> Vec<CertificateInfo> {
         let now_s = self.now_s();
-        inner.certificates.iter().map(|c| certs::describe(c, now_s)).collect()
+        let sites = inner.settings.sites.iter().zip(&inner.certificates);
+        sites.map(|(site, certificate)| shown(site, certificate, now_s)).collect()
     }
 
     fn attention(&self, inner: &Inner, certificates: &[CertificateInfo]) -> Vec<Attention> {
         let mut found = Vec::new();
         let mut say = |level, message: String| found.push(Attention { level, message });
         for certificate in certificates {
-            let (site, ends) = (&certificate.site, &certificate.not_after);
-            if certificate.expires_in_s <= 0 {
+            let (site, ends) = (&certificate.site, certificate.not_after.as_deref());
+            let ends = ends.unwrap_or_default();
+            let Some(expires_in_s) = certificate.expires_in_s else { continue };
+            if expires_in_s <= 0 {
                 say(Level::Fail, format!("certificate of {site} expired on {ends}"));
-            } else if certificate.expires_in_s < EXPIRY_WARN_S && certificate.source == "files" {
+            } else if expires_in_s < EXPIRY_WARN_S && certificate.source == "files" {
                 say(Level::Warn, format!("certificate of {site} ends on {ends}"));
             }
         }
@@ -220,7 +222,7 @@ impl Control for Daemon {
         })
     }
 
-    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Reloaded, Problem>> + Send + '_>> {
+    fn reload(&self) -> Answer<'_, Reloaded> {
         Box::pin(async move {
             // Reads files and may make keys: a thread of its own for it would need the daemon in an Arc; the control
             // runtime has several threads, and this takes milliseconds.
@@ -232,6 +234,22 @@ impl Control for Daemon {
                 request_id: None,
             })
         })
+    }
+
+    fn renew_certificate<'a>(&'a self, _site: &'a str) -> Answer<'a, CertificateInfo> {
+        todo!()
+    }
+
+    fn import_certificate<'a>(
+        &'a self,
+        _site: &'a str,
+        _import: ImportCertificate,
+    ) -> Answer<'a, CertificateInfo> {
+        todo!()
+    }
+
+    fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
+        todo!()
     }
 
     fn readiness(&self) -> Result<(), Vec<String>> {
@@ -256,11 +274,35 @@ impl Control for Daemon {
             certificates: self
                 .certificate_infos(&inner)
                 .into_iter()
-                .map(|info| (info.site, now_s.saturating_add(info.expires_in_s)))
+                .filter_map(|info| Some((info.site, now_s.saturating_add(info.expires_in_s?))))
                 .collect(),
         };
         drop(inner);
         self.shared.metrics.render(gauges)
+    }
+}
+
+/// A certificate as the API shows it.
+fn shown(site: &Site, certificate: &Certificate, now_s: i64) -> CertificateInfo {
+    let facts = &certificate.facts;
+    let source = match &site.tls {
+        TlsSource::Local => "local",
+        TlsSource::Files { .. } => "files",
+    };
+    CertificateInfo {
+        site: site.name.to_string(),
+        source: source.into(),
+        state: CertificateState::Served,
+        names: facts.names.clone(),
+        issuer: Some(facts.issuer.clone()),
+        not_before: Some(rfc3339(facts.not_before_s)),
+        not_after: Some(rfc3339(facts.not_after_s)),
+        expires_in_s: Some(facts.expires_in_s(now_s)),
+        sha256: Some(facts.sha256.clone()),
+        path: certificate.path.clone(),
+        renewal: None,
+        failure: None,
+        activity: None,
     }
 }
 

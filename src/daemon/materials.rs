@@ -79,9 +79,8 @@ impl Materials {
     fn local(&mut self, state: &Path, site: &Site, now_s: i64) -> Result<Certificate, Report> {
         let names: Vec<Host> = site.names().cloned().collect();
         if let Some(kept) = self.local.get(&names) {
-            let info = certs::describe(kept, now_s);
-            if info.expires_in_s > LOCAL_RENEW_S {
-                return Ok(Certificate { info, ..kept.clone() });
+            if kept.facts.expires_in_s(now_s) > LOCAL_RENEW_S {
+                return Ok(kept.clone());
             }
         }
         let ca = match self.ca.take() {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::control::{Daemon, Inner, switched};
 use super::listen;
 use super::materials::Stamp;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, TlsSource};
 use crate::config::{Report, diff};
 use crate::edge::Policy;
 use crate::edge::accept::{Listener, Role};
@@ -106,9 +106,11 @@ impl Daemon {
     fn look_at_certificates(&self, failed: &mut Option<Stamp>) {
         let mut inner = self.inner();
         let stamp = Stamp::of(&inner.settings);
-        let renew_local = inner.certificates.iter().any(|certificate| {
-            let info = crate::work::certs::describe(certificate, self.now_s());
-            info.source == "local" && info.expires_in_s < super::materials::LOCAL_RENEW_S
+        let sites = inner.settings.sites.iter().zip(&inner.certificates);
+        let now_s = self.now_s();
+        let renew_local = sites.into_iter().any(|(site, certificate)| {
+            site.tls == TlsSource::Local
+                && certificate.facts.expires_in_s(now_s) < super::materials::LOCAL_RENEW_S
         });
         if (stamp == inner.stamp || failed.as_ref() == Some(&stamp)) && !renew_local {
             return;

@@ -58,23 +58,89 @@ pub struct SiteStatus {
     pub certificate: CertificateInfo,
 }
 
-/// `GET /v1/certificates` lists these.
+/// `GET /v1/certificates` lists these, one per site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateInfo {
     pub site: String,
-    /// `local` or `files`
+    /// What the site asks for: `acme`, `imported`, `local` or `files`
     pub source: String,
+    pub state: CertificateState,
+    /// Of the certificate that is served; while there is none, the names that one is wanted for.
     pub names: Vec<String>,
-    pub issuer: String,
+    /// Absent, like the next four, while there is no certificate.
+    pub issuer: Option<String>,
     /// RFC 3339, UTC
-    pub not_before: String,
-    pub not_after: String,
+    pub not_before: Option<String>,
+    pub not_after: Option<String>,
     /// Negative once expired.
-    pub expires_in_s: i64,
+    pub expires_in_s: Option<i64>,
     /// Lower-case hex SHA-256 of the DER certificate.
-    pub sha256: String,
+    pub sha256: Option<String>,
     /// Where it was read from, if from files.
     pub path: Option<String>,
+    /// When the next one is fetched, where palisade does that.
+    #[serde(default)]
+    pub renewal: Option<Renewal>,
+    /// Why the last attempt failed; absent once one succeeds.
+    #[serde(default)]
+    pub failure: Option<CertificateFailure>,
+    /// What is being done now, if an order is on its way.
+    #[serde(default)]
+    pub activity: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateState {
+    /// What the site asks for is served.
+    Served,
+    /// A certificate of the local CA is served until the right one is there.
+    StandIn,
+    /// Handshakes for the site are refused.
+    Missing,
+}
+
+/// When the next certificate is fetched, and why then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// RFC 3339, UTC
+    pub at: String,
+    /// Negative when it is due.
+    pub in_s: i64,
+    pub why: String,
+}
+
+/// An attempt to get a certificate that failed: the CA's words first (RFC 8555 §6.7), then ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateFailure {
+    /// RFC 3339, UTC
+    pub at: String,
+    /// Failed attempts since the last success.
+    pub attempts: u32,
+    /// `urn:ietf:params:acme:error:…`, where the CA gave one.
+    pub kind: Option<String>,
+    pub detail: String,
+    pub likely: String,
+    pub next: String,
+    /// Seconds until the next attempt; zero or less when it is due.
+    pub retry_in_s: Option<i64>,
+}
+
+/// `POST /v1/certificates/{site}/import` takes this and answers the [`CertificateInfo`].
+/// `POST /v1/certificates/{site}/renew` takes nothing and answers the same when the attempt has ended.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ImportCertificate {
+    pub cert_pem: String,
+    pub key_pem: String,
+}
+
+/// `POST /v1/crypto/rotate`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRotation {
+    /// Number of the data key now in use.
+    pub key: u32,
+    /// Secrets sealed anew.
+    pub rows: u64,
 }
 
 const fn yes() -> bool {

@@ -15,6 +15,6 @@ mod server;
 mod socket;
 
 pub use client::{Client, ClientError};
-pub use router::{Control, control_router, ops_router};
+pub use router::{Answer, Control, control_router, ops_router};
 pub use server::{serve_control, serve_ops};
 pub use socket::{BindError, bind_control};

@@ -13,7 +13,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 
 use super::api::{
-    API_HEADER, API_VERSION, CertificateInfo, Health, LocalCa, Problem, Reloaded, State, Status,
+    API_HEADER, API_VERSION, CertificateInfo, Health, ImportCertificate, KeyRotation, LocalCa,
+    Problem, Reloaded, State, Status,
 };
 use super::auth;
 
@@ -26,13 +27,27 @@ pub trait Control: Send + Sync + 'static {
     fn local_ca(&self) -> Result<LocalCa, Problem>;
     /// Swaps whole or not at all; 422 when the configuration is refused. The future may be dropped at any
     /// `await` (the daemon stops, the client takes too long), so the swap itself must not await.
-    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Reloaded, Problem>> + Send + '_>>;
+    fn reload(&self) -> Answer<'_, Reloaded>;
+    /// Attempts the certificate of a site now and answers when the attempt has ended. Dropping the future does not
+    /// end the attempt.
+    fn renew_certificate<'a>(&'a self, site: &'a str) -> Answer<'a, CertificateInfo>;
+    /// Takes a certificate made elsewhere.
+    fn import_certificate<'a>(
+        &'a self,
+        site: &'a str,
+        import: ImportCertificate,
+    ) -> Answer<'a, CertificateInfo>;
+    /// Seals every secret under a new data key.
+    fn rotate_keys(&self) -> Answer<'_, KeyRotation>;
     /// # Errors
     /// Why no traffic should be sent here, a sentence each.
     fn readiness(&self) -> Result<(), Vec<String>>;
     /// OpenMetrics text.
     fn metrics(&self) -> String;
 }
+
+/// What a call comes to: the answer, or the problem that the caller gets instead.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
 
 type Daemon = Arc<dyn Control>;
 

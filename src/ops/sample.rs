@@ -1,13 +1,11 @@
 //! A daemon for tests that answers from memory.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use super::api::{
-    Attention, CapabilityStatus, CertificateInfo, Connections, Level, Listener, LocalCa, Problem,
-    ReloadStatus, Reloaded, SiteStatus, State, Status, Traffic,
+    Attention, CapabilityStatus, CertificateInfo, CertificateState, Connections, ImportCertificate,
+    KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State,
+    Status, Traffic,
 };
-use super::router::Control;
+use super::router::{Answer, Control};
 use crate::base::{Capability, Mode};
 
 pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
@@ -15,12 +13,16 @@ pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
         site: site.into(),
         source: "local".into(),
         names: vec![site.into()],
-        issuer: "palisade local CA (web-1)".into(),
-        not_before: "2026-11-21T00:00:00Z".into(),
-        not_after: "2027-02-19T00:00:00Z".into(),
-        expires_in_s: days * 86_400,
-        sha256: "ab".repeat(32),
+        state: CertificateState::Served,
+        issuer: Some("palisade local CA (web-1)".into()),
+        not_before: Some("2026-11-21T00:00:00Z".into()),
+        not_after: Some("2027-02-19T00:00:00Z".into()),
+        expires_in_s: Some(days * 86_400),
+        sha256: Some("ab".repeat(32)),
         path: None,
+        renewal: None,
+        failure: None,
+        activity: None,
     }
 }
 
@@ -100,13 +102,29 @@ impl Control for Daemon {
         Err(Problem::new(404, "No local CA", "no site uses the local CA"))
     }
 
-    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<Reloaded, Problem>> + Send + '_>> {
+    fn reload(&self) -> Answer<'_, Reloaded> {
         Box::pin(async {
             if !self.reloads {
                 return Err(Problem::new(422, "Configuration refused", "error: no site"));
             }
             Ok(Reloaded { generation: 4, changes: vec!["site localhost added".into()] })
         })
+    }
+
+    fn renew_certificate<'a>(&'a self, _site: &'a str) -> Answer<'a, CertificateInfo> {
+        todo!()
+    }
+
+    fn import_certificate<'a>(
+        &'a self,
+        _site: &'a str,
+        _import: ImportCertificate,
+    ) -> Answer<'a, CertificateInfo> {
+        todo!()
+    }
+
+    fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
+        todo!()
     }
 
     fn readiness(&self) -> Result<(), Vec<String>> {

@@ -4,6 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::*;
+use crate::ops::api::{CertificateInfo, ImportCertificate, KeyRotation};
+use crate::ops::router::Answer;
 use crate::ops::sample::Daemon;
 
 fn control() -> Arc<dyn Control> {
@@ -92,6 +94,22 @@ impl Control for SlowReload {
             Ok(crate::ops::api::Reloaded { generation: 2, changes: Vec::new() })
         })
     }
+    fn renew_certificate<'a>(&'a self, _site: &'a str) -> Answer<'a, CertificateInfo> {
+        todo!()
+    }
+
+    fn import_certificate<'a>(
+        &'a self,
+        _site: &'a str,
+        _import: ImportCertificate,
+    ) -> Answer<'a, CertificateInfo> {
+        todo!()
+    }
+
+    fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
+        todo!()
+    }
+
     fn readiness(&self) -> Result<(), Vec<String>> {
         Ok(())
     }

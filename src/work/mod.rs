@@ -1,3 +1,4 @@
 //! What goes on beside the request path, one folder per capability.
 
+pub mod acme;
 pub mod certs;

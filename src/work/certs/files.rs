@@ -15,8 +15,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{CertError, Certificate, info};
+use super::{CertError, Certificate, Facts};
 use crate::base::Host;
+use crate::base::timestamp::rfc3339;
 
 /// Longest PEM file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -67,50 +68,38 @@ pub fn load(
         }
         Err(error) => return Err(unusable_cert(cert, error.to_string())),
     }
-    let mut info = info::read(site.as_str(), "files", &leaf, now_unix_s)
-        .map_err(|why| unusable_cert(cert, why))?;
-    info.path = Some(cert.display().to_string());
-    if !covers(&info.names, site) {
-        let covered = if info.names.is_empty() { "no name".into() } else { info.names.join(", ") };
+    let facts = Facts::read(&leaf).map_err(|why| unusable_cert(cert, why))?;
+    if !facts.covers(site) {
+        let covered =
+            if facts.names.is_empty() { "no name".into() } else { facts.names.join(", ") };
         return Err(CertError::OtherName {
             cert: cert.to_owned(),
             name: site.to_string(),
             covered,
         });
     }
-    let warnings = warnings(&info, also, info::valid_in_s(&leaf, now_unix_s), cert);
-    Ok(Certificate { key: Arc::new(certified), info, warnings })
+    let warnings = warnings(&facts, also, now_unix_s, cert);
+    let path = Some(cert.display().to_string());
+    Ok(Certificate { key: Arc::new(certified), facts, path, warnings })
 }
 
-fn warnings(
-    info: &crate::ops::api::CertificateInfo,
-    also: &[Host],
-    valid_in_s: i64,
-    cert: &Path,
-) -> Vec<String> {
+fn warnings(facts: &Facts, also: &[Host], now_unix_s: i64, cert: &Path) -> Vec<String> {
     let file = cert.display();
     let mut found = Vec::new();
-    if info.expires_in_s <= 0 {
-        found.push(format!("certificate {file} expired on {}: replace it", info.not_after));
+    if facts.expires_in_s(now_unix_s) <= 0 {
+        let ended = rfc3339(facts.not_after_s);
+        found.push(format!("certificate {file} expired on {ended}: replace it"));
     }
-    if valid_in_s > 0 {
+    if facts.not_before_s > now_unix_s {
+        let begins = rfc3339(facts.not_before_s);
         found.push(format!(
-            "certificate {file} is not valid before {}: check it and the clock",
-            info.not_before
+            "certificate {file} is not valid before {begins}: check it and the clock"
         ));
     }
-    found.extend(also.iter().filter(|name| !covers(&info.names, name)).map(|name| {
+    found.extend(also.iter().filter(|name| !facts.covers(name)).map(|name| {
         format!("certificate {file} does not cover {name}: browsers will refuse that name")
     }));
     found
-}
-
-/// A name of the certificate stands for the host itself; a wildcard for exactly one label more (RFC 9525 §6.3).
-fn covers(names: &[String], host: &Host) -> bool {
-    let wildcard = host.wildcard();
-    names.iter().any(|name| {
-        name == host.as_str() || wildcard.as_deref().is_some_and(|wildcard| name == wildcard)
-    })
 }
 
 pub(super) fn parse_chain(

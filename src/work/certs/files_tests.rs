@@ -49,10 +49,10 @@ fn a_good_pair_loads_and_says_what_it_is() {
         NOW,
     )
     .expect("loaded");
-    assert_eq!(loaded.info.names, ["app.example.com", "*.shop.example", "192.0.2.1"]);
-    assert_eq!(loaded.info.not_before, "2025-12-01T00:00:00Z");
-    assert_eq!(loaded.info.expires_in_s, (365 - 31) * 86_400);
-    assert_eq!(loaded.info.sha256.len(), 64);
+    assert_eq!(loaded.facts.names, ["app.example.com", "*.shop.example", "192.0.2.1"]);
+    assert_eq!(rfc3339(loaded.facts.not_before_s), "2025-12-01T00:00:00Z");
+    assert_eq!(loaded.facts.expires_in_s(NOW), (365 - 31) * 86_400);
+    assert_eq!(loaded.facts.sha256.len(), 64);
     assert!(loaded.warnings.is_empty());
 }
 
@@ -105,7 +105,7 @@ fn an_expired_or_future_certificate_is_a_warning() {
     let loaded =
         load(&host("localhost"), &[], &files.cert, Key::File(&files.key), NOW).expect("loaded");
     assert!(loaded.warnings[0].contains("expired on 2025-12-11"), "{:?}", loaded.warnings);
-    assert!(loaded.info.expires_in_s < 0);
+    assert!(loaded.facts.expires_in_s(NOW) < 0);
     let early =
         load(&host("localhost"), &[], &files.cert, Key::File(&files.key), NOW - 90 * 86_400)
             .expect("loaded");
@@ -125,9 +125,11 @@ fn missing_empty_and_odd_files_are_named() {
 
 #[test]
 fn a_wildcard_stands_for_one_label() {
-    let names = ["*.example.com".to_owned()];
-    assert!(covers(&names, &host("a.example.com")));
-    assert!(!covers(&names, &host("a.b.example.com")));
-    assert!(!covers(&names, &host("example.com")));
-    assert!(covers(&names, &host("*.example.com")));
+    let files = pair(&["*.example.com"], 365);
+    let site = host("*.example.com");
+    let facts = load(&site, &[], &files.cert, Key::File(&files.key), NOW).expect("loaded").facts;
+    assert!(facts.covers(&host("a.example.com")));
+    assert!(!facts.covers(&host("a.b.example.com")));
+    assert!(!facts.covers(&host("example.com")));
+    assert!(facts.covers(&site));
 }

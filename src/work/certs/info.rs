@@ -5,37 +5,53 @@ use std::net::IpAddr;
 
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::base::timestamp::rfc3339;
-use crate::ops::api::CertificateInfo;
+use crate::base::Host;
 
-/// Reads a DER certificate; `Err` says what makes it no certificate.
-pub(super) fn read(
-    site: &str,
-    source: &str,
-    der: &[u8],
-    now_unix_s: i64,
-) -> Result<CertificateInfo, String> {
-    let (_, parsed) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
-    let validity = parsed.validity();
-    let not_after = validity.not_after.timestamp();
-    Ok(CertificateInfo {
-        site: site.to_owned(),
-        source: source.to_owned(),
-        names: names(&parsed),
-        issuer: issuer(&parsed),
-        not_before: rfc3339(validity.not_before.timestamp()),
-        not_after: rfc3339(not_after),
-        expires_in_s: not_after.saturating_sub(now_unix_s),
-        sha256: fingerprint(der),
-        path: None,
-    })
+/// What a certificate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// DNS names and addresses it is for.
+    pub names: Vec<String>,
+    pub issuer: String,
+    /// Unix seconds.
+    pub not_before_s: i64,
+    /// Unix seconds.
+    pub not_after_s: i64,
+    /// Lower-case hex SHA-256 of the DER certificate.
+    pub sha256: String,
 }
 
-/// Seconds until the certificate becomes valid; negative or zero once it is.
-pub(super) fn valid_in_s(der: &[u8], now_unix_s: i64) -> i64 {
-    X509Certificate::from_der(der).map_or(0, |(_, parsed)| {
-        parsed.validity().not_before.timestamp().saturating_sub(now_unix_s)
-    })
+impl Facts {
+    /// Reads a DER certificate.
+    ///
+    /// # Errors
+    /// What makes it no certificate.
+    pub fn read(der: &[u8]) -> Result<Self, String> {
+        let (_, parsed) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
+        let validity = parsed.validity();
+        Ok(Self {
+            names: names(&parsed),
+            issuer: issuer(&parsed),
+            not_before_s: validity.not_before.timestamp(),
+            not_after_s: validity.not_after.timestamp(),
+            sha256: fingerprint(der),
+        })
+    }
+
+    /// Negative once expired.
+    #[must_use]
+    pub const fn expires_in_s(&self, now_unix_s: i64) -> i64 {
+        self.not_after_s.saturating_sub(now_unix_s)
+    }
+
+    /// A name of the certificate stands for the host itself; a wildcard for exactly one label more (RFC 9525 §6.3).
+    #[must_use]
+    pub fn covers(&self, host: &Host) -> bool {
+        let wildcard = host.wildcard();
+        self.names.iter().any(|name| {
+            name == host.as_str() || wildcard.as_deref().is_some_and(|wildcard| name == wildcard)
+        })
+    }
 }
 
 /// DNS names and addresses of the subject alternative name; browsers look at nothing else (RFC 9525 §6.3).
@@ -90,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_is_an_error_and_no_panic() {
-        assert!(read("a", "files", b"", 0).is_err());
-        assert!(read("a", "files", &[0x30, 0x82, 0xff, 0xff], 0).is_err());
+        assert!(Facts::read(b"").is_err());
+        assert!(Facts::read(&[0x30, 0x82, 0xff, 0xff]).is_err());
     }
 }

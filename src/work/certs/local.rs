@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{CertError, Certificate, files, info};
+use super::{CertError, Certificate, Facts, files, info};
 use crate::base::Host;
 use crate::sys;
 
@@ -109,10 +109,10 @@ impl LocalCa {
         let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pair.serialize_der()));
         let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&private)
             .map_err(|error| fault(error.to_string()))?;
-        let info = info::read(site.as_str(), "local", leaf.der(), now_unix_s).map_err(fault)?;
+        let facts = Facts::read(leaf.der()).map_err(fault)?;
         let chain = vec![leaf.der().clone(), self.root.clone()];
         let key = Arc::new(CertifiedKey::new(chain, signing));
-        Ok(Certificate { key, info, warnings: Vec::new() })
+        Ok(Certificate { key, facts, path: None, warnings: Vec::new() })
     }
 
     /// The root as PEM, with where it is kept and its fingerprint.

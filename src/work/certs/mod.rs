@@ -15,28 +15,16 @@ use rustls::sign::CertifiedKey;
 
 pub use error::CertError;
 pub use files::{Key, load};
-pub use info::fingerprint;
+pub use info::{Facts, fingerprint};
 pub use local::{LEAF_DAYS, LocalCa, ROOT_FILE, hostname};
-
-use crate::ops::api::CertificateInfo;
 
 /// A chain with its key, ready for rustls, and what people want to know about it.
 #[derive(Debug, Clone)]
 pub struct Certificate {
     pub key: Arc<CertifiedKey>,
-    pub info: CertificateInfo,
+    pub facts: Facts,
+    /// The file it was read from, if from one.
+    pub path: Option<String>,
     /// What is not wrong enough to refuse it, one sentence each.
     pub warnings: Vec<String>,
-}
-
-/// What there is to say about a certificate at this time.
-#[must_use]
-pub fn describe(certificate: &Certificate, now_unix_s: i64) -> CertificateInfo {
-    let kept = &certificate.info;
-    let leaf = certificate.key.cert.first();
-    let read = leaf.and_then(|leaf| info::read(&kept.site, &kept.source, leaf, now_unix_s).ok());
-    match read {
-        Some(info) => CertificateInfo { path: kept.path.clone(), ..info },
-        None => kept.clone(),
-    }
 }

@@ -1,0 +1,92 @@
+//! Rows that hold secrets: bytes that only a key of the keyring opens.
+//!
+//! Every secret lives in one of the tables of [`TABLES`] and nowhere else, so that a rotation can walk over all of
+//! them without knowing what they are for.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Receipt, Store, StoreError};
+
+/// Account keys of ACME accounts, by directory URL.
+pub const ACCOUNT_KEYS: &str = "sealed_account_keys";
+/// Private keys of orders that have not ended, by site name.
+pub const ORDER_KEYS: &str = "sealed_order_keys";
+/// Private keys of stored certificates, by site name.
+pub const CERTIFICATE_KEYS: &str = "sealed_certificate_keys";
+
+/// All tables that hold sealed rows.
+pub const TABLES: [&str; 3] = [ACCOUNT_KEYS, ORDER_KEYS, CERTIFICATE_KEYS];
+
+/// Number of a data key; 1 is the first.
+pub type KeyId = u32;
+
+/// A ciphertext of AES-256-GCM. The table, the row and the key id are its associated data (promise 48).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    pub key: KeyId,
+    pub nonce: [u8; 12],
+    pub ciphertext: Vec<u8>,
+}
+
+/// A data key as stored: wrapped by the master key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrappedKey {
+    pub id: KeyId,
+    /// Which master key wraps it: the first 8 bytes of a keyed hash, never of the key itself.
+    pub master: [u8; 8],
+    pub nonce: [u8; 12],
+    pub ciphertext: Vec<u8>,
+    pub created_at_s: i64,
+    /// Encryptions that may have happened: counted ahead in blocks.
+    pub used_max: u64,
+}
+
+/// One sealed row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub table: &'static str,
+    pub row: String,
+    pub sealed: Sealed,
+}
+
+impl Store {
+    /// All data keys, by id.
+    ///
+    /// # Errors
+    /// As every read.
+    pub fn wrapped_keys(&self) -> Result<Vec<WrappedKey>, StoreError> {
+        todo!()
+    }
+
+    /// Adds or replaces data keys, all in one transaction.
+    pub fn put_wrapped_keys(&self, _keys: Vec<WrappedKey>) -> Receipt<()> {
+        todo!()
+    }
+
+    /// Up to `limit` rows of `table` after `after` that are sealed under another key than `current`, in order.
+    ///
+    /// # Errors
+    /// As every read.
+    pub fn rows_to_reseal(
+        &self,
+        _table: &'static str,
+        _after: Option<&str>,
+        _current: KeyId,
+        _limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        todo!()
+    }
+
+    /// Replaces each row whose ciphertext still is the one given; returns how many were. One transaction.
+    pub fn reseal(&self, _rows: Vec<(Row, Sealed)>) -> Receipt<usize> {
+        todo!()
+    }
+
+    /// One sealed row.
+    ///
+    /// # Errors
+    /// As every read.
+    pub fn sealed(&self, _table: &'static str, _row: &str) -> Result<Option<Sealed>, StoreError> {
+        todo!()
+    }
+}
