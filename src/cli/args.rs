@@ -115,9 +115,15 @@ pub(super) struct RunArgs {
     /// State directory
     #[arg(long, value_name = "DIR", conflicts_with = "config", requires = "site")]
     pub state: Option<PathBuf>,
-    /// Where the certificate comes from: local
+    /// Where the certificate comes from: local or acme [default: local for local names, else acme]
     #[arg(long, value_name = "SOURCE", conflicts_with = "config", requires = "site")]
     pub tls: Option<String>,
+    /// ACME authority: a known name or the URL of its directory [default: letsencrypt]
+    #[arg(long, value_name = "URL", conflicts_with = "config", requires = "site")]
+    pub acme_directory: Option<String>,
+    /// Roots that a private ACME authority is trusted with, as PEM
+    #[arg(long, value_name = "FILE", conflicts_with = "config", requires = "site")]
+    pub acme_ca: Option<PathBuf>,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", conflicts_with = "config", requires = "site")]
     pub workers: Option<usize>,
@@ -140,6 +146,8 @@ impl RunArgs {
             app: self.app,
             state: self.state,
             tls: self.tls,
+            acme_directory: self.acme_directory,
+            acme_ca: self.acme_ca,
             workers: self.workers,
             log_file: self.log_file,
         })

@@ -57,6 +57,18 @@ pub const CONNECTIONS_TOTAL: usize = 10_000;
 pub const CONNECTIONS_PER_IP: usize = 1_000;
 pub const CONNECTIONS_PER_64: usize = 2_000;
 
+/// ACME directories by name. Sources: letsencrypt.org/docs (also for staging), zerossl.com/documentation/acme,
+/// cloud.google.com/certificate-manager/docs/public-ca.
+pub const ACME_DIRECTORIES: [(&str, &str); 4] = [
+    ("letsencrypt", "https://acme-v02.api.letsencrypt.org/directory"),
+    ("letsencrypt-staging", "https://acme-staging-v02.api.letsencrypt.org/directory"),
+    ("zerossl", "https://acme.zerossl.com/v2/DV90"),
+    ("google", "https://dv.acme-v02.api.pki.goog/directory"),
+];
+pub const ACME_DIRECTORY: &str = "letsencrypt";
+/// Where attempts after a failure are rehearsed when the directory is [`ACME_DIRECTORY`].
+pub const ACME_STAGING: &str = "letsencrypt-staging";
+
 /// One line per request.
 pub const ACCESS_LOG: bool = true;
 

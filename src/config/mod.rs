@@ -4,6 +4,7 @@
 //! Refuses: unknown keys, secrets in the file, anything that cannot mean what it says.
 //! Bounds: files of 4 MiB, 200 files in `conf.d`.
 
+mod acme;
 mod check;
 pub mod defaults;
 mod diff;
@@ -20,6 +21,7 @@ mod site;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 mod wire;
 

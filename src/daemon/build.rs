@@ -1,6 +1,7 @@
 //! The composition root: builds every part in dependency order, binds before serving, and runs until the end.
 
 use std::panic::PanicHookInfo;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,10 +15,12 @@ use super::control::Daemon;
 use super::control::Inner;
 use super::drain::{self, Signals};
 use super::listen::{self, Sockets};
-use super::materials::{Materials, Stamp, unix_s};
+use super::materials::{self, Materials, Stamp, unix_s};
 use super::reload::{self, describe, https_port};
+use super::state::{self, World};
 use super::supervise::Supervisor;
 use super::{Announce, Start, StartError};
+use crate::base::Host;
 use crate::config::settings::{ConnectionCaps, Settings};
 use crate::edge::accept::Acceptor;
 use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
@@ -48,21 +51,31 @@ pub fn run(start: Start) -> Result<(), StartError> {
     // Before the first thread: the environment of a running process can be read by others.
     sys::env::remove(&loaded.secret_env);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut materials = Materials::new().map_err(failed("the system's randomness"))?;
-    let stamp = Stamp::of(&loaded.settings);
-    let keys = materials
-        .load(&loaded.settings, &start.environment, &*clock)
-        .map_err(StartError::Config)?;
     let settings = loaded.settings;
+    // Before anything is made: a start that the configuration forbids leaves nothing behind.
+    materials::check_errors(&settings, &start.environment, &*clock).map_err(StartError::Config)?;
+    let mut materials = Materials::new().map_err(failed("the system's randomness"))?;
     let (log, writer) = open_log(&settings, &clock)?;
     let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
+    let control_file = ControlFile(sockets.own_control.then(|| settings.listen.control.clone()));
+    let world = World {
+        clock: Arc::clone(&clock),
+        entropy: Arc::new(SystemEntropy),
+        resolver: Arc::new(SystemResolver),
+        log: log.clone(),
+    };
+    let state = state::open(&settings, &start.environment, world)?;
+    let stamp = Stamp::of(&settings);
+    let stored = |site: &Host| state.manager.certificate(site);
+    let keys = materials
+        .load(&settings, &start.environment, &stored, &*clock)
+        .map_err(StartError::Config)?;
     let metrics = Metrics::new(settings.workers);
     hook_panics(log.clone(), Arc::clone(&metrics));
 
     let listeners = shown(&sockets, &settings);
     let (limits, lowered) = caps(&settings);
-    let mut warnings: Vec<String> =
-        keys.certificates.iter().flat_map(|c| c.warnings.clone()).chain(lowered).collect();
+    let mut warnings: Vec<String> = keys.warnings().chain(lowered).collect();
     warnings.extend((!loaded.warnings.is_empty()).then(|| loaded.warnings.to_string()));
     let https = https_port(&settings, &listeners, &sockets.inherited);
     let shared = Arc::new(Shared {
@@ -74,45 +87,56 @@ pub fn run(start: Start) -> Result<(), StartError> {
         dial: Arc::new(SystemDial),
         metrics,
         log: log.clone(),
+        challenges: Arc::clone(&state.challenges),
         cut: std::sync::atomic::AtomicUsize::new(0),
         collect_memory: sys::memory::collect,
     });
+    let inner = Inner {
+        state: State::Starting,
+        materials,
+        certificates: keys.certificates,
+        stamp,
+        generation: 1,
+        loaded_at_s: unix_s(&*clock),
+        last_error: None,
+        certificates_error: None,
+        reloads_refused: 0,
+        app_down: std::collections::VecDeque::new(),
+        warnings,
+        listeners,
+        inherited: sockets.inherited.clone(),
+        acceptor: None,
+        settings,
+    };
     let daemon = Arc::new(Daemon {
         started: clock.now(),
         source: start.source,
         environment: start.environment,
-        inner: Mutex::new(Inner {
-            state: State::Starting,
-            materials,
-            certificates: keys.certificates,
-            stamp,
-            generation: 1,
-            loaded_at_s: unix_s(&*clock),
-            last_error: None,
-            certificates_error: None,
-            reloads_refused: 0,
-            app_down: std::collections::VecDeque::new(),
-            warnings,
-            listeners,
-            inherited: sockets.inherited.clone(),
-            acceptor: None,
-            settings,
-        }),
+        inner: Mutex::new(inner),
+        state,
         shared,
     });
     let runtime = control_runtime()?;
-    let own_control = sockets.own_control;
     let result = serve(&runtime, &daemon, sockets, start.announce);
-    if own_control {
-        // While it is still held: nobody else can have bound it.
-        let _ = std::fs::remove_file(&daemon.inner().settings.listen.control);
-    }
+    drop(control_file);
     runtime.shutdown_timeout(Duration::ZERO);
+    // With it the state is closed, after everything that uses it.
     drop(daemon);
     // The panic hook holds a handle to the log, so the writer is not joined but flushed.
     log.flush();
     drop(writer);
     result
+}
+
+/// The control socket that was made here. Removed while it is still held: nobody else can have bound it.
+struct ControlFile(Option<PathBuf>);
+
+impl Drop for ControlFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 fn control_runtime() -> Result<Runtime, StartError> {
@@ -152,8 +176,13 @@ fn serve(
             inner.acceptor = Some(acceptor);
             inner.state = State::Ready;
         }
+        // An authority asks for proof as soon as it is told of an order: not before connections are accepted.
+        let manager = Arc::clone(&daemon.state.manager);
+        let (stop_orders, no_orders) = watch::channel(false);
+        supervisor.keep("orders", move || Arc::clone(&manager).run(no_orders.clone()));
         started(daemon, announce);
         signals.until_stop(daemon).await;
+        let _ = stop_orders.send(true);
         drain::drain(Arc::clone(daemon), workers, tell, &mut signals).await;
         let _ = stop.send(true);
         supervisor.finish(SERVERS_END).await;

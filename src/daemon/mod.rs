@@ -4,12 +4,14 @@
 //! that cannot be used never replaces one that can (58); what was accepted is finished before the end (59).
 
 mod build;
+mod certificates;
 mod control;
 mod drain;
 mod listen;
 mod materials;
 mod owner;
 mod reload;
+mod state;
 mod supervise;
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@
 pub mod accept;
 mod body;
 mod caps;
+mod challenge;
 mod conn;
 mod deny;
 mod forwarded;
@@ -22,6 +23,7 @@ mod proxy;
 mod request;
 mod respond;
 mod route;
+mod strangers;
 mod timers;
 pub mod tls;
 mod trip;

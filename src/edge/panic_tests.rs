@@ -60,7 +60,7 @@ fn edge(dir: &Path, app: SocketAddr) -> Edge {
     let (log, _writer) = Log::open(Some(&dir.join("log")), clock.clone()).expect("a log");
     let caps = Caps::new(settings.connections.clone());
     let shared = Arc::new(Shared {
-        policy: ArcSwap::from_pointee(Policy::new(1, settings, vec![server], 443)),
+        policy: ArcSwap::from_pointee(Policy::new(1, settings, vec![Some(server)], 443)),
         caps,
         clock,
         entropy: Arc::new(SystemEntropy),
@@ -68,6 +68,7 @@ fn edge(dir: &Path, app: SocketAddr) -> Edge {
         dial: Arc::new(SystemDial),
         metrics: Metrics::new(1),
         log: log.clone(),
+        challenges: Arc::default(),
         cut: AtomicUsize::new(0),
         collect_memory: || {},
     });
