@@ -14,6 +14,7 @@ mod read;
 mod report;
 mod route;
 mod secret;
+mod secret_ref;
 pub mod settings;
 mod site;
 mod source;
