@@ -18,4 +18,4 @@ pub use client_ip::{ClientIp, IpKey, TrustedProxies, unmapped};
 pub use denial::Denial;
 pub use host::{Host, HostError};
 pub use request_id::{RequestId, TEXT_LEN as REQUEST_ID_LEN};
-pub use secret::SecretRef;
+pub use secret::{Secret, SecretRef};
