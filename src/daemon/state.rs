@@ -2,18 +2,20 @@
 //!
 //! Opened after the sockets are bound and before anything is served; closed after everything else.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::StartError;
 use super::reload::managed;
+use crate::base::{Secret, SecretRef};
 use crate::config::settings::{Settings, TlsSource};
 use crate::config::{Environment, Report, resolve_secret};
 use crate::keyring::{Keyring, MasterKey};
 use crate::ports::{Clock, Entropy, Resolver};
 use crate::store::Store;
-use crate::telemetry::Log;
+use crate::telemetry::{Level, Log};
 use crate::work::acme::{Challenges, Manager, Parts, Wanted, WantedSite};
 
 /// The open state.
@@ -24,6 +26,8 @@ pub(super) struct State {
     pub challenges: Arc<Challenges>,
     /// Rung when the manager has stored a certificate.
     pub stored: Arc<Notify>,
+    /// The file of the master key, if this start has made it.
+    pub generated: Option<PathBuf>,
 }
 
 /// What the state is opened with.
@@ -47,10 +51,15 @@ pub(super) fn open(
     let World { clock, entropy, resolver, log } = world;
     let store = Store::open(&settings.state_dir, Arc::clone(&clock), log.clone())
         .map_err(|error| StartError::Failed(error.to_string()))?;
-    let keyring =
-        Keyring::open(store.clone(), MasterKey {}, None, Arc::clone(&clock), Arc::clone(&entropy))
-            .map_err(|error| StartError::Failed(error.to_string()))?;
-    let keyring = Arc::new(keyring);
+    let (keyring, generated) = keyring(settings, environment, &store, &clock, &entropy)?;
+    if let Some(path) = &generated {
+        log.event(Level::Warn, "master_key_generated", |line| {
+            line.text("path", &path.display().to_string()).text(
+                "next",
+                "keep a copy elsewhere: without it the secrets in the state are lost",
+            );
+        });
+    }
     let challenges = Arc::<Challenges>::default();
     let stored = Arc::new(Notify::new());
     let bell = Arc::clone(&stored);
@@ -66,7 +75,28 @@ pub(super) fn open(
     };
     let manager =
         Manager::open(parts, wanted).map_err(|error| StartError::Failed(error.to_string()))?;
-    Ok(State { store, keyring, manager, challenges, stored })
+    Ok(State { store, keyring, manager, challenges, stored, generated })
+}
+
+/// The keys over the state, and the master key's file if this start has made it.
+fn keyring(
+    settings: &Settings,
+    environment: &Environment,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<(Arc<Keyring>, Option<PathBuf>), StartError> {
+    let failed = |error: &dyn std::fmt::Display| StartError::Failed(error.to_string());
+    let file = SecretRef::File(settings.state_dir.join("master.key"));
+    let given = match resolve_secret(&file, environment) {
+        Ok(bytes) => vec![Secret { bytes: bytes.into(), place: file.to_string() }],
+        Err(_) => Vec::new(),
+    };
+    let loaded = MasterKey::load(&given, &settings.state_dir, store, &**entropy)
+        .map_err(|error| failed(&error))?;
+    let keyring =
+        Keyring::open(store.clone(), loaded.key, None, Arc::clone(clock), Arc::clone(entropy));
+    Ok((Arc::new(keyring.map_err(|error| failed(&error))?), loaded.generated))
 }
 
 /// What the manager has to know of a configuration.
