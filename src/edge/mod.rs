@@ -7,6 +7,8 @@ pub mod accept;
 mod body;
 mod caps;
 mod challenge;
+#[cfg(test)]
+mod challenge_tests;
 mod conn;
 mod deny;
 mod forwarded;
@@ -23,6 +25,8 @@ mod proxy;
 mod request;
 mod respond;
 mod route;
+#[cfg(test)]
+mod sample;
 mod strangers;
 mod timers;
 pub mod tls;
