@@ -210,7 +210,10 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
     }
     let _ = sys::notify::ready(&format!("serving {} sites", status.sites.len()));
     if let Some(announce) = announce {
-        announce(&status);
+        let generated = daemon.state.generated.as_ref();
+        let notes = generated
+            .map(|path| format!("made a master key: keep a copy of {} elsewhere", path.display()));
+        announce(&status, notes.as_slice());
     }
 }
 

@@ -50,8 +50,8 @@ impl Source {
     }
 }
 
-/// Called once, when everything serves.
-pub type Announce = Box<dyn FnOnce(&Status) + Send>;
+/// Called once, when everything serves, with what there is to say about this start alone, a sentence each.
+pub type Announce = Box<dyn FnOnce(&Status, &[String]) + Send>;
 
 /// What a start needs.
 pub struct Start {
