@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use self::cipher::{Cipher, bound_to};
 pub use self::error::KeyringError;
-pub use self::master::{Fingerprint, Loaded, MASTER_FILE, MasterKey};
+pub use self::master::{Fingerprint, Loaded, MasterKey};
 pub use self::rotate::Rotated;
 use self::vault::Vault;
 use self::wrap::Wrapping;
