@@ -12,6 +12,8 @@ mod rotate;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
+mod store_tests;
+#[cfg(test)]
 mod tests;
 mod vault;
 mod wrap;
