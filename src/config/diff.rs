@@ -68,6 +68,13 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
         c.note("log.file", &old.log.file, &new.log.file, |file| {
             file.as_ref().map_or_else(|| "standard output".to_owned(), |f| f.display().to_string())
         });
+        let kept = |place: &Option<SecretRef>| {
+            place.as_ref().map_or_else(|| "not named".to_owned(), SecretRef::to_string)
+        };
+        let (a, b) = (&old.crypto, &new.crypto);
+        c.note("crypto.master_key", &a.master_key, &b.master_key, kept);
+        let (a, b) = (&a.previous_master_key, &b.previous_master_key);
+        c.note("crypto.previous_master_key", a, b, kept);
     });
     changes.list("listen.https", &old.listen.https, &new.listen.https);
     changes.list("listen.http", &old.listen.http, &new.listen.http);
@@ -134,10 +141,8 @@ fn acme(c: &mut Changes, old: &Acme, new: &Acme) {
         words(&kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>())
     });
     c.note("acme.eab", &old.eab, &new.eab, |eab| {
-        eab.as_ref().map_or_else(
-            || "none".to_owned(),
-            |eab| format!("{} with {}", eab.kid, place(&eab.hmac)),
-        )
+        eab.as_ref()
+            .map_or_else(|| "none".to_owned(), |eab| format!("{} with {}", eab.kid, eab.hmac))
     });
     c.note("acme.profile", &old.profile, &new.profile, |profile| or_none(profile.as_deref()));
 }
@@ -177,16 +182,7 @@ fn tls(tls: &TlsSource) -> String {
         TlsSource::Acme { stand_in: true } => "acme, local until then".to_owned(),
         TlsSource::Imported => "imported".to_owned(),
         TlsSource::Local => "local".to_owned(),
-        TlsSource::Files { cert, key } => format!("{} with {}", cert.display(), place(key)),
-    }
-}
-
-/// Names where a secret is kept; two places that read alike differ in kind.
-fn place(secret: &SecretRef) -> String {
-    match secret {
-        SecretRef::File(path) => path.display().to_string(),
-        SecretRef::Credential(name) => format!("credential {name}"),
-        SecretRef::Env(name) => format!("environment {name}"),
+        TlsSource::Files { cert, key } => format!("{} with {key}", cert.display()),
     }
 }
 

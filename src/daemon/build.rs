@@ -21,6 +21,7 @@ use super::state::{self, World};
 use super::supervise::Supervisor;
 use super::{Announce, Start, StartError};
 use crate::base::Host;
+use crate::config;
 use crate::config::settings::{ConnectionCaps, Settings};
 use crate::edge::accept::Acceptor;
 use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
@@ -44,7 +45,7 @@ const SERVERS_END: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// Why nothing was started.
-pub fn run(start: Start) -> Result<(), StartError> {
+pub fn run(mut start: Start) -> Result<(), StartError> {
     let inherited = sys::fds::inherited()
         .map_err(|error| StartError::Failed(format!("the sockets of systemd: {error}")))?;
     let loaded = start.source.load(&start.environment).map_err(StartError::Config)?;
@@ -65,6 +66,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
         log: log.clone(),
     };
     let state = state::open(&settings, &start.environment, world)?;
+    // Nothing reads it again: what a dump of this process could show is less by one copy.
+    start.environment.forget(&config::MASTER_KEY_VARIABLES);
     let stamp = Stamp::of(&settings);
     let stored = |site: &Host| state.manager.certificate(site);
     let keys = materials

@@ -176,9 +176,8 @@ pub fn check(
             }
         }
     }
-    if let Err(found) = state::wanted(settings, environment) {
-        report.extend(found);
-    }
+    report.extend(state::wanted(settings, environment).err().unwrap_or_default());
+    report.extend(state::check_keys(settings, environment).err().unwrap_or_default());
     if report.is_empty() { Ok(()) } else { Err(report) }
 }
 

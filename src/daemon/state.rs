@@ -9,9 +9,8 @@ use tokio::sync::Notify;
 
 use super::StartError;
 use super::reload::managed;
-use crate::base::{Secret, SecretRef};
 use crate::config::settings::{Settings, TlsSource};
-use crate::config::{Environment, Report, resolve_secret};
+use crate::config::{self, Environment, Report, resolve_secret};
 use crate::keyring::{Keyring, MasterKey};
 use crate::ports::{Clock, Entropy, Resolver};
 use crate::store::Store;
@@ -87,16 +86,41 @@ fn keyring(
     entropy: &Arc<dyn Entropy>,
 ) -> Result<(Arc<Keyring>, Option<PathBuf>), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Failed(error.to_string());
-    let file = SecretRef::File(settings.state_dir.join("master.key"));
-    let given = match resolve_secret(&file, environment) {
-        Ok(bytes) => vec![Secret { bytes: bytes.into(), place: file.to_string() }],
-        Err(_) => Vec::new(),
-    };
-    let loaded = MasterKey::load(&given, &settings.state_dir, store, &**entropy)
+    let given = config::master_keys(settings, environment).map_err(|error| failed(&error))?;
+    let previous =
+        config::previous_master_key(settings, environment).map_err(|error| failed(&error))?;
+    let previous = previous.map(|secret| MasterKey::parse(&secret)).transpose();
+    let loaded = MasterKey::load(&given, &config::master_key_file(settings), store, &**entropy)
         .map_err(|error| failed(&error))?;
-    let keyring =
-        Keyring::open(store.clone(), loaded.key, None, Arc::clone(clock), Arc::clone(entropy));
+    let keyring = Keyring::open(
+        store.clone(),
+        loaded.key,
+        previous.map_err(|error| failed(&error))?,
+        Arc::clone(clock),
+        Arc::clone(entropy),
+    );
     Ok((Arc::new(keyring.map_err(|error| failed(&error))?), loaded.generated))
+}
+
+/// Whether the master keys that the configuration names can be fetched and are keys.
+///
+/// # Errors
+/// The first that is not.
+pub(super) fn check_keys(settings: &Settings, environment: &Environment) -> Result<(), Report> {
+    let refused = |error: String| {
+        let (what, help) = error.split_once('\n').unwrap_or((&error, ""));
+        Report::error(format!("crypto: {what}"), help.trim())
+    };
+    // The usual places may be closed to whoever only checks a file.
+    let named = settings.crypto.master_key.is_some();
+    let given = if named { config::master_keys(settings, environment) } else { Ok(Vec::new()) };
+    let previous = config::previous_master_key(settings, environment);
+    let given = given.and_then(|given| Ok((given, previous?))).map_err(|e| refused(e.to_string()));
+    let (given, previous) = given?;
+    for secret in given.iter().chain(&previous) {
+        MasterKey::parse(secret).map_err(|error| refused(error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// What the manager has to know of a configuration.

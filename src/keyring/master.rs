@@ -19,8 +19,6 @@ use crate::ports::Entropy;
 use crate::store::Store;
 use crate::sys;
 
-/// Name of the file inside the state directory.
-pub const MASTER_FILE: &str = "master.key";
 /// Bytes of a key: AES-256.
 pub(super) const KEY_BYTES: usize = 32;
 
@@ -46,19 +44,19 @@ pub struct Loaded {
 }
 
 impl MasterKey {
-    /// The key that was given; if there are several places they must agree. Without any, makes `master.key` in
-    /// `state_dir`, unless data keys are there already: then the key has been lost on the way.
+    /// The key that was given; if there are several places they must agree. Without any, makes one in `file`, unless
+    /// data keys are there already: then the key has been lost on the way.
     ///
     /// # Errors
     /// The place at fault and what to do; nothing was changed.
     pub fn load(
         given: &[Secret],
-        state_dir: &Path,
+        file: &Path,
         store: &Store,
         entropy: &dyn Entropy,
     ) -> Result<Loaded, KeyringError> {
         let sealed = !store.wrapped_keys()?.is_empty();
-        Self::choose(given, &state_dir.join(MASTER_FILE), sealed, entropy)
+        Self::choose(given, file, sealed, entropy)
     }
 
     pub(super) fn choose(

@@ -20,7 +20,7 @@ fn choose(given: &[Secret], path: &Path, sealed: bool) -> Result<Loaded, Keyring
 #[test]
 fn the_first_start_makes_a_key_that_the_next_one_reads() {
     let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join(MASTER_FILE);
+    let path = dir.path().join("master.key");
     let made = choose(&[], &path, false).expect("made");
     assert_eq!(made.generated.as_deref(), Some(path.as_path()));
     let text = std::fs::read_to_string(&path).expect("readable");
@@ -36,7 +36,7 @@ fn the_first_start_makes_a_key_that_the_next_one_reads() {
 #[test]
 fn a_lost_key_is_never_replaced_by_a_new_one() {
     let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join(MASTER_FILE);
+    let path = dir.path().join("master.key");
     let error = choose(&[], &path, true).expect_err("refused").to_string();
     assert!(error.contains("master.key is not there"), "{error}");
     assert!(error.contains("put the copy of it back"), "{error}");

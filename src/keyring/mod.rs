@@ -12,6 +12,8 @@ mod rotate;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
+mod store_tests;
+#[cfg(test)]
 mod tests;
 mod vault;
 mod wrap;
@@ -23,7 +25,7 @@ use zeroize::Zeroizing;
 
 use self::cipher::{Cipher, bound_to};
 pub use self::error::KeyringError;
-pub use self::master::{Fingerprint, Loaded, MASTER_FILE, MasterKey};
+pub use self::master::{Fingerprint, Loaded, MasterKey};
 pub use self::rotate::Rotated;
 use self::vault::Vault;
 use self::wrap::Wrapping;
