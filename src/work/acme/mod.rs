@@ -5,7 +5,20 @@
 //! configured (7); one order per site at a time; a failure keeps the CA's own words and says what to do (9).
 //! Bounds: 10 new orders in 10 seconds, 4 at work at a time, 30 s for each answer of the CA.
 
+mod account;
+mod answers;
+mod cause;
 pub mod challenges;
+mod core;
+mod facts;
+mod fault;
+mod gate;
+mod http;
+mod issued;
+mod names;
+mod order;
+mod pace;
+mod problem;
 pub mod settings;
 
 use std::sync::Arc;
