@@ -79,7 +79,6 @@ pub fn explain(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
             "the CA issued something else than what was ordered, or one of the two clocks is wrong",
             "compare `date -u` with the certificate above; ask the CA if the clock is right",
         ),
-        What::Budget => limited(trouble, facts),
     }
 }
 

@@ -71,8 +71,6 @@ pub enum What {
     Wildcard,
     /// What was issued is not what was ordered.
     Issued,
-    /// The CA's limit of new orders would be passed.
-    Budget,
 }
 
 /// One failed attempt.
