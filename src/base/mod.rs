@@ -20,4 +20,4 @@ pub use cloudflare::CLOUDFLARE;
 pub use denial::Denial;
 pub use host::{Host, HostError};
 pub use request_id::{RequestId, TEXT_LEN as REQUEST_ID_LEN};
-pub use secret::SecretRef;
+pub use secret::{Secret, SecretRef};

@@ -9,7 +9,7 @@ use super::settings::{
 };
 use super::source::Place;
 use super::wire::Table;
-use super::{defaults, site, values};
+use super::{crypto, defaults, site, values};
 use crate::base::units::Bytes;
 use crate::base::{Capability, Mode, TrustedProxies};
 
@@ -49,6 +49,7 @@ pub(super) fn build(
     let http2 = http2_limits(cx, &mut top);
     let connections = connections(cx, &mut top);
     let log = log(cx, &mut top);
+    let crypto = crypto::crypto(cx, &mut top);
     let file = capabilities(cx, &mut top);
     let sites = top.section(cx, "site", "site");
     let sites = site::sites(
@@ -66,6 +67,7 @@ pub(super) fn build(
         http2,
         connections,
         log,
+        crypto,
         sites,
         capabilities: Capabilities::new(file, flags),
     }

@@ -66,6 +66,13 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
         c.note("log.file", &old.log.file, &new.log.file, |file| {
             file.as_ref().map_or_else(|| "standard output".to_owned(), |f| f.display().to_string())
         });
+        let kept = |place: &Option<SecretRef>| {
+            place.as_ref().map_or_else(|| "not named".to_owned(), SecretRef::to_string)
+        };
+        let (a, b) = (&old.crypto, &new.crypto);
+        c.note("crypto.master_key", &a.master_key, &b.master_key, kept);
+        let (a, b) = (&a.previous_master_key, &b.previous_master_key);
+        c.note("crypto.previous_master_key", a, b, kept);
     });
     changes.list("listen.https", &old.listen.https, &new.listen.https);
     changes.list("listen.http", &old.listen.http, &new.listen.http);

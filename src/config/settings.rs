@@ -20,6 +20,7 @@ pub struct Settings {
     pub http2: Http2Limits,
     pub connections: ConnectionCaps,
     pub log: LogSettings,
+    pub crypto: Crypto,
     /// In the order of the files, each with its routes in the order of matching: longest path first, then as written.
     pub sites: Vec<Site>,
     pub capabilities: Capabilities,
@@ -97,6 +98,14 @@ pub struct LogSettings {
     pub file: Option<PathBuf>,
     /// One line per request.
     pub access: bool,
+}
+
+/// Where the master key is kept; what is not named is looked for in the usual places.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Crypto {
+    pub master_key: Option<SecretRef>,
+    /// What wraps the data keys until a start has wrapped them anew.
+    pub previous_master_key: Option<SecretRef>,
 }
 
 /// One fronted site.

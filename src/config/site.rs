@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::read::{Cx, Fault, Section, nearest, table};
 use super::route;
+use super::secret_ref;
 use super::settings::{
     ConnectionCaps, Listen, Origins, Route, Site, Timeouts, TlsSource, UpstreamAddr,
 };
 use super::source::Place;
 use super::values;
 use super::wire::{Entry, Node, Table, Value};
-use crate::base::{Host, SecretRef};
+use crate::base::Host;
 
 /// The settings around a site that its own settings are checked against.
 #[derive(Debug, Clone, Copy)]
@@ -199,7 +200,7 @@ fn tls_files(cx: &mut Cx, entry: &Entry, table: &Table) -> Option<TlsSource> {
     let mut section = Section::new("site.*.tls", table);
     let cert = section.optional(cx, "cert", values::path);
     let key_entry = section.entry(cx, "key");
-    let key = key_entry.and_then(|entry| secret(cx, entry));
+    let key = key_entry.and_then(|entry| secret_ref::read(cx, entry, "site.*.tls.key"));
     for (missing, what) in
         [(section.entry(cx, "cert").is_none(), "cert"), (key_entry.is_none(), "key")]
     {
@@ -213,60 +214,6 @@ fn tls_files(cx: &mut Cx, entry: &Entry, table: &Table) -> Option<TlsSource> {
     }
     section.finish(cx);
     Some(TlsSource::Files { cert: cert?, key: key? })
-}
-
-/// A path, or `{ file | credential | env = "…" }`.
-fn secret(cx: &mut Cx, entry: &Entry) -> Option<SecretRef> {
-    let Value::Table(table) = &entry.node.value else {
-        return match values::path(&entry.node) {
-            Ok(path) => Some(SecretRef::File(path)),
-            Err(fault) => {
-                cx.error(&entry.node.place, fault.message, fault.label);
-                None
-            }
-        };
-    };
-    let mut section = Section::new("site.*.tls.key", table);
-    let before = cx.report.errors();
-    let file = section.optional(cx, "file", values::path).map(SecretRef::File);
-    let credential = section.optional(cx, "credential", credential_name).map(SecretRef::Credential);
-    let env = section.optional(cx, "env", variable_name).map(SecretRef::Env);
-    section.finish(cx);
-    let mut given = [file, credential, env].into_iter().flatten();
-    match (given.next(), given.next()) {
-        (Some(secret), None) => {
-            if let SecretRef::Env(name) = &secret {
-                cx.secret_env.push(name.clone());
-            }
-            return Some(secret);
-        }
-        (None, _) if cx.report.errors() > before => {}
-        _ => cx.error(
-            &entry.node.place,
-            "a secret is kept in exactly one place",
-            "write { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }",
-        ),
-    }
-    None
-}
-
-fn credential_name(node: &Node) -> Result<String, Fault> {
-    let text = values::text(node)?;
-    if text.contains(['/', '\0']) || text == "." || text == ".." {
-        return Err(Fault::new(
-            "a credential has a name, not a path",
-            "write the name from LoadCredential=",
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-fn variable_name(node: &Node) -> Result<String, Fault> {
-    let text = values::text(node)?;
-    if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Ok(text.to_owned());
-    }
-    Err(Fault::new("this is no name of an environment variable", "write the name, not the value"))
 }
 
 fn origins(cx: &mut Cx, section: &mut Section<'_>) -> Origins {
