@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, ExternalAccountKey,
-    Identifier, KeyAuthorization, NewAccount, NewOrder, OrderStatus, RetryPolicy,
+    Identifier, KeyAuthorization, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::client::WebPkiServerVerifier;
@@ -19,7 +19,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
 use crate::support::ca::{Endpoint, Fault, Moment, Profile, ScriptedCa, Validation};
-use crate::support::{Doors, FakeClock, Pebble, Place, acme_client, pebble};
+use crate::support::{Doors, FakeClock, Pebble, Place, acme_client, curl, pebble};
 
 const NAME: &str = "app.example.com";
 
@@ -73,6 +73,18 @@ async fn issue(
     order.poll_certificate(&patience).await.expect("a certificate")
 }
 
+/// Takes up the challenge without anything to show, and expects to be refused.
+async fn fail(order: &mut Order, kind: ChallengeType) {
+    let mut authorizations = order.authorizations();
+    let mut authorization = authorizations.next().await.unwrap().unwrap();
+    authorization.challenge(kind).unwrap().set_ready().await.unwrap();
+    let patience = RetryPolicy::new().initial_delay(Duration::from_millis(20));
+    // Pebble repeats in the order what is wrong with the challenge; others do not.
+    let ended = order.poll_ready(&patience).await;
+    let invalid = matches!(ended, Ok(OrderStatus::Invalid) | Err(instant_acme::Error::Api(_)));
+    assert!(invalid, "{ended:?}");
+}
+
 /// Fails unless a visitor who trusts `roots` accepts the chain for `NAME`.
 fn assert_good(chain: &str, roots: &str) {
     let parse = |pem: &str| -> Vec<CertificateDer<'static>> {
@@ -108,10 +120,10 @@ fn answer_http(at: SocketAddr, proof: &KeyAuthorization) {
 }
 
 /// Answers tls-alpn-01 here.
-fn answer_tls(at: SocketAddr, proof: &KeyAuthorization) {
+fn answer_tls(at: SocketAddr, digest: &[u8]) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
-    params.custom_extensions = vec![CustomExtension::new_acme_identifier(proof.digest().as_ref())];
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let certificate = params.self_signed(&key).unwrap().der().clone();
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
@@ -152,6 +164,32 @@ fn pebble_issues_by_http_01() {
 }
 
 #[test]
+fn pebble_asks_for_an_external_account_and_for_a_name_that_resolves() {
+    let doors = Doors::reserve();
+    let key = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA";
+    let options = pebble::Options {
+        external_account: Some(("kid-1".into(), key.into())),
+        ..Default::default()
+    };
+    let pebble = Pebble::start(&doors, &options);
+    let names = [Identifier::Dns(NAME.to_owned())];
+    block_on(async {
+        let (directory, roots) = (pebble.directory(), pebble.ca_file());
+        assert!(register(directory, &roots, None).await.is_err());
+        let key = b"secret-secret-secret-secret-secret";
+        let external = ExternalAccountKey::new("kid-1".to_owned(), key);
+        let account = register(directory, &roots, Some(&external)).await.expect("an account");
+        pebble.name_fails(NAME);
+        let mut order = account.new_order(&NewOrder::new(&names)).await.unwrap();
+        fail(&mut order, ChallengeType::Http01).await;
+        pebble.name_recovers(NAME);
+        let show = |proof| answer_http(doors.http(), &proof);
+        issue(&account, &NewOrder::new(&names), ChallengeType::Http01, show).await;
+    });
+    assert_eq!((pebble.accounts(), pebble.orders(), pebble.certificates()), (1, 2, 1));
+}
+
+#[test]
 fn the_scripted_ca_issues_by_both_challenges() {
     let doors = Doors::reserve();
     let ca = ScriptedCa::start(&doors);
@@ -171,7 +209,7 @@ fn the_scripted_ca_issues_by_both_challenges() {
         let expected = old.not_after - (old.not_after - old.not_before) / 3;
         assert_eq!(info.suggested_window.start.unix_timestamp(), expected);
 
-        let show = |proof| answer_tls(doors.https(), &proof);
+        let show = |proof: KeyAuthorization| answer_tls(doors.https(), proof.digest().as_ref());
         let order = NewOrder::new(&names).replaces(id).profile("short");
         let second = issue(&account, &order, ChallengeType::TlsAlpn01, show).await;
         assert_good(&second, &ca.root_pem());
@@ -203,6 +241,41 @@ fn a_scripted_fault_is_met_once_and_a_real_client_gets_over_it() {
 }
 
 #[test]
+fn each_fault_does_what_its_name_says() {
+    let ca = ScriptedCa::start(&Doors::reserve());
+    let get_within = |seconds| curl(Some(&ca.ca_file()), &["-m", seconds, &ca.directory()]);
+    let get = || get_within("20");
+    ca.fault(Endpoint::Directory, Fault::Pass);
+    ca.fault(Endpoint::Directory, Fault::rate_limited("too many of them", "17"));
+    ca.fault(Endpoint::Directory, Fault::Garbage);
+    ca.fault_always(Endpoint::Directory, Fault::problem(503, "serverInternal", "busy"));
+    assert_eq!(get().status, 200);
+    let limited = get();
+    assert_eq!((limited.status, limited.field("retry-after")), (429, Some("17")));
+    assert!(limited.text().contains("urn:ietf:params:acme:error:rateLimited"), "{limited:?}");
+    assert_eq!(get().field("content-type"), Some("text/html"));
+    assert_eq!((get().status, get().status), (503, 503));
+    ca.heal();
+    ca.fault(Endpoint::Directory, Fault::Hang);
+    assert_eq!(get_within("0.3").exit, 28, "curl: timeout");
+    for fault in [Fault::Close, Fault::LoseAnswer] {
+        ca.fault(Endpoint::Directory, fault);
+        assert_eq!(get().exit, 52, "curl: empty reply");
+    }
+    let hold = ca.hold(Endpoint::Directory, Moment::After);
+    std::thread::scope(|scope| {
+        let cut = scope.spawn(get);
+        hold.wait();
+        hold.cut();
+        assert_eq!(cut.join().unwrap().exit, 52);
+    });
+    ca.set(|knobs| knobs.down = true);
+    assert_ne!(get().exit, 0);
+    ca.set(|knobs| knobs.down = false);
+    assert_eq!(get().status, 200);
+}
+
+#[test]
 fn the_scripted_ca_refuses_what_a_real_one_refuses() {
     let doors = Doors::reserve();
     let ca = ScriptedCa::start(&doors);
@@ -222,14 +295,15 @@ fn the_scripted_ca_refuses_what_a_real_one_refuses() {
         let external = ExternalAccountKey::new("kid-1".to_owned(), b"secret");
         let account = register(&directory, &roots, Some(&external)).await.expect("an account");
 
-        // Nobody shows the challenge.
         let names = [Identifier::Dns(NAME.to_owned())];
-        let mut order = account.new_order(&NewOrder::new(&names)).await.unwrap();
-        let mut authorizations = order.authorizations();
-        let mut authorization = authorizations.next().await.unwrap().unwrap();
-        authorization.challenge(ChallengeType::Http01).unwrap().set_ready().await.unwrap();
-        assert_eq!(order.poll_ready(&RetryPolicy::new()).await.unwrap(), OrderStatus::Invalid);
-        assert_eq!(ca.seen().problems().last().unwrap(), "connection");
+        let attempt = async |kind| {
+            let mut order = account.new_order(&NewOrder::new(&names)).await.unwrap();
+            fail(&mut order, kind).await;
+            ca.seen().problems().last().cloned().unwrap()
+        };
+        assert_eq!(attempt(ChallengeType::Http01).await, "connection", "nobody is there");
+        answer_tls(doors.https(), &[7; 32]);
+        assert_eq!(attempt(ChallengeType::TlsAlpn01).await, "unauthorized", "the wrong digest");
         ca.forget_accounts();
         assert!(account.new_order(&NewOrder::new(&names)).await.is_err());
         assert_eq!(ca.seen().problems().last().unwrap(), "accountDoesNotExist");

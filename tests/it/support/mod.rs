@@ -21,7 +21,7 @@ pub use client::{Connection, TlsClient, plain};
 pub use daemon::{Daemon, Exit, Place, palisade, within};
 pub use fake_clock::FakeClock;
 pub use pebble::Pebble;
-pub use peers::{Answered, Service, peer, python};
+pub use peers::{Answered, Service, curl, peer, python};
 pub use ports::Doors;
 pub use upstream::{Link, Seen, Upstream, digest};
 
