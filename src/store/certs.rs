@@ -151,6 +151,14 @@ impl Store {
         self.read(|reading| reading.all(ORDERS))
     }
 
+    /// As [`Store::orders`], with the refusals of records that cannot be read beside those that can.
+    ///
+    /// # Errors
+    /// The state cannot be read at all.
+    pub fn readable_orders(&self) -> Result<(Vec<Order>, Vec<StoreError>), StoreError> {
+        self.read(|reading| reading.readable(ORDERS))
+    }
+
     /// With `key` the secret is written too; without, the one that is there stays.
     pub fn put_order(&self, order: Order, key: Option<Sealed>) -> Receipt<()> {
         self.write(move |writing| {
@@ -176,6 +184,14 @@ impl Store {
     /// As every read.
     pub fn certificates(&self) -> Result<Vec<Certificate>, StoreError> {
         self.read(|reading| reading.all(CERTIFICATES))
+    }
+
+    /// As [`Store::certificates`], with the refusals of records that cannot be read beside those that can.
+    ///
+    /// # Errors
+    /// The state cannot be read at all.
+    pub fn readable_certificates(&self) -> Result<(Vec<Certificate>, Vec<StoreError>), StoreError> {
+        self.read(|reading| reading.readable(CERTIFICATES))
     }
 
     /// Stores a certificate with its key, removes the order it came from if any, and records `history`: one
@@ -214,6 +230,14 @@ impl Store {
     /// As every read.
     pub fn histories(&self) -> Result<Vec<History>, StoreError> {
         self.read(|reading| reading.all(HISTORIES))
+    }
+
+    /// As [`Store::histories`], with the refusals of records that cannot be read beside those that can.
+    ///
+    /// # Errors
+    /// The state cannot be read at all.
+    pub fn readable_histories(&self) -> Result<(Vec<History>, Vec<StoreError>), StoreError> {
+        self.read(|reading| reading.readable(HISTORIES))
     }
 
     /// Records what happened without an order (the CA could not be reached).

@@ -344,6 +344,23 @@ impl Reading {
         })?;
         Ok(all)
     }
+
+    /// As [`Reading::all`], with the refusals of records that cannot be read beside those that can.
+    pub fn readable<T: DeserializeOwned>(
+        &self,
+        table: &'static str,
+    ) -> Result<(Vec<T>, Vec<StoreError>), Fault> {
+        let (mut readable, mut refused) = (Vec::new(), Vec::new());
+        let Some(rows) = self.table(table)? else { return Ok((readable, refused)) };
+        for entry in rows.range::<&str>(..)? {
+            let (row, bytes) = entry?;
+            match codec::decode(table, row.value(), bytes.value()) {
+                Ok(value) => readable.push(value),
+                Err(error) => refused.push(error),
+            }
+        }
+        Ok((readable, refused))
+    }
 }
 
 /// A transaction in the making; sees what was written in it before.

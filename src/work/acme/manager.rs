@@ -1,0 +1,531 @@
+//! The manager: what the daemon talks to, and the loop that keeps certificates fresh.
+//!
+//! The lock over the sites is never held across a wait. Everything slow runs in tasks of the loop; when it is stopped
+//! they are dropped, which is as safe as a crash, since each step of an order is stored before it is taken.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::attempt::{Ended, Task};
+use super::gate::Gate;
+use super::order::{Tools, seal};
+use super::pace::{self, Placed};
+use super::problem::{Class, Trouble};
+use super::sites::{Site, Sites, Unsaved};
+use super::{Outlook, Parts, Totals, Wanted, core, issued, load};
+use crate::base::Host;
+use crate::base::timestamp::rfc3339;
+use crate::ops::api::{CertificateFailure, Problem, Renewal};
+use crate::store::certs::{self, Failure, History, Origin};
+use crate::store::sealed::CERTIFICATE_KEYS;
+use crate::telemetry::Level;
+use crate::work::certs::Certificate;
+
+/// The plan is looked at this often even if nothing happens: somebody may set the clock.
+const LOOK: Duration = Duration::from_secs(60);
+/// Between attempts to store what is only in memory.
+const SAVE_AGAIN_S: i64 = 60;
+
+/// Keeps the certificates of all sites that ask for it.
+pub struct Manager {
+    pub(super) tools: Tools,
+    sites: Mutex<Sites>,
+    totals: Mutex<Totals>,
+    nudge: Notify,
+}
+
+impl Manager {
+    /// Reads what is stored. A record that cannot be read is logged and its site reported, and the others go on.
+    ///
+    /// # Errors
+    /// The state cannot be read at all.
+    pub fn open(parts: Parts, wanted: Wanted) -> Result<Arc<Self>, crate::store::StoreError> {
+        let placed = parts.store.orders_placed(&wanted.acme.directory.url)?;
+        let now = parts.clock.now();
+        let mut tools = Tools {
+            parts,
+            gate: Gate::new(0, now),
+            accounts: tokio::sync::Mutex::default(),
+            warning: Mutex::default(),
+        };
+        let since_s = tools.now_s() - pace::WINDOW_S;
+        tools.gate = Gate::new(placed.iter().filter(|at| **at > since_s).count(), now);
+        let sites = load::load(&tools, wanted)?;
+        Ok(Arc::new(Self {
+            tools,
+            sites: Mutex::new(sites),
+            totals: Mutex::default(),
+            nudge: Notify::new(),
+        }))
+    }
+
+    /// Takes a new configuration: new names are ordered, names that are gone are left alone in the store.
+    pub fn configure(&self, wanted: Wanted) {
+        *self.tools.warning.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.sites().configure(wanted);
+        self.nudge.notify_one();
+    }
+
+    /// Orders and renews until `stop`. Not before the process accepts connections.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut tasks = JoinSet::new();
+        let mut asking = JoinSet::new();
+        let mut starts_s = VecDeque::new();
+        loop {
+            let wait = self.start_what_is_due(&mut tasks, &mut starts_s);
+            if asking.is_empty() {
+                let ask = self.windows_to_ask();
+                if !ask.is_empty() {
+                    asking.spawn(Arc::clone(&self).ask_windows(ask));
+                }
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = self.nudge.notified() => {}
+                Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+                Some(_) = asking.join_next(), if !asking.is_empty() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// The stored certificate of a site, if there is one (it may have expired, or cover fewer names than wanted).
+    #[must_use]
+    pub fn certificate(&self, site: &Host) -> Option<Certificate> {
+        let mut certificate = self.sites().known.get(site)?.served.clone()?;
+        let warning = self.tools.warning.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        certificate.warnings.extend(warning);
+        Some(certificate)
+    }
+
+    /// When a site's next certificate is fetched, why the last attempt failed, and what is being done.
+    #[must_use]
+    pub fn outlook(&self, site: &Host) -> Outlook {
+        let now_s = self.tools.now_s();
+        let sites = self.sites();
+        let Some(known) = sites.known.get(site) else { return Outlook::default() };
+        let plan = known.plan(now_s, &sites.wanted.acme.directory.url);
+        let renewal = plan.as_ref().map(|plan| Renewal {
+            at: rfc3339(plan.at_s),
+            in_s: plan.at_s.saturating_sub(now_s),
+            why: plan.why.clone(),
+        });
+        let retry_in_s = plan.map(|plan| plan.at_s.saturating_sub(now_s));
+        let failure = match &known.unreadable {
+            Some(why) => Some(CertificateFailure {
+                at: rfc3339(now_s),
+                attempts: known.history.failures,
+                kind: None,
+                detail: why.clone(),
+                likely: "the state is damaged, or was written under another master key".into(),
+                next: load::next(site.as_str()),
+                retry_in_s: None,
+            }),
+            None => known.history.last_failure.as_ref().map(|failure| CertificateFailure {
+                at: rfc3339(failure.at_s),
+                attempts: known.history.failures,
+                kind: failure.kind.clone(),
+                detail: failure.detail.clone(),
+                likely: failure.likely.clone(),
+                next: failure.next.clone(),
+                retry_in_s,
+            }),
+        };
+        Outlook { renewal, failure, activity: known.activity.clone() }
+    }
+
+    /// Attempts a site now, whatever the plan says, and returns when the attempt has ended.
+    ///
+    /// # Errors
+    /// 404: no such site, or not managed here. 409: an order is on its way (`order = false`: import instead). 502: the
+    /// attempt failed, with the CA's words, the likely cause and the next step in `detail`.
+    pub async fn renew(&self, site: &Host) -> Result<(), Problem> {
+        let ended = {
+            let mut sites = self.sites();
+            let known = managed(&mut sites, site)?;
+            if !known.ordered() {
+                let detail = format!(
+                    "palisade orders nothing for it: `palisade cert import {site}` brings the next one"
+                );
+                return Err(Problem::new(409, format!("{site} has tls = \"imported\""), detail));
+            }
+            if known.at_work || !known.asked_for.is_empty() {
+                let detail = "wait until it has ended: `palisade cert list` shows what it is doing";
+                return Err(Problem::new(
+                    409,
+                    format!("an order for {site} is on its way"),
+                    detail,
+                ));
+            }
+            let (tell, ended) = oneshot::channel();
+            known.asked_for.push(tell);
+            ended
+        };
+        self.nudge.notify_one();
+        ended.await.unwrap_or_else(|_| {
+            Err(Problem::new(503, "the attempt was cut short", "palisade is stopping; try again"))
+        })
+    }
+
+    /// Takes a certificate and key made elsewhere, checks them as files are checked, stores and serves them.
+    ///
+    /// # Errors
+    /// 404 as above; 422: the pair cannot be used, with the reason; 503: the state cannot be written.
+    pub async fn import(
+        &self,
+        site: &Host,
+        cert_pem: &[u8],
+        key_pem: &[u8],
+    ) -> Result<Certificate, Problem> {
+        let (names, mut history) = {
+            let mut sites = self.sites();
+            let known = managed(&mut sites, site)?;
+            let names = known.wanted.as_ref().map(|wanted| wanted.names.clone());
+            (names.unwrap_or_default(), known.history.clone())
+        };
+        let now_s = self.tools.now_s();
+        let refused = |why: String| {
+            Problem::new(422, format!("the certificate for {site} cannot be used"), why)
+        };
+        let key = issued::der_of_pem(key_pem).map_err(refused)?;
+        // It must cover the site; that it misses a name of `also` is a warning, as with files.
+        let mut certificate =
+            issued::check(cert_pem, &key, std::slice::from_ref(site), now_s).map_err(refused)?;
+        let missing = names.iter().filter(|name| !certificate.facts.covers(name));
+        certificate.warnings = missing
+            .map(|name| {
+                format!(
+                    "the imported certificate does not cover {name}: browsers will refuse that name"
+                )
+            })
+            .collect();
+        let facts = &certificate.facts;
+        let record = certs::Certificate {
+            site: site.to_string(),
+            names: facts.names.clone(),
+            chain: certificate.key.cert.iter().map(|der| der.to_vec()).collect(),
+            origin: Origin::Imported,
+            directory: None,
+            profile: None,
+            not_before_s: facts.not_before_s,
+            not_after_s: facts.not_after_s,
+            stored_at_s: now_s,
+            jitter: self.tools.random(),
+            ari: None,
+        };
+        history = History { challenge: history.challenge.take(), ..History::default() };
+        history.site = site.to_string();
+        history.last_success_at_s = Some(now_s);
+        self.store(&record, &key, &history).await.map_err(|trouble| {
+            let detail = format!("{}; nothing was changed", trouble.detail);
+            Problem::new(503, "the state cannot be written", detail)
+        })?;
+        self.serve(site, certificate.clone(), record, history, None);
+        self.tools.parts.log.event(Level::Info, "certificate_imported", |line| {
+            line.text("site", site.as_str())
+                .text("not_after", &rfc3339(certificate.facts.not_after_s));
+        });
+        Ok(certificate)
+    }
+
+    /// Attempts since start.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sites(&self) -> MutexGuard<'_, Sites> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts attempts for the sites whose turn it is; returns how long to wait until the next look.
+    fn start_what_is_due(
+        self: &Arc<Self>,
+        tasks: &mut JoinSet<()>,
+        starts_s: &mut VecDeque<i64>,
+    ) -> Duration {
+        let now_s = self.tools.now_s();
+        starts_s.retain(|at| (now_s - pace::WINDOW_S..=now_s).contains(at));
+        let (choice, unsaved) = {
+            let mut sites = self.sites();
+            let to_save = sites.to_save(now_s);
+            let directory = &sites.wanted.acme.directory.url;
+            // A state that cannot be read cannot be written either; the attempt will say so.
+            let at_ca_s = self.tools.parts.store.orders_placed(directory).unwrap_or_default();
+            let placed = Placed {
+                at_work: sites.known.values().filter(|site| site.at_work).count(),
+                recent_s: starts_s.make_contiguous(),
+                at_ca_s: &at_ca_s,
+                allowance: pace::allowance(directory),
+            };
+            (pace::choose(now_s, &sites.candidates(now_s), placed), to_save)
+        };
+        for (site, unsaved) in unsaved {
+            tasks.spawn(Arc::clone(self).save_again(site, unsaved));
+        }
+        for site in choice.start {
+            if let Some(task) = self.begin(&site) {
+                starts_s.push_back(now_s);
+                tasks.spawn(Arc::clone(self).attempt(task));
+            }
+        }
+        let next = choice.look_again_s.map(|at| at.saturating_sub(now_s).max(1));
+        next.and_then(|s| u64::try_from(s).ok()).map_or(LOOK, Duration::from_secs).min(LOOK)
+    }
+
+    /// Marks a site as being worked on.
+    fn begin(&self, site: &Host) -> Option<Task> {
+        let mut sites = self.sites();
+        let (acme, eab_hmac) = (sites.wanted.acme.clone(), sites.wanted.eab_hmac.clone());
+        let unfinished = sites.orders.get(site).cloned();
+        let known = sites.known.get_mut(site)?;
+        let names = known.wanted.as_ref()?.names.clone();
+        known.at_work = true;
+        known.activity = Some("starting an order".into());
+        Some(Task {
+            site: site.clone(),
+            names,
+            history: known.history.clone(),
+            held: known.held(&acme.directory.url),
+            replaces: known.replaceable(&acme.directory.url),
+            unfinished,
+            forced: !known.asked_for.is_empty(),
+            acme,
+            eab_hmac,
+        })
+    }
+
+    async fn attempt(self: Arc<Self>, task: Task) {
+        let mut at_work =
+            AtWork { manager: Arc::clone(&self), site: task.site.clone(), answer: None };
+        let (manager, site) = (Arc::downgrade(&self), task.site.clone());
+        let say = move |what: &str| {
+            if let Some(manager) = manager.upgrade()
+                && let Some(known) = manager.sites().known.get_mut(&site)
+            {
+                known.activity = Some(what.to_owned());
+            }
+        };
+        let site = task.site.clone();
+        at_work.answer = Some(match Box::pin(task.run(&self.tools, say)).await {
+            Ended::Issued { got, record, history } => {
+                self.issued(&site, *got, *record, history).await;
+                Ok(())
+            }
+            Ended::Failed { trouble, history } => Err(self.failed(&site, *trouble, history).await),
+        });
+    }
+
+    /// Stores and serves what was got. If it cannot be stored it is served all the same, and stored later.
+    async fn issued(
+        &self,
+        site: &Host,
+        got: super::order::Got,
+        record: certs::Certificate,
+        history: History,
+    ) {
+        let stored = self.store(&record, &got.key, &history).await;
+        let (mut history, mut unsaved) = (history, None);
+        if let Err(trouble) = stored {
+            self.count_failure(Class::State);
+            self.tools.parts.log.event(Level::Error, "certificate_not_stored", |line| {
+                line.text("site", site.as_str())
+                    .text("why", &trouble.detail)
+                    .text("next", "free space or repair the state; it is served from memory and stored when that works");
+            });
+            history.last_failure = Some(not_stored(&trouble, self.tools.now_s()));
+            unsaved = Some(Unsaved {
+                record: record.clone(),
+                key: got.key.clone(),
+                retry_at_s: self.tools.now_s() + SAVE_AGAIN_S,
+            });
+        }
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).issued += 1;
+        self.tools.parts.log.event(Level::Info, "certificate_issued", |line| {
+            line.text("site", site.as_str())
+                .list("names", record.names.iter().map(String::as_str))
+                .text("directory", record.directory.as_deref().unwrap_or_default())
+                .text("not_after", &rfc3339(record.not_after_s));
+            if let Some(challenge) = got.challenge {
+                line.text("challenge", challenge.word());
+            }
+        });
+        self.serve(site, got.certificate, record, history, unsaved);
+    }
+
+    async fn store(
+        &self,
+        record: &certs::Certificate,
+        key: &zeroize::Zeroizing<Vec<u8>>,
+        history: &History,
+    ) -> Result<(), Trouble> {
+        let sealed = seal(&self.tools, CERTIFICATE_KEYS, &record.site, key.clone()).await?;
+        let store = &self.tools.parts.store;
+        Ok(store.put_certificate(record.clone(), sealed, history.clone()).await?)
+    }
+
+    fn serve(
+        &self,
+        site: &Host,
+        certificate: Certificate,
+        record: certs::Certificate,
+        history: History,
+        unsaved: Option<Unsaved>,
+    ) {
+        {
+            let mut sites = self.sites();
+            if record.origin == Origin::Acme && unsaved.is_none() {
+                sites.orders.remove(site);
+            }
+            let known = sites.known.entry(site.clone()).or_default();
+            known.served = Some(certificate);
+            known.stored = Some(record);
+            known.history = history;
+            known.unsaved = unsaved;
+            known.unreadable = None;
+            known.window_pause_s = 0;
+        }
+        (self.tools.parts.changed)(site.as_str());
+        self.nudge.notify_one();
+    }
+
+    /// Writes down what was in memory only.
+    async fn save_again(self: Arc<Self>, site: Host, unsaved: Unsaved) {
+        let Some(mut history) = self.sites().known.get(&site).map(|known| known.history.clone())
+        else {
+            return;
+        };
+        if history.failures == 0 {
+            history.last_failure = None;
+        }
+        let stored = self.store(&unsaved.record, &unsaved.key, &history).await;
+        let mut sites = self.sites();
+        let Some(known) = sites.known.get_mut(&site) else { return };
+        // Something newer may have come in between.
+        if known.unsaved.as_ref().is_none_or(|now| now.record != unsaved.record) {
+            return;
+        }
+        match stored {
+            Ok(()) => {
+                known.unsaved = None;
+                known.history = history;
+                sites.orders.remove(&site);
+                drop(sites);
+                self.tools.parts.log.event(Level::Info, "certificate_stored", |line| {
+                    line.text("site", site.as_str());
+                });
+            }
+            Err(_) => {
+                let retry_at_s = self.tools.now_s() + SAVE_AGAIN_S;
+                known.unsaved = Some(Unsaved { retry_at_s, ..unsaved });
+            }
+        }
+    }
+
+    async fn failed(&self, site: &Host, trouble: Trouble, history: History) -> Problem {
+        self.count_failure(trouble.class);
+        let store = &self.tools.parts.store;
+        let written = if trouble.leaves_order() {
+            store.put_history(history.clone()).await
+        } else {
+            store.end_order(site.as_str(), history.clone()).await
+        };
+        // If it was not written, it is in memory at least; the state's own trouble is reported by the state.
+        let _ = written;
+        let orders = store.readable_orders().map(|(orders, _)| orders).unwrap_or_default();
+        let order = orders.into_iter().find(|order| order.site == site.as_str());
+        let now_s = self.tools.now_s();
+        let retry_in_s = history.not_before_s.map_or(0, |at| at.saturating_sub(now_s).max(0));
+        let failure = history.last_failure.clone();
+        let (likely, next) = failure.map(|f| (f.likely, f.next)).unwrap_or_default();
+        self.tools.parts.log.event(Level::Error, "certificate_failed", |line| {
+            line.text("site", site.as_str())
+                .number("attempt", u64::from(history.failures))
+                .text("class", trouble.class.word());
+            match &trouble.kind {
+                Some(kind) => line.text("kind", kind),
+                None => line.null("kind"),
+            };
+            line.text("detail", &trouble.detail)
+                .text("likely", &likely)
+                .text("next", &next)
+                .number("retry_in_s", retry_in_s.unsigned_abs());
+        });
+        let title = format!(
+            "certificate for {site}: not issued (attempt {}, next in {})",
+            history.failures,
+            core::span(retry_in_s)
+        );
+        let says = match &trouble.kind {
+            Some(kind) => format!("CA says: {kind} - {}", trouble.detail),
+            None => format!("what happened: {}", trouble.detail),
+        };
+        {
+            let mut sites = self.sites();
+            match order {
+                Some(order) => sites.orders.insert(site.clone(), order),
+                None => sites.orders.remove(site),
+            };
+            if let Some(known) = sites.known.get_mut(site) {
+                known.history = history;
+            }
+        }
+        Problem::new(502, title, format!("{says}\nlikely: {likely}\ntry: {next}"))
+    }
+
+    fn count_failure(&self, class: Class) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        for (word, count) in &mut totals.failed {
+            if *word == class.word() {
+                *count += 1;
+            }
+        }
+    }
+}
+
+fn managed<'a>(sites: &'a mut Sites, site: &Host) -> Result<&'a mut Site, Problem> {
+    sites.known.get_mut(site).filter(|known| known.wanted.is_some()).ok_or_else(|| {
+        let detail = "only sites with tls = \"acme\" or \"imported\" have certificates kept by palisade: `palisade cert list` names them";
+        Problem::new(404, format!("no certificate of {site} is managed here"), detail)
+    })
+}
+
+fn not_stored(trouble: &Trouble, now_s: i64) -> Failure {
+    Failure {
+        at_s: now_s,
+        kind: None,
+        detail: format!("issued and served, but it could not be stored: {}", trouble.detail),
+        status: None,
+        likely: "the disk is full or failing".into(),
+        next: "free space or repair the state directory; storing it is tried every minute".into(),
+    }
+}
+
+/// Says that a site is not being worked on any more, however the attempt ended.
+struct AtWork {
+    manager: Arc<Manager>,
+    site: Host,
+    answer: Option<Result<(), Problem>>,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        let asked_for = {
+            let mut sites = self.manager.sites();
+            let Some(known) = sites.known.get_mut(&self.site) else { return };
+            known.at_work = false;
+            known.activity = None;
+            std::mem::take(&mut known.asked_for)
+        };
+        for waiting in asked_for {
+            if let Some(answer) = &self.answer {
+                let _ = waiting.send(answer.clone()); // it may have gone
+            }
+        }
+        self.manager.nudge.notify_one();
+    }
+}
