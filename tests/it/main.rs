@@ -12,6 +12,7 @@
 
 mod support;
 
+mod acme_issue;
 mod acme_peers;
 mod activation;
 mod clients;
