@@ -120,7 +120,10 @@ impl Materials {
         now_s: i64,
     ) -> Result<Shown, Report> {
         match (stored(&site.name), &site.tls) {
-            (Some(certificate), _) => Ok(Shown::Served(certificate)),
+            // Its warnings change with time: the manager is asked for them when they are wanted.
+            (Some(certificate), _) => {
+                Ok(Shown::Served(Certificate { warnings: Vec::new(), ..certificate }))
+            }
             (None, TlsSource::Acme { stand_in: true }) => {
                 self.local(state, site, now_s).map(Shown::StandIn)
             }

@@ -14,6 +14,7 @@ mod support;
 
 mod acme_peers;
 mod activation;
+mod certificates;
 mod clients;
 mod config;
 mod deadlines;
