@@ -143,10 +143,10 @@ impl Materials {
 
     fn local(&mut self, state: &Path, site: &Site, now_s: i64) -> Result<Certificate, Report> {
         let names: Vec<Host> = site.names().cloned().collect();
-        if let Some(kept) = self.local.get(&names) {
-            if kept.facts.expires_in_s(now_s) > LOCAL_RENEW_S {
-                return Ok(kept.clone());
-            }
+        if let Some(kept) = self.local.get(&names)
+            && kept.facts.expires_in_s(now_s) > LOCAL_RENEW_S
+        {
+            return Ok(kept.clone());
         }
         let ca = match self.ca.take() {
             Some(ca) => ca,
