@@ -1,5 +1,7 @@
 //! The store as its users see it, on disks that do as told.
 
+mod crash;
+mod memory;
 mod repositories;
 
 use std::sync::Arc;
