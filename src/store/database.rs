@@ -186,6 +186,13 @@ impl Core {
         }
     }
 
+    #[cfg(test)]
+    pub fn set_format(&self, format: u32) -> Result<u64, Fault> {
+        self.write(Durability::Immediate, |writing| {
+            writing.put(META, FORMAT_ROW, &Format { owner: OWNER.into(), format })
+        })
+    }
+
     fn format(&self) -> Result<(), Mismatch> {
         let transaction = self.database.begin_read().map_err(Mismatch::damaged)?;
         let mut names = transaction.list_tables().map_err(Mismatch::damaged)?;
