@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use super::super::args::ClientArgs;
 use super::*;
+use crate::cli::args::ClientArgs;
 use crate::ops::sample;
 
 const CERT: &str = "-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n";

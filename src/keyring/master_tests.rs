@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
 
-use super::super::sample::Counting;
 use super::*;
+use crate::keyring::sample::Counting;
 
 const GOOD: &str = "00112233445566778899aabbccddeeff0123456789abcdefFEDCBA9876543210";
 
