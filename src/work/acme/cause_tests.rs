@@ -45,6 +45,15 @@ fn a_closed_port_is_named_with_the_way_out() {
 }
 
 #[test]
+fn a_challenge_that_failed_too_is_not_recommended() {
+    let mut trouble = problem("connection").at(&site(), ChallengeKind::Http01);
+    trouble.both = true;
+    let advice = explained(&trouble, |_| {});
+    assert_eq!(advice.likely, "ports 80 and 443 are closed in front of this machine");
+    assert_eq!(advice.next, "open port 80 or 443, then `palisade cert renew app.example.com`");
+}
+
+#[test]
 fn every_cause_is_told_in_the_operators_terms() {
     use ChallengeKind::{Http01, TlsAlpn01};
     let at = |kind: &str, challenge| problem(kind).at(&site(), challenge);

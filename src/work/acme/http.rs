@@ -159,6 +159,9 @@ impl Http {
         // What was said before explains nothing about this request.
         self.note(|seen| *seen = Seen { directory: seen.directory.take(), ..Seen::default() });
         request.headers_mut().insert(USER_AGENT, AGENT);
+        if request.uri().scheme() != Some(&http::uri::Scheme::HTTPS) {
+            return Err(Fault::Url(format!("{} does not begin with https://", request.uri())));
+        }
         let asks_directory = *request.uri() == *self.directory_url;
         if asks_directory && let Some(body) = self.directory.get() {
             return Ok(Response::new(body.clone()));
