@@ -11,10 +11,9 @@ use std::time::Duration;
 use redb::Durability;
 
 use super::database::{Core, Fault, Writing, panic_text};
-use super::disk::Disk;
 use super::place::Place;
 use super::receipt::Answer;
-use super::{Health, OpenError, StoreError, state::Shared};
+use super::{Health, StoreError, state::Shared};
 
 /// Writes that wait for the thread.
 pub(super) const QUEUE_MAX: usize = 4096;
@@ -211,16 +210,12 @@ impl Writer {
     fn fail(&mut self, why: &str) {
         let mut core = self.shared.core_mut();
         let why = shut(core.take(), why, &*self.place);
-        *core = self.reopen().ok();
+        // With its writes held: it can be read, and is not touched.
+        *core = Core::open(&*self.place, true).ok();
         drop(core);
         self.pause = Some(self.next_pause);
         self.next_pause = (self.next_pause * 2).min(PAUSE_MAX);
         self.shared.unwritable(why);
-    }
-
-    /// Opens the file again with its writes held: it can be read, and is not touched.
-    fn reopen(&self) -> Result<Core, OpenError> {
-        open(&*self.place, true)
     }
 
     /// Lets the writes of the opened file through and commits a probe row; if that works, the state is well.
@@ -241,7 +236,7 @@ impl Writer {
         let mut core = self.shared.core_mut();
         let open = match core.take() {
             Some(open) => open,
-            None => self.reopen().map_err(|error| error.to_string())?,
+            None => Core::open(&*self.place, true).map_err(|error| error.to_string())?,
         };
         let open = core.insert(open);
         open.accept().map_err(words)?;
@@ -274,12 +269,6 @@ fn words(fault: Fault) -> String {
         Fault::Broken(why) => why,
         Fault::Refused(error) => error.to_string(),
     }
-}
-
-/// Opens the file with its writes held.
-pub(super) fn open(place: &dyn Place, again: bool) -> Result<Core, OpenError> {
-    let failed = |source| OpenError::Io { path: place.path().to_owned(), source };
-    Core::open(Disk::held(place.device(again)?).map_err(failed)?, place.path())
 }
 
 /// Closes a file that has failed without writing to it. The sentence says what failed, and what helps.
