@@ -279,7 +279,7 @@ fn a_failure_keeps_the_cas_words_and_says_what_to_do() {
     let failure = life.until_failed();
     assert_eq!(failure.kind.as_deref(), Some("urn:ietf:params:acme:error:connection"));
     assert!(failure.detail.contains(words), "{failure:?}");
-    assert!(failure.likely.contains("port") && failure.likely.contains("closed"), "{failure:?}");
+    assert!(failure.likely.contains("ports 80 and 443 are closed"), "{failure:?}");
     assert!((40..=72).contains(&failure.retry_in_s.expect("a wait")), "{failure:?}");
     assert_eq!(failure.attempts, 1);
     // Both challenges were tried, no more.

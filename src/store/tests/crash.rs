@@ -173,7 +173,7 @@ impl Run {
 #[test]
 fn after_a_power_cut_at_any_moment_everything_acknowledged_is_there_and_nothing_is_half_there() {
     let soak = std::env::var_os("PALISADE_SOAK").is_some();
-    let (seeds, operations, between) = if soak { (60, 60, 1) } else { (2, 16, 4) };
+    let (seeds, operations, between) = if soak { (20, 40, 1) } else { (2, 16, 4) };
     let fresh = if soak { std::process::id().into() } else { 0 };
     for seed in (fresh..).take(seeds) {
         let run = run(seed, operations, Durability::Immediate);

@@ -197,18 +197,21 @@ fn rows_are_there_after_failed_syncs_that_lost_pages() {
 #[test]
 fn a_disk_that_cannot_be_read_is_opened_again_once_it_can() {
     let bench = bench();
-    let big = vec![7_u8; 200_000];
-    for row in 0..100 {
+    let big = vec![7_u8; 500_000];
+    let release = bench.hold_writer();
+    let put = |row: usize| {
         let (row, big) = (format!("{row:03}"), big.clone());
-        let write = bench.store.write(move |writing| writing.put(ACCOUNT_KEYS, &row, &big));
-        write.wait().expect("more than the cache holds");
-    }
+        bench.store.write(move |writing| writing.put(ACCOUNT_KEYS, &row, &big))
+    };
+    let more_than_the_cache_holds: Vec<Receipt<()>> = (0..60).map(put).collect();
+    drop(release);
+    more_than_the_cache_holds.into_iter().for_each(|receipt| receipt.wait().expect("written"));
     bench.disk.set_faults(Faults { read: Some(ErrorKind::Other), ..Faults::default() });
     let read = |row: usize| {
         let row = format!("{row:03}");
         bench.store.read(move |reading| reading.get::<Vec<u8>>(ACCOUNT_KEYS, &row))
     };
-    let failed = (0..100).map(read).find_map(Result::err).expect("a read of the disk");
+    let failed = (0..60).map(read).find_map(Result::err).expect("a read of the disk");
     assert!(matches!(failed, StoreError::Unreadable { .. }), "{failed}");
     assert!(bench.put("z", 1).is_err(), "the next write finds out at the latest");
     assert!(bench.try_again().is_some());

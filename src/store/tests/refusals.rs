@@ -47,7 +47,7 @@ fn the_directory_and_the_file_are_for_palisade_only() {
 
     fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).expect("changed");
     let error = open(dir.path()).err().expect("refused").to_string();
-    assert!(error.contains("(mode 0755)\n  run: chmod 700 "), "{error}");
+    assert!(error.contains("(mode 0755)\n  if it is palisade's alone, run: chmod 700 "), "{error}");
     fs::set_permissions(&state, fs::Permissions::from_mode(0o750)).expect("changed");
     drop(open(dir.path()).expect("a group is the operator's choice"));
 }
@@ -129,6 +129,26 @@ fn a_cut_file_is_refused() {
         let words = refused(with_file(&whole[..len]).path());
         assert!(words.starts_with(" is damaged: "), "{len}: {words}");
     }
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_is_named() {
+    let dir = folder();
+    fs::write(dir.path().join("state"), b"").expect("a file in its place");
+    let error = open(dir.path()).err().expect("refused").to_string();
+    assert!(error.starts_with("cannot use the state "), "{error}");
+    assert!(error.contains("\n  make it readable and writable for user id "), "{error}");
+}
+
+#[test]
+fn a_first_start_that_was_cut_off_leaves_nothing_in_the_way() {
+    let dir = folder();
+    let state = dir.path().join("state");
+    crate::sys::files::make_dir(&state, 0o700).expect("made");
+    // What a crash while the new file was being written leaves.
+    fs::write(state.join(".core.redb.1.new"), b"redb").expect("written");
+    drop(open(dir.path()).expect("opened"));
+    drop(open(dir.path()).expect("opened again"));
 }
 
 /// A flipped bit is refused, or it lies where nothing is kept: the rows are never other than they were.

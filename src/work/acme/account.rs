@@ -155,14 +155,15 @@ async fn contact(
         Ok(()) => {
             let record = certs::Account { contact: job.acme.contact.clone(), ..record };
             tools.parts.store.put_account(record, None).await?;
+            tools.warn(None);
             Ok(())
         }
         Err(refused) if refused.short_kind() == Some("accountDoesNotExist") => Err(refused),
         Err(refused) => {
-            tools.warn(format!(
+            tools.warn(Some(format!(
                 "the CA does not take acme.contact: {}; correct or remove it",
                 refused.detail
-            ));
+            )));
             tools.parts.log.event(Level::Warn, "acme_contact_refused", |line| {
                 line.text("directory", &job.directory.url)
                     .text("detail", &refused.detail)

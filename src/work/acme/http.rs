@@ -68,6 +68,8 @@ pub struct Seen {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DirectoryFacts {
+    /// What makes it one: any JSON object has the rest.
+    pub new_order: String,
     pub renewal_info: Option<String>,
     #[serde(default)]
     pub meta: Meta,
@@ -157,6 +159,9 @@ impl Http {
         // What was said before explains nothing about this request.
         self.note(|seen| *seen = Seen { directory: seen.directory.take(), ..Seen::default() });
         request.headers_mut().insert(USER_AGENT, AGENT);
+        if request.uri().scheme() != Some(&http::uri::Scheme::HTTPS) {
+            return Err(Fault::Url(format!("{} does not begin with https://", request.uri())));
+        }
         let asks_directory = *request.uri() == *self.directory_url;
         if asks_directory && let Some(body) = self.directory.get() {
             return Ok(Response::new(body.clone()));
@@ -290,10 +295,11 @@ mod tests {
     #[test]
     fn a_directory_tells_of_renewal_windows_and_account_binding() {
         let facts: DirectoryFacts = serde_json::from_str(
-            r#"{"newNonce":"n","renewalInfo":"https://ca/ari","meta":{"externalAccountRequired":true}}"#,
+            r#"{"newNonce":"n","newOrder":"o","renewalInfo":"https://ca/ari","meta":{"externalAccountRequired":true}}"#,
         )
         .expect("a directory");
         assert_eq!(facts.renewal_info.as_deref(), Some("https://ca/ari"));
         assert!(facts.meta.external_account_required);
+        assert!(serde_json::from_str::<DirectoryFacts>("{}").is_err());
     }
 }
