@@ -179,9 +179,21 @@ pub fn check(
             }
         }
     }
+    report.extend(unreadable_roots(settings));
     report.extend(state::wanted(settings, environment).err().unwrap_or_default());
     report.extend(state::check_keys(settings, environment).err().unwrap_or_default());
     if report.is_empty() { Ok(()) } else { Err(report) }
+}
+
+/// A warning only: certificates that are stored are served without it, new ones are not to be had.
+fn unreadable_roots(settings: &Settings) -> Report {
+    let orders = settings.sites.iter().any(|site| matches!(site.tls, TlsSource::Acme { .. }));
+    let file = settings.acme.ca_file.as_deref().filter(|_| orders);
+    let Some((path, error)) = file.and_then(|path| Some((path, std::fs::read(path).err()?))) else {
+        return Report::default();
+    };
+    let what = format!("acme.ca_file: {} cannot be read: {error}", path.display());
+    Report::warning(what, "until it can, no certificate is ordered")
 }
 
 /// [`check`] without its warnings.

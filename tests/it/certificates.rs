@@ -177,3 +177,17 @@ fn the_first_start_makes_a_master_key_and_says_where_and_check_makes_nothing() {
     assert_eq!(exit.code, 1, "{exit:?}");
     assert!(exit.err.contains("the master key is missing"), "{}", exit.err);
 }
+
+#[test]
+fn check_warns_of_roots_that_cannot_be_read_and_a_start_goes_on() {
+    let place = Place::new();
+    // Nobody listens there: no authority is asked.
+    place.configure(&format!(
+        "[acme]\ndirectory = \"https://127.0.0.1:9/dir\"\nca_file = \"gone.pem\"\n[site.\"{NAME}\"]\nupstream = \"127.0.0.1:9\""
+    ));
+    let exit = place.palisade(&["check", "--config", "palisade.toml"]);
+    assert_eq!(exit.code, 0, "{exit:?}");
+    assert!(exit.err.contains("gone.pem cannot be read"), "{}", exit.err);
+    let daemon = place.start();
+    assert!(attention(&daemon).contains("has no certificate"));
+}
