@@ -63,12 +63,15 @@ pub(super) enum Verb {
     /// What is running: sites, certificates, capabilities, counters
     #[command(after_help = "Examples:\n  palisade status\n  palisade status --json | jq .sites")]
     Status(ClientArgs),
-    /// Certificates in use, and the local CA
+    /// Certificates: what is served, renewing, importing, and the local CA
     #[command(
         subcommand,
-        after_help = "Examples:\n  palisade cert list\n  sudo palisade cert trust"
+        after_help = "Examples:\n  palisade cert list\n  palisade cert renew app.example.com\n  sudo palisade cert trust"
     )]
     Cert(CertVerb),
+    /// The keys that secrets in the state are sealed with
+    #[command(subcommand, after_help = "Example:\n  palisade crypto rotate")]
+    Crypto(CryptoVerb),
     /// Print the completion script of a shell
     #[command(
         after_help = "Example:\n  palisade completions bash > /etc/bash_completion.d/palisade"
@@ -189,14 +192,53 @@ pub(super) struct CheckArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CertVerb {
-    /// Every certificate in use, with its names and when it expires
+    /// Every site's certificate: state, names, expiry, next renewal, and why the last attempt failed
     #[command(after_help = "Example:\n  palisade cert list --json | jq '.[].not_after'")]
     List(ClientArgs),
+    /// Get a new certificate from the CA now, and wait for the outcome
+    #[command(after_help = "Example:\n  palisade cert renew app.example.com")]
+    Renew(RenewArgs),
+    /// Take a certificate made elsewhere: chain and private key as PEM files
+    #[command(
+        after_help = "Example:\n  palisade cert import app.example.com --cert fullchain.pem --key privkey.pem"
+    )]
+    Import(ImportArgs),
     /// Make this machine trust the local CA: system store (as root) and the browsers' databases
     #[command(
         after_help = "Examples:\n  palisade cert trust\n  sudo palisade cert trust --yes\n  palisade cert trust --print > palisade-ca.pem"
     )]
     Trust(TrustArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CryptoVerb {
+    /// Make a new data key and seal every secret under it; safe to interrupt and to repeat
+    #[command(after_help = "Example:\n  palisade crypto rotate --json")]
+    Rotate(ClientArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct RenewArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Name of the site
+    #[arg(value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub name: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ImportArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Name of the site, which asks for it with tls = "imported"
+    #[arg(value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub name: String,
+    /// The certificate and its chain, the site's own first
+    #[arg(long, value_name = "FILE")]
+    pub cert: PathBuf,
+    /// Its private key, in a file that others cannot read
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -5,7 +5,10 @@
 
 mod args;
 mod cert;
+mod cert_change;
 mod connect;
+mod crypto;
+mod failure;
 mod output;
 mod setup;
 mod shell;
@@ -21,7 +24,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::config::Environment;
-use args::{CertVerb, Cli, Verb};
+use args::{CertVerb, Cli, CryptoVerb, Verb};
 pub use output::Output;
 
 /// What a command ends with (sysexits.h for 78; systemd does not restart on it).
@@ -57,6 +60,9 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Reload(args) => status::reload(&args, &environment, &out),
         Verb::Status(args) => status::status(&args, &environment, &out),
         Verb::Cert(CertVerb::List(args)) => cert::list(&args, &environment, &out),
+        Verb::Cert(CertVerb::Renew(args)) => cert_change::renew(&args, &environment, &out),
+        Verb::Cert(CertVerb::Import(args)) => cert_change::import(&args, &environment, &out),
+        Verb::Crypto(CryptoVerb::Rotate(args)) => crypto::rotate(&args, &environment, &out),
         Verb::Cert(CertVerb::Trust(args)) => trust::trust(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),
         Verb::Man { verb } => shell::man(&verb, &out),

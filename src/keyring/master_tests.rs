@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
 
-use super::super::sample::Counting;
 use super::*;
+use crate::keyring::sample::Counting;
 
 const GOOD: &str = "00112233445566778899aabbccddeeff0123456789abcdefFEDCBA9876543210";
 
@@ -63,14 +63,16 @@ fn two_places_must_agree() {
 
 #[test]
 fn what_is_no_key_is_refused_by_place_and_length_only() {
-    for wrong in ["", "hunter2", &GOOD[1..], &GOOD.replace('f', "g"), &format!("{GOOD}00")] {
+    let short = GOOD.trim_start_matches('0');
+    for wrong in ["", "hunter2", short, &GOOD.replace('f', "g"), &format!("{GOOD}00")] {
         let error = MasterKey::parse(&secret(wrong, "credential master-key")).expect_err("refused");
         let text = format!("{error} {error:?}");
         assert!(
             text.contains("credential master-key") && text.contains("64 hexadecimal"),
             "{text}"
         );
-        assert!(wrong.len() < 7 || !text.contains(&wrong[..7]), "{text}");
+        let start = wrong.get(..7);
+        assert!(!start.is_some_and(|start| text.contains(start)), "{text}");
     }
 }
 
