@@ -12,6 +12,7 @@
 
 mod support;
 
+mod acme_manager;
 mod acme_peers;
 mod activation;
 mod clients;

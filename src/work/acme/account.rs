@@ -29,15 +29,19 @@ pub(super) async fn obtain(tools: &Tools, job: &Job, http: &Http) -> Result<Acco
         Some(_) => unseal(tools, ACCOUNT_KEYS, url)?,
         None => None,
     };
-    let (account, record) = match (stored, key) {
-        (Some(record), Some(key)) => known(tools, http, record, &key).await?,
-        _ => match (&job.acme.eab, job.rehearsal) {
-            (Some(eab), false) => bound(tools, job, http, &eab.kid).await?,
-            _ => {
-                let (record, key) = prepare(tools, job).await?;
-                known(tools, http, record, &key).await?
-            }
-        },
+    // The binding is the real CA's.
+    let eab = job.acme.eab.as_ref().filter(|_| !job.rehearsal);
+    let (account, record) = match (stored, key, eab) {
+        (Some(record), Some(key), _) if record.url.is_some() => {
+            known(tools, http, record, &key).await?
+        }
+        // Also in place of a key that the CA did not want without a binding.
+        (_, _, Some(eab)) => bound(tools, job, http, &eab.kid).await?,
+        (Some(record), Some(key), None) => known(tools, http, record, &key).await?,
+        (_, _, None) => {
+            let (record, key) = prepare(tools, job).await?;
+            known(tools, http, record, &key).await?
+        }
     };
     contact(tools, job, http, &account, record).await?;
     Ok(account)
@@ -151,14 +155,15 @@ async fn contact(
         Ok(()) => {
             let record = certs::Account { contact: job.acme.contact.clone(), ..record };
             tools.parts.store.put_account(record, None).await?;
+            tools.warn(None);
             Ok(())
         }
         Err(refused) if refused.short_kind() == Some("accountDoesNotExist") => Err(refused),
         Err(refused) => {
-            tools.warn(format!(
+            tools.warn(Some(format!(
                 "the CA does not take acme.contact: {}; correct or remove it",
                 refused.detail
-            ));
+            )));
             tools.parts.log.event(Level::Warn, "acme_contact_refused", |line| {
                 line.text("directory", &job.directory.url)
                     .text("detail", &refused.detail)

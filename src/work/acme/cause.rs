@@ -180,7 +180,7 @@ fn of_problem(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
     if let (Some(challenge), Some(name)) = (trouble.challenge, trouble.name.as_ref())
         && !matches!(kind, "caa" | "rateLimited" | "rejectedIdentifier")
     {
-        return of_validation(kind, name, challenge, facts);
+        return of_validation(trouble, name, challenge, facts);
     }
     match kind {
         "rateLimited" => limited(trouble, facts),
@@ -215,7 +215,7 @@ fn of_problem(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
         ),
         "dns" | "connection" | "tls" | "incorrectResponse" => {
             let challenge = facts.challenges.first().copied().unwrap_or(ChallengeKind::Http01);
-            of_validation(kind, facts.site, challenge, facts)
+            of_validation(trouble, facts.site, challenge, facts)
         }
         "serverInternal" => advice(
             "the CA has trouble of its own",
@@ -259,7 +259,12 @@ fn limited(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
 }
 
 /// The CA looked, and did not find what it was promised.
-fn of_validation(kind: &str, name: &Host, challenge: ChallengeKind, facts: &Facts<'_>) -> Advice {
+fn of_validation(
+    trouble: &Trouble,
+    name: &Host,
+    challenge: ChallengeKind,
+    facts: &Facts<'_>,
+) -> Advice {
     match &facts.dns {
         Dns::Missing => {
             return advice(
@@ -279,11 +284,24 @@ fn of_validation(kind: &str, name: &Host, challenge: ChallengeKind, facts: &Fact
         Dns::Cloudflare => return behind_cdn(name, challenge, facts),
         Dns::Here | Dns::Unknown => {}
     }
-    let (port, here) = (port(challenge), here(&facts.dns));
-    match kind {
+    let here = if facts.dns == Dns::Here { " (DNS does point here)" } else { "" };
+    let port = port(challenge);
+    let next = |what: String| match trouble.both {
+        true => format!("{what}, {}", renew(facts)),
+        false => format!(
+            "{what}, or set acme.challenges = [\"{}\"]; {}",
+            other(challenge).word(),
+            renew(facts)
+        ),
+    };
+    match trouble.short_kind().unwrap_or_default() {
+        "connection" if trouble.both => advice(
+            format!("ports 80 and 443 are closed in front of this machine{here}"),
+            next("open port 80 or 443".into()),
+        ),
         "connection" => advice(
             format!("port {port} is closed in front of this machine{here}"),
-            format!("open port {port}, {}{}", or_set(challenge), renew(facts)),
+            next(format!("open port {port}")),
         ),
         "dns" => advice(
             format!(
@@ -293,15 +311,11 @@ fn of_validation(kind: &str, name: &Host, challenge: ChallengeKind, facts: &Fact
         ),
         "tls" => advice(
             format!("something in front of palisade ends TLS on port {port}{here}"),
-            format!("pass TLS through to palisade, {}{}", or_set(challenge), renew(facts)),
+            next("pass TLS through to palisade".into()),
         ),
         _ => advice(
             format!("another server answers on port {port} for {name}{here}"),
-            format!(
-                "let port {port} of {name} reach palisade (look at AAAA records too), {}{}",
-                or_set(challenge),
-                renew(facts)
-            ),
+            next(format!("let port {port} of {name} reach palisade (look at AAAA records too)")),
         ),
     }
 }
@@ -333,17 +347,12 @@ const fn port(challenge: ChallengeKind) -> u16 {
     }
 }
 
-fn here(dns: &Dns) -> &'static str {
-    if *dns == Dns::Here { " (DNS does point here)" } else { "" }
-}
-
-/// The other way to prove the name.
-fn or_set(challenge: ChallengeKind) -> String {
-    let other = match challenge {
+/// The other way to prove a name.
+const fn other(challenge: ChallengeKind) -> ChallengeKind {
+    match challenge {
         ChallengeKind::TlsAlpn01 => ChallengeKind::Http01,
         ChallengeKind::Http01 => ChallengeKind::TlsAlpn01,
-    };
-    format!("or set acme.challenges = [\"{}\"]; ", other.word())
+    }
 }
 
 fn profile(listed: &[String]) -> Advice {

@@ -125,7 +125,7 @@ fn within(start_s: i64, end_s: i64, jitter: u32) -> i64 {
 pub fn span(seconds: i64) -> String {
     match seconds {
         // Certificates end one second early: 90 days are 7,775,999 s.
-        s if s + 1 >= 2 * DAY_S => format!("{} days", (s + DAY_S / 2) / DAY_S),
+        s if s >= 2 * DAY_S - 1 => format!("{} days", s.saturating_add(DAY_S / 2) / DAY_S),
         s if s >= 2 * HOUR_S => format!("{} h", (s + HOUR_S / 2) / HOUR_S),
         s if s >= MINUTE_S => format!("{} min", (s + MINUTE_S / 2) / MINUTE_S),
         s => format!("{s} s"),
@@ -167,7 +167,9 @@ pub fn ask_again_at_s(now_s: i64, retry_after_s: Option<u64>) -> i64 {
 /// Whether the renewal window should be asked for. An answer from the future was written by a clock that was wrong.
 #[must_use]
 pub fn asks_window(now_s: i64, ari: Option<&Ari>) -> bool {
-    ari.is_none_or(|ari| ari.ask_again_at_s <= now_s || ari.asked_at_s > now_s + MINUTE_S)
+    ari.is_none_or(|ari| {
+        ari.ask_again_at_s <= now_s || ari.asked_at_s > now_s.saturating_add(MINUTE_S)
+    })
 }
 
 /// How far this machine's clock is off, in words, if it and the CA's cannot both be right.

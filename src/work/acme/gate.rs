@@ -24,9 +24,11 @@ impl Gate {
         // Held while waiting: who comes later passes later.
         let mut passed = self.passed.lock().await;
         if passed.len() >= ORDERS_MAX
-            && let Some(oldest) = passed.pop_front()
+            && let Some(oldest) = passed.front().copied()
         {
+            // Forgotten only afterwards: whoever gives up while waiting leaves the count as it was.
             tokio::time::sleep_until(oldest + window).await;
+            passed.pop_front();
         }
         passed.push_back(Instant::now());
     }

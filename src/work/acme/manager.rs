@@ -72,6 +72,12 @@ impl Manager {
 
     /// Orders and renews until `stop`. Not before the process accepts connections.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        for site in self.sites().known.values_mut() {
+            // A life that was cut short may have left this in its hands.
+            if let Some(unsaved) = &mut site.unsaved {
+                unsaved.retry_at_s = i64::MIN;
+            }
+        }
         let mut tasks = JoinSet::new();
         let mut asking = JoinSet::new();
         let mut starts_s = VecDeque::new();
@@ -252,7 +258,7 @@ impl Manager {
         starts_s.retain(|at| (now_s - pace::WINDOW_S..=now_s).contains(at));
         let (choice, unsaved) = {
             let mut sites = self.sites();
-            let to_save = sites.to_save(now_s);
+            let unsaved = sites.take_unsaved(now_s);
             let directory = &sites.wanted.acme.directory.url;
             // A state that cannot be read cannot be written either; the attempt will say so.
             let at_ca_s = self.tools.parts.store.orders_placed(directory).unwrap_or_default();
@@ -262,7 +268,7 @@ impl Manager {
                 at_ca_s: &at_ca_s,
                 allowance: pace::allowance(directory),
             };
-            (pace::choose(now_s, &sites.candidates(now_s), placed), to_save)
+            (pace::choose(now_s, &sites.candidates(now_s), placed), unsaved)
         };
         for (site, unsaved) in unsaved {
             tasks.spawn(Arc::clone(self).save_again(site, unsaved));

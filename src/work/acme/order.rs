@@ -24,8 +24,8 @@ use super::problem::{Class, Trouble, What};
 use super::settings::{Acme, ChallengeKind, Directory};
 use super::{Parts, account, core, issued};
 use crate::base::Host;
-use crate::store::certs;
 use crate::store::sealed::{ORDER_KEYS, Sealed};
+use crate::store::{Health, certs};
 use crate::telemetry::Level;
 use crate::work::certs::Certificate;
 
@@ -81,8 +81,8 @@ impl Tools {
         i64::try_from(self.parts.clock.unix().as_secs()).unwrap_or(i64::MAX)
     }
 
-    pub(super) fn warn(&self, sentence: String) {
-        *self.warning.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence);
+    pub(super) fn warn(&self, sentence: Option<String>) {
+        *self.warning.lock().unwrap_or_else(PoisonError::into_inner) = sentence;
     }
 
     /// Uniform; zero where the machine has no randomness, which is the start of every window.
@@ -146,6 +146,10 @@ async fn attempt(tools: &Tools, job: &Job) -> Result<Got, Trouble> {
     if let Some(wildcard) = job.names.iter().find(|name| name.is_wildcard()) {
         let detail = format!("{wildcard} is a wildcard");
         return Err(Trouble::new(What::Wildcard, Class::State, detail));
+    }
+    // Promise 6: not even asked while nothing could be stored; the commit of the order proves it again.
+    if let Health::Refusing { why, .. } = tools.parts.store.health() {
+        return Err(Trouble::state(format!("the state cannot be written: {why}")));
     }
     (job.say)("asking the CA");
     let resolver = Arc::clone(&tools.parts.resolver);
@@ -525,6 +529,7 @@ fn merge(failed: Vec<Trouble>) -> Trouble {
         // What the first challenge met is nearly always what the second met too, except where it was not offered.
         Some(last) => Trouble {
             detail: super::problem::words(&detail),
+            both: true,
             ..if last.what == What::Problem { last } else { first.unwrap_or(last) }
         },
     }

@@ -86,6 +86,8 @@ pub struct Trouble {
     /// The name and challenge that failed, if it was a validation.
     pub name: Option<Host>,
     pub challenge: Option<ChallengeKind>,
+    /// The other challenge failed too.
+    pub both: bool,
 }
 
 impl Trouble {
@@ -100,6 +102,7 @@ impl Trouble {
             retry_after_s: None,
             name: None,
             challenge: None,
+            both: false,
         }
     }
 
@@ -146,8 +149,10 @@ impl Trouble {
         };
         trouble.status = trouble.status.or(seen.status);
         trouble.retry_after_s = seen.retry_after_s;
-        if trouble.status == Some(429) {
-            trouble.class = Class::RateLimited;
+        match trouble.status {
+            Some(429) => trouble.class = Class::RateLimited,
+            Some(500..) => trouble.class = Class::Network, // it passes
+            _ => {}
         }
         trouble
     }

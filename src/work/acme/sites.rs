@@ -116,7 +116,7 @@ impl Sites {
     }
 
     /// What is only in memory and may be stored now.
-    pub(super) fn to_save(&mut self, now_s: i64) -> Vec<(Host, Unsaved)> {
+    pub(super) fn take_unsaved(&mut self, now_s: i64) -> Vec<(Host, Unsaved)> {
         let mut found = Vec::new();
         for (name, site) in &mut self.known {
             if let Some(unsaved) = &mut site.unsaved
