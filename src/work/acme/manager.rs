@@ -66,7 +66,8 @@ impl Manager {
     /// Takes a new configuration: new names are ordered, names that are gone are left alone in the store.
     pub fn configure(&self, wanted: Wanted) {
         *self.tools.warning.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.sites().configure(wanted);
+        let digest = wanted.digest();
+        self.sites().configure(wanted, &digest);
         self.nudge.notify_one();
     }
 
@@ -296,6 +297,7 @@ impl Manager {
             site: site.clone(),
             names,
             history: known.history.clone(),
+            under: known.under.clone(),
             held: known.held(&acme.directory.url),
             replaces: known.replaceable(&acme.directory.url),
             unfinished,
