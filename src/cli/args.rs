@@ -45,7 +45,7 @@ pub(super) enum Verb {
     #[command(
         after_help = "Examples:\n  palisade run\n  palisade run --config ./palisade.toml\n  palisade run --site app.localhost --upstream 127.0.0.1:3000 --https 127.0.0.1:8443 --http 127.0.0.1:8080"
     )]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Try it: the real daemon with a built-in app on https://localhost:8443, no file, no privileges
     #[command(after_help = "Example:\n  palisade demo --https 9443 --http 9080")]
     Demo(DemoArgs),

@@ -29,7 +29,7 @@ fn a_file_and_options_instead_of_one_do_not_mix() {
 
 fn run_args(line: &str) -> args::RunArgs {
     match parse(line).expect("parsed").verb {
-        Some(Verb::Run(args)) => args,
+        Some(Verb::Run(args)) => *args,
         other => panic!("{other:?}"),
     }
 }

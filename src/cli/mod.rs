@@ -53,7 +53,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let Some(verb) = cli.verb else { return status::overview(&cli.client, &environment, &out) };
     match verb {
-        Verb::Run(args) => start::run(args, environment, &out),
+        Verb::Run(args) => start::run(*args, environment, &out),
         Verb::Demo(args) => start::demo(args, environment, &out),
         Verb::Init(args) => setup::init(&args, &out),
         Verb::Check(args) => setup::check(&args, &environment, &out),

@@ -21,15 +21,15 @@ use super::state::{self, World};
 use super::supervise::Supervisor;
 use super::{Announce, Start, StartError};
 use crate::base::Host;
-use crate::config;
 use crate::config::settings::{ConnectionCaps, Settings};
+use crate::config::{self, Loaded};
 use crate::edge::accept::Acceptor;
 use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
 use crate::edge::{Caps, Drain, Policy, Shared};
 use crate::ops::api::{Listener, State};
 use crate::ops::{self, Control};
-use crate::ports::Clock;
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
+use crate::ports::{Clock, Entropy, Resolver};
 use crate::sys;
 use crate::telemetry::log::Writer;
 use crate::telemetry::{Level, Log, Metrics};
@@ -52,23 +52,48 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
     // Before the first thread: the environment of a running process can be read by others.
     sys::env::remove(&loaded.secret_env);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let settings = loaded.settings;
+    let settings = &loaded.settings;
     // Before anything is made: a start that the configuration forbids leaves nothing behind.
-    materials::check_errors(&settings, &start.environment, &*clock).map_err(StartError::Config)?;
-    let mut materials = Materials::new().map_err(failed("the system's randomness"))?;
-    let (log, writer) = open_log(&settings, &clock)?;
+    materials::check_errors(settings, &start.environment, &*clock).map_err(StartError::Config)?;
+    let (log, writer) = open_log(settings, &clock)?;
     let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
     let control_file = ControlFile(sockets.own_control.then(|| settings.listen.control.clone()));
+    let announce = start.announce.take();
+    let daemon = assemble(start, loaded, &sockets, clock, &log)?;
+    let runtime = control_runtime()?;
+    let result = serve(&runtime, &daemon, sockets, announce);
+    drop(control_file);
+    runtime.shutdown_timeout(Duration::ZERO);
+    // With it the state is closed, after everything that uses it.
+    drop(daemon);
+    // The panic hook holds a handle to the log, so the writer is not joined but flushed.
+    log.flush();
+    drop(writer);
+    result
+}
+
+/// Opens the state and puts the parts of the daemon together; nothing of it runs yet.
+fn assemble(
+    mut start: Start,
+    loaded: Loaded,
+    sockets: &Sockets,
+    clock: Arc<dyn Clock>,
+    log: &Log,
+) -> Result<Arc<Daemon>, StartError> {
+    let settings = loaded.settings;
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
     let world = World {
         clock: Arc::clone(&clock),
-        entropy: Arc::new(SystemEntropy),
-        resolver: Arc::new(SystemResolver),
+        entropy: Arc::clone(&entropy),
+        resolver: Arc::clone(&resolver),
         log: log.clone(),
     };
     let state = state::open(&settings, &start.environment, world)?;
     // Nothing reads it again: what a dump of this process could show is less by one copy.
     start.environment.forget(&config::MASTER_KEY_VARIABLES);
     let stamp = Stamp::of(&settings);
+    let mut materials = Materials::new().map_err(failed("the system's randomness"))?;
     let stored = |site: &Host| state.manager.certificate(site);
     let keys = materials
         .load(&settings, &start.environment, &stored, &*clock)
@@ -76,7 +101,7 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
     let metrics = Metrics::new(settings.workers);
     hook_panics(log.clone(), Arc::clone(&metrics));
 
-    let listeners = shown(&sockets, &settings);
+    let listeners = shown(sockets, &settings);
     let (limits, lowered) = caps(&settings);
     let mut warnings: Vec<String> = keys.warnings().chain(lowered).collect();
     warnings.extend((!loaded.warnings.is_empty()).then(|| loaded.warnings.to_string()));
@@ -85,8 +110,8 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
         policy: ArcSwap::from_pointee(Policy::new(1, settings.clone(), keys.tls, https)),
         caps: Caps::new(limits),
         clock: Arc::clone(&clock),
-        entropy: Arc::new(SystemEntropy),
-        resolver: Arc::new(SystemResolver),
+        entropy,
+        resolver,
         dial: Arc::new(SystemDial),
         metrics,
         log: log.clone(),
@@ -111,24 +136,14 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
         acceptor: None,
         settings,
     };
-    let daemon = Arc::new(Daemon {
+    Ok(Arc::new(Daemon {
         started: clock.now(),
         source: start.source,
         environment: start.environment,
         inner: Mutex::new(inner),
         state,
         shared,
-    });
-    let runtime = control_runtime()?;
-    let result = serve(&runtime, &daemon, sockets, start.announce);
-    drop(control_file);
-    runtime.shutdown_timeout(Duration::ZERO);
-    // With it the state is closed, after everything that uses it.
-    drop(daemon);
-    // The panic hook holds a handle to the log, so the writer is not joined but flushed.
-    log.flush();
-    drop(writer);
-    result
+    }))
 }
 
 /// The control socket that was made here. Removed while it is still held: nobody else can have bound it.

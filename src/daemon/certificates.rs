@@ -1,5 +1,7 @@
 //! Certificates as the control socket shows them, and what about them needs attention.
 
+use std::sync::Arc;
+
 use super::control::{Daemon, Inner};
 use super::materials::Shown;
 use super::reload::managed;
@@ -25,6 +27,24 @@ impl Daemon {
 
     fn outlook(&self, site: &Site) -> Outlook {
         if managed(site) { self.state.manager.outlook(&site.name) } else { Outlook::default() }
+    }
+
+    /// What about the sites' certificates needs somebody.
+    pub(super) fn about_certificates(
+        &self,
+        inner: &Inner,
+        infos: &[CertificateInfo],
+    ) -> Vec<Attention> {
+        let sites = inner.settings.sites.iter().zip(&inner.certificates).zip(infos);
+        let mut found = Vec::new();
+        for ((site, shown), info) in sites {
+            found.extend(attention(site, shown, info));
+            // The manager's word changes while a certificate is served: it may not be on the disk yet.
+            let kept = managed(site).then(|| self.state.manager.certificate(&site.name)).flatten();
+            let warnings = kept.into_iter().flat_map(|certificate| certificate.warnings);
+            found.extend(warnings.map(|message| Attention { level: Level::Warn, message }));
+        }
+        found
     }
 
     fn certificate_info(&self, site: &Host) -> Result<CertificateInfo, Problem> {
@@ -54,12 +74,10 @@ impl Daemon {
         Err(Problem::new(404, title, why))
     }
 
-    /// Has a certificate fetched now. Goes on when nobody waits for it any more.
+    /// Has a certificate fetched now. The attempt goes on when nobody waits for it any more.
     pub(super) async fn renew(&self, site: &str) -> Result<CertificateInfo, Problem> {
         let site = self.managed_site(site)?;
-        let (manager, name) = (std::sync::Arc::clone(&self.state.manager), site.clone());
-        ended(tokio::runtime::Handle::current().spawn(async move { manager.renew(&name).await }))
-            .await?;
+        self.state.manager.renew(&site).await?;
         self.in_force(&site)
     }
 
@@ -70,12 +88,16 @@ impl Daemon {
         import: ImportCertificate,
     ) -> Result<CertificateInfo, Problem> {
         let site = self.managed_site(site)?;
-        let (manager, name) = (std::sync::Arc::clone(&self.state.manager), site.clone());
+        let (manager, name) = (Arc::clone(&self.state.manager), site.clone());
         let ImportCertificate { cert_pem, key_pem } = import;
         let import = async move {
             manager.import(&name, cert_pem.as_bytes(), key_pem.as_bytes()).await.map(drop)
         };
-        ended(tokio::runtime::Handle::current().spawn(import)).await?;
+        let task = tokio::runtime::Handle::current().spawn(import);
+        task.await.unwrap_or_else(|_| {
+            let detail = "it was ended by a stop, or by a defect that the log has";
+            Err(Problem::new(500, "The import was not finished", detail))
+        })?;
         self.in_force(&site)
     }
 
@@ -84,14 +106,6 @@ impl Daemon {
         tokio::task::block_in_place(|| self.take_stored());
         self.certificate_info(site)
     }
-}
-
-/// The outcome of a task.
-async fn ended(task: tokio::task::JoinHandle<Result<(), Problem>>) -> Result<(), Problem> {
-    task.await.unwrap_or_else(|_| {
-        let detail = "the attempt was ended by a stop, or by a defect that the log has";
-        Err(Problem::new(500, "The attempt was not finished", detail))
-    })
 }
 
 fn unknown(name: &str) -> Problem {
@@ -133,7 +147,7 @@ fn info(site: &Site, shown: &Shown, outlook: Outlook, now_s: i64) -> Certificate
 }
 
 /// What about a site's certificate needs somebody, most urgent first; nothing when all is well.
-pub(super) fn attention(site: &Site, shown: &Shown, info: &CertificateInfo) -> Vec<Attention> {
+fn attention(site: &Site, shown: &Shown, info: &CertificateInfo) -> Vec<Attention> {
     let name = &info.site;
     let mut found = Vec::new();
     let mut say = |level, message| found.push(Attention { level, message });

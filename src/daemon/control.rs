@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Source;
-use super::certificates::attention;
 use super::materials::{Materials, Shown, Stamp, unix_s};
 use super::state;
 use crate::base::timestamp::rfc3339;
@@ -135,8 +134,7 @@ impl Daemon {
         if panics > 0 {
             say(Level::Warn, format!("{panics} panics since start; each is in the log"));
         }
-        let sites = inner.settings.sites.iter().zip(&inner.certificates).zip(certificates);
-        found.extend(sites.flat_map(|((site, shown), info)| attention(site, shown, info)));
+        found.extend(self.about_certificates(inner, certificates));
         found.sort_by_key(|attention| attention.level);
         found
     }

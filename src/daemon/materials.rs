@@ -120,7 +120,10 @@ impl Materials {
         now_s: i64,
     ) -> Result<Shown, Report> {
         match (stored(&site.name), &site.tls) {
-            (Some(certificate), _) => Ok(Shown::Served(certificate)),
+            // Its warnings change with time: the manager is asked for them when they are wanted.
+            (Some(certificate), _) => {
+                Ok(Shown::Served(Certificate { warnings: Vec::new(), ..certificate }))
+            }
             (None, TlsSource::Acme { stand_in: true }) => {
                 self.local(state, site, now_s).map(Shown::StandIn)
             }
@@ -140,10 +143,10 @@ impl Materials {
 
     fn local(&mut self, state: &Path, site: &Site, now_s: i64) -> Result<Certificate, Report> {
         let names: Vec<Host> = site.names().cloned().collect();
-        if let Some(kept) = self.local.get(&names) {
-            if kept.facts.expires_in_s(now_s) > LOCAL_RENEW_S {
-                return Ok(kept.clone());
-            }
+        if let Some(kept) = self.local.get(&names)
+            && kept.facts.expires_in_s(now_s) > LOCAL_RENEW_S
+        {
+            return Ok(kept.clone());
         }
         let ca = match self.ca.take() {
             Some(ca) => ca,
@@ -176,9 +179,21 @@ pub fn check(
             }
         }
     }
+    report.extend(unreadable_roots(settings));
     report.extend(state::wanted(settings, environment).err().unwrap_or_default());
     report.extend(state::check_keys(settings, environment).err().unwrap_or_default());
     if report.is_empty() { Ok(()) } else { Err(report) }
+}
+
+/// A warning only: certificates that are stored are served without it, new ones are not to be had.
+fn unreadable_roots(settings: &Settings) -> Report {
+    let orders = settings.sites.iter().any(|site| matches!(site.tls, TlsSource::Acme { .. }));
+    let file = settings.acme.ca_file.as_deref().filter(|_| orders);
+    let Some((path, error)) = file.and_then(|path| Some((path, std::fs::read(path).err()?))) else {
+        return Report::default();
+    };
+    let what = format!("acme.ca_file: {} cannot be read: {error}", path.display());
+    Report::warning(what, "until it can, no certificate is ordered")
 }
 
 /// [`check`] without its warnings.

@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
-use super::{OpenError, StoreError, certs, codec, sealed};
+use super::place::Place;
+use super::{OpenError, StoreError, certs, codec, header, sealed};
 
 const CACHE_BYTES: usize = 16 << 20;
 /// Who wrote the file, in which format, and the row that proves that it can be written.
@@ -83,16 +84,40 @@ broken_by!(
 );
 
 impl Core {
-    /// Opens and checks the file of `disk`, whose writes are held. Nothing reaches the file before [`Core::accept`].
-    pub fn open(disk: Disk, path: &Path) -> Result<Self, OpenError> {
+    /// Opens and checks the file at `place`, holding back every write. Nothing reaches the file before
+    /// [`Core::accept`]. `again` is true when it has failed before.
+    pub fn open(place: &dyn Place, again: bool) -> Result<Self, OpenError> {
+        let path = place.path();
+        let failed = |source| OpenError::Io { path: path.to_owned(), source };
+        let disk = Disk::held(place.device(again)?).map_err(failed)?;
+        header::look(&disk, path)?;
+        let rolled_forward = header::prefer_newest(&disk).map_err(failed)?;
+        match Self::open_disk(disk, path) {
+            // The commit was cut off; the one before it is whole.
+            Err(OpenError::Damaged { .. }) if rolled_forward => {
+                Self::open_disk(Disk::held(place.device(again)?).map_err(failed)?, path)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn open_disk(disk: Disk, path: &Path) -> Result<Self, OpenError> {
+        let outcome = Self::open_checked(disk.clone(), path);
+        // What was read before the lock was taken may be another process's past.
+        match disk.is_as_found() {
+            Ok(true) => outcome,
+            Ok(false) => Err(OpenError::InUse { path: path.to_owned() }),
+            Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    fn open_checked(disk: Disk, path: &Path) -> Result<Self, OpenError> {
         let damaged = |why: String| OpenError::Damaged { path: path.to_owned(), why };
-        look(&disk, path)?;
         let core = match quietly(|| builder().create_with_backend(disk.clone())) {
             Ok(Ok(database)) => Self { database, disk },
             Ok(Err(error)) => return Err(refusal(error, path)),
             Err(panic) => return Err(damaged(panic)),
         };
-        core.disk.newest_is_primary().map_err(damaged)?;
         match quietly(|| core.format()) {
             Ok(Ok(())) => Ok(core),
             Ok(Err(refused)) => Err(refused.at(path)),
@@ -161,6 +186,13 @@ impl Core {
         }
     }
 
+    #[cfg(test)]
+    pub fn set_format(&self, format: u32) -> Result<u64, Fault> {
+        self.write(Durability::Immediate, |writing| {
+            writing.put(META, FORMAT_ROW, &Format { owner: OWNER.into(), format })
+        })
+    }
+
     fn format(&self) -> Result<(), Mismatch> {
         let transaction = self.database.begin_read().map_err(Mismatch::damaged)?;
         let mut names = transaction.list_tables().map_err(Mismatch::damaged)?;
@@ -214,51 +246,6 @@ fn builder() -> Builder {
     // The check reads the whole file; a plain opening trusts it and may panic on a flipped bit.
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder
-}
-
-/// The first nine bytes of every redb file.
-const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
-/// Header of a redb file: flags, then two commit slots (redb, docs/design.md).
-const HEADER_BYTES: usize = 320;
-
-/// What can be told before redb looks.
-fn look(disk: &Disk, path: &Path) -> Result<(), OpenError> {
-    let damaged = |why: &str| OpenError::Damaged { path: path.to_owned(), why: why.into() };
-    let failed = |source| OpenError::Io { path: path.to_owned(), source };
-    let len = disk.len().map_err(failed)?;
-    if len == 0 {
-        // Never of our making: a new file gets its name when it is complete.
-        return Err(damaged("it is empty"));
-    }
-    let mut start = vec![0; MAGIC.len().min(usize::try_from(len).unwrap_or(usize::MAX))];
-    disk.read(0, &mut start).map_err(failed)?;
-    if start != MAGIC {
-        let why = "it does not begin like a database".to_owned();
-        return Err(OpenError::Foreign { path: path.to_owned(), why });
-    }
-    if len < HEADER_BYTES as u64 { Err(damaged("it is cut short")) } else { Ok(()) }
-}
-
-impl Disk {
-    /// The header says which of its two commit slots counts, in a bit that no checksum covers. After an orderly end it
-    /// is the newer one; otherwise that bit has flipped, and the last commit would be lost without a word.
-    fn newest_is_primary(&self) -> Result<(), String> {
-        const FLAGS_AT: usize = 9;
-        const UNCLEAN: u8 = 2;
-        const ID_AT: [usize; 2] = [64 + 104, 192 + 104];
-        let mut header = [0; HEADER_BYTES];
-        self.device().read(0, &mut header).map_err(|error| error.to_string())?;
-        let flags = header.get(FLAGS_AT).copied().unwrap_or(0);
-        let id = |slot: usize| {
-            let at = ID_AT.get(slot).copied().unwrap_or(0);
-            header.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
-        };
-        let (primary, other) = if flags & 1 == 0 { (id(0), id(1)) } else { (id(1), id(0)) };
-        if flags & UNCLEAN == 0 && other > primary {
-            return Err("its header names an older commit than the last one".into());
-        }
-        Ok(())
-    }
 }
 
 fn refusal(error: DatabaseError, path: &Path) -> OpenError {

@@ -22,6 +22,8 @@ pub(super) struct Disk(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     device: Box<dyn StorageBackend>,
+    /// Length and header of the file as it was found.
+    found: (u64, Vec<u8>),
     gate: RwLock<Gate>,
     failure: Mutex<Option<Failure>>,
     bytes: AtomicU64,
@@ -45,12 +47,14 @@ pub(super) struct Failure {
 impl Disk {
     /// Holds writes back until [`Disk::let_through`].
     pub fn held(device: Box<dyn StorageBackend>) -> io::Result<Self> {
-        let bytes = device.len()?;
+        let found = found(&*device)?;
+        let bytes = found.0;
         let held =
             Held { visible: bytes, len: bytes, blocks: BTreeMap::new(), journal: Vec::new() };
         let gate = RwLock::new(Gate::Held(held));
         Ok(Self(Arc::new(Inner {
             device,
+            found,
             gate,
             failure: Mutex::new(None),
             bytes: AtomicU64::new(bytes),
@@ -93,8 +97,17 @@ impl Disk {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// The device below, untouched by what is held.
-    pub fn device(&self) -> &dyn StorageBackend {
+    /// The header as it was found; shorter if the file is.
+    pub fn header(&self) -> &[u8] {
+        &self.0.found.1
+    }
+
+    /// Whether the file below still is as it was found: no commit of another process came in between.
+    pub fn is_as_found(&self) -> io::Result<bool> {
+        Ok(found(self.device())? == self.0.found)
+    }
+
+    fn device(&self) -> &dyn StorageBackend {
         &*self.0.device
     }
 
@@ -132,6 +145,13 @@ impl Disk {
             Gate::Open | Gate::Shut => Err(io::Error::other("the file is being closed")),
         }
     }
+}
+
+fn found(device: &dyn StorageBackend) -> io::Result<(u64, Vec<u8>)> {
+    let len = device.len()?;
+    let mut header = vec![0; super::header::BYTES.min(usize::try_from(len).unwrap_or(usize::MAX))];
+    device.read(0, &mut header)?;
+    Ok((len, header))
 }
 
 impl StorageBackend for Disk {

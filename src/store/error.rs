@@ -14,7 +14,7 @@ pub enum OpenError {
     #[error("cannot use the state {}: {source}\n  make it readable and writable for user id {uid}, or choose another state directory (`state_dir`, --state)", path.display())]
     Denied { path: PathBuf, uid: u32, source: io::Error },
     /// Other users of the machine could read the state.
-    #[error("the state directory {} is open to every user of this machine (mode {mode:04o})\n  run: chmod 700 {}", path.display(), path.display())]
+    #[error("the state directory {} is open to every user of this machine (mode {mode:04o})\n  if it is palisade's alone, run: chmod 700 {}; otherwise choose another one (`state_dir`, --state)", path.display(), path.display())]
     Exposed { path: PathBuf, mode: u32 },
     /// A link, a directory or the like.
     #[error("the state {} is {what}, not a file\n  move it away; palisade follows no links here, so that nobody can point it elsewhere", path.display())]

@@ -10,6 +10,7 @@ pub mod codec;
 mod database;
 mod disk;
 mod error;
+mod header;
 mod health;
 mod place;
 mod receipt;
@@ -29,7 +30,7 @@ pub use receipt::Receipt;
 
 use crate::ports::Clock;
 use crate::telemetry::Log;
-use database::{Fault, Reading, Writing};
+use database::{Core, Fault, Reading, Writing};
 use place::{FilePlace, Place};
 use state::Shared;
 use writer::{Message, Operation, Options, PAUSE_MIN, QUEUE_MAX, Writer};
@@ -67,7 +68,7 @@ impl Store {
         clock: Arc<dyn Clock>,
         log: Log,
     ) -> Result<Self, OpenError> {
-        let core = writer::open(&*place, false)?;
+        let core = Core::open(&*place, false)?;
         core.accept().map_err(|fault| OpenError::Io {
             path: place.path().to_owned(),
             source: std::io::Error::other(format!("{fault:?}")),
@@ -79,7 +80,7 @@ impl Store {
             queue,
             place,
             options,
-            pause: None,
+            retry_at: None,
             next_pause: PAUSE_MIN,
             #[cfg(test)]
             held: None,

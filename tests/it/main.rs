@@ -12,9 +12,11 @@
 
 mod support;
 
+mod acme_issue;
 mod acme_manager;
 mod acme_peers;
 mod activation;
+mod certificates;
 mod clients;
 mod config;
 mod deadlines;

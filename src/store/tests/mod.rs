@@ -1,5 +1,10 @@
 //! The store as its users see it, on disks that do as told.
 
+mod crash;
+mod faults;
+mod held;
+mod memory;
+mod refusals;
 mod repositories;
 
 use std::sync::Arc;
