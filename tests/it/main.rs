@@ -14,6 +14,7 @@ mod support;
 
 mod acme_issue;
 mod acme_manager;
+mod acme_b;
 mod acme_peers;
 mod activation;
 mod certificates;
