@@ -132,7 +132,7 @@ impl Manager {
                 next: load::next(site.as_str()),
                 retry_in_s: None,
             }),
-            None => known.history.last_failure.as_ref().map(|failure| CertificateFailure {
+            None => core::failure(now_s, &known.history).map(|failure| CertificateFailure {
                 at: rfc3339(failure.at_s),
                 attempts: known.history.failures,
                 kind: failure.kind.clone(),

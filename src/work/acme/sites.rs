@@ -14,6 +14,9 @@ use crate::ops::api::Problem;
 use crate::store::certs::{self, History, Origin};
 use crate::work::certs::Certificate;
 
+/// Instead of the time of the next try, while one is under way.
+const SAVING: i64 = i64::MAX;
+
 /// Everything behind the manager's lock.
 pub(super) struct Sites {
     pub(super) wanted: Wanted,
@@ -142,10 +145,12 @@ impl Sites {
     pub(super) fn take_unsaved(&mut self, now_s: i64) -> Vec<(Host, Unsaved)> {
         let mut found = Vec::new();
         for (name, site) in &mut self.known {
+            // Further off than any pause: the clock was ahead when it was set.
             if let Some(unsaved) = &mut site.unsaved
-                && unsaved.retry_at_s <= now_s
+                && !(now_s + 1..=now_s + core::DAY_S).contains(&unsaved.retry_at_s)
+                && unsaved.retry_at_s != SAVING
             {
-                unsaved.retry_at_s = i64::MAX; // until this try has ended
+                unsaved.retry_at_s = SAVING;
                 found.push((name.clone(), unsaved.clone()));
             }
         }
