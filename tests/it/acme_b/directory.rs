@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{SITE, assert_says, failure, is_served, refused_start, text};
 use crate::support::ca::{Endpoint, Fault, ScriptedCa};
+use crate::support::wire::{RawApp, send};
 use crate::support::{Authority, Doors, FakeClock, acme_site::AcmePlace};
 
 /// What is said of a failure with this directory and these roots.
@@ -47,7 +48,8 @@ fn a_url_that_is_no_directory_is_told_from_a_ca_that_is_down() {
 #[test]
 fn a_directory_that_cannot_be_reached_is_told_with_what_to_check() {
     let ca = ScriptedCa::start(&Doors::reserve());
-    let (roots, doors, app) = (ca.ca_file(), Doors::reserve(), AcmePlace::new());
+    let (roots, doors) = (ca.ca_file(), Doors::reserve());
+    let app = RawApp::start(|mut stream, _, _| send(&mut stream, "HTTP/1.1 400 No TLS\r\n\r\n"));
     let nobody = format!("https://{}/dir", doors.https());
     let refused = said(&nobody, &roots);
     assert_failure(
@@ -56,10 +58,14 @@ fn a_directory_that_cannot_be_reached_is_told_with_what_to_check() {
         "nothing listens at 127.0.0.1",
         "curl -v",
     );
-    let unresolved = said("https://ca.invalid/dir", &roots);
+    let place = AcmePlace::new();
+    place.configure("https://ca.invalid/dir", &roots, "", &[(SITE, "")]);
+    // Where no name server answers, it is given up soon.
+    let daemon = place.place.start_with(&[("RES_OPTIONS", "timeout:1 attempts:1")]);
+    let unresolved = failure(&daemon, SITE);
     let likely = "the name ca.invalid in acme.directory is misspelt";
     assert_failure(&unresolved, "ca.invalid does not resolve", likely, "getent hosts ca.invalid");
-    let plain = said(&format!("https://{}/dir", app.app()), &roots);
+    let plain = said(&format!("https://{}/dir", app.address()), &roots);
     assert_failure(&plain, "TLS with the CA failed", "speaks no TLS", "curl -v");
 }
 
