@@ -104,6 +104,9 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
     let expired_key = dir.join("expired.key");
     std::fs::write(&expired_key, key.serialize_pem()).unwrap();
     set_mode(&expired_key, 0o600);
+    let closed = dir.join("closed.pem");
+    std::fs::copy(&good, &closed).unwrap();
+    set_mode(&closed, 0o600);
     let missing = dir.join("missing.pem");
     vec![
         (good.clone(), other_key, "does not belong to the key"),
@@ -113,7 +116,7 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
         (garbage, good_key.clone(), "holds no certificate"),
         (broken, good_key.clone(), "it is no certificate"),
         (good.clone(), broken_key, "key"),
-        (good_key.clone(), good.clone(), "holds no private key"),
+        (good_key.clone(), closed, "holds no private key"),
         (missing, good_key, "missing.pem cannot be read"),
     ]
 }
