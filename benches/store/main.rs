@@ -43,18 +43,27 @@ fn main() {
     let dir = dir.join(format!("palisade-bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a directory to write in");
     let mut rounds: Vec<Vec<Figures>> = Vec::new();
+    let mut openings_ms = Vec::new();
     for round in 0..ROUNDS {
         let mut loads = vec![bare(&dir.join("bare"))];
         let state = dir.join(format!("state-{round}"));
         let (log, _) = Log::open(Some(&dir.join("log")), Arc::new(SystemClock)).expect("a log");
-        let store = Store::open(&state, Arc::new(SystemClock), log).expect("a state");
+        let open = || Store::open(&state, Arc::new(SystemClock), log.clone()).expect("a state");
+        let store = open();
         loads.extend(WRITERS.map(|writers| grouped(&store, writers)));
+        let bytes = store.figures().file_bytes;
+        drop(store);
+        let start = SystemClock.now();
+        drop(open());
+        openings_ms.push((start.elapsed().as_secs_f64() * 1e3, bytes));
         rounds.push(loads);
     }
     std::fs::remove_dir_all(&dir).expect("removed");
     let medians: Vec<Figures> = (0..=WRITERS.len()).map(|load| median(&rounds, load)).collect();
-    println!("{}", page::table(&medians, &WRITERS));
-    page::write(Path::new(env!("CARGO_MANIFEST_DIR")), &medians, &rounds, &WRITERS);
+    openings_ms.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let opening = openings_ms.get(ROUNDS / 2).copied().unwrap_or_default();
+    println!("{}\n\n{}", page::table(&medians, &WRITERS), page::opening(opening));
+    page::write(Path::new(env!("CARGO_MANIFEST_DIR")), &medians, &rounds, &WRITERS, opening);
 }
 
 /// One write and one sync at a time, in a file that is already as long as it gets.

@@ -41,6 +41,14 @@ pub fn table(medians: &[Figures], writers: &[usize]) -> String {
     lines.join("\n")
 }
 
+/// How long opening and closing took, of a file of so many bytes.
+pub fn opening((ms, bytes): (f64, u64)) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    format!(
+        "Opening a file of {mib:.1} MiB, with every checksum verified, and closing it: {ms:.0} ms."
+    )
+}
+
 fn value(figures: &Figures) -> Value {
     let round = |value: f64| (value * 1000.0).round() / 1000.0;
     json!({
@@ -51,7 +59,13 @@ fn value(figures: &Figures) -> Value {
     })
 }
 
-pub fn write(root: &Path, medians: &[Figures], rounds: &[Vec<Figures>], writers: &[usize]) {
+pub fn write(
+    root: &Path,
+    medians: &[Figures],
+    rounds: &[Vec<Figures>],
+    writers: &[usize],
+    opened: (f64, u64),
+) {
     let names: Vec<String> = std::iter::once("bare".to_owned())
         .chain(writers.iter().map(|writers| format!("writers_{writers}")))
         .collect();
@@ -65,6 +79,8 @@ pub fn write(root: &Path, medians: &[Figures], rounds: &[Vec<Figures>], writers:
     };
     let record = json!({
         "medians": by_name(medians),
+        "opening_ms": (opened.0 * 10.0).round() / 10.0,
+        "opening_bytes": opened.1,
         "rounds": rounds.iter().map(|round| by_name(round)).collect::<Vec<_>>(),
     });
     let text = serde_json::to_string_pretty(&record).expect("JSON") + "\n";
@@ -72,7 +88,11 @@ pub fn write(root: &Path, medians: &[Figures], rounds: &[Vec<Figures>], writers:
 
     let page = root.join("docs/PERFORMANCE.md");
     let old = fs::read_to_string(&page).unwrap_or_default();
-    let section = format!("{BEGIN}\n## State\n\n{}\n\n{METHOD}{END}\n", table(medians, writers));
+    let section = format!(
+        "{BEGIN}\n## State\n\n{}\n\n{}\n{METHOD}{END}\n",
+        table(medians, writers),
+        opening(opened)
+    );
     let new = match (old.find(BEGIN), old.find(END)) {
         (Some(begin), Some(end)) => {
             let (head, tail) = (old.get(..begin), old.get(end + END.len()..));

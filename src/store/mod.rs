@@ -80,7 +80,7 @@ impl Store {
             queue,
             place,
             options,
-            pause: None,
+            retry_at: None,
             next_pause: PAUSE_MIN,
             #[cfg(test)]
             held: None,

@@ -84,7 +84,7 @@ impl Place for FilePlace {
         }
         let file = self.open().map_err(|error| denied(&self.path, error))?;
         if again {
-            forget_cached(&file);
+            sys::files::forget_cached(&file);
         }
         let device = FileBackend::new(file)
             .map_err(|error| denied(&self.path, io::Error::other(error.to_string())))?;
@@ -98,11 +98,4 @@ impl FilePlace {
         let flags = i32::try_from(no_links.bits()).unwrap_or(0);
         OpenOptions::new().read(true).write(true).custom_flags(flags).open(&self.path)
     }
-}
-
-/// After a failed sync Linux keeps pages that never reached the disk and takes them for clean. What is read next must
-/// come from the disk, or the check would approve of bytes that a power cut takes away.
-fn forget_cached(file: &File) {
-    // Where the file system cannot, the check still sees what every reader would see.
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use redb::Durability;
+use tokio::time::Instant;
 
 use super::database::{Core, Fault, Writing, panic_text};
 use super::place::Place;
@@ -99,8 +100,8 @@ pub(super) struct Writer {
     pub queue: Receiver<Message>,
     pub place: Box<dyn Place>,
     pub options: Options,
-    /// Between the attempts to open the file again, while it refuses writes.
-    pub pause: Option<Duration>,
+    /// While it refuses writes: when it tries to open the file again.
+    pub retry_at: Option<Instant>,
     /// What the next failure starts with; back to the shortest only after a commit of real work.
     pub next_pause: Duration,
     #[cfg(test)]
@@ -110,40 +111,29 @@ pub(super) struct Writer {
 impl Writer {
     /// Until every handle is gone and the queue is empty; then closes the file.
     pub fn run(mut self) {
-        let mut retry_at = None;
         loop {
-            if self.pause.is_none() {
-                retry_at = None;
-            } else if retry_at.is_none() {
-                retry_at = self.pause.map(|pause| self.shared.clock.now() + pause);
-            }
-            match self.receive(retry_at) {
-                Ok(Message::Do(task)) if self.pause.is_some() => self.refuse(task),
+            match self.receive() {
+                Ok(Message::Do(task)) if self.retry_at.is_some() => self.refuse(task),
                 Ok(Message::Do(task)) => self.batch(task),
                 #[cfg(test)]
                 Ok(Message::TryAgain(answer)) => {
                     self.recover();
-                    let _ = answer.send(self.pause);
+                    let now = self.shared.clock.now();
+                    let _ = answer.send(self.retry_at.map(|at| at.duration_since(now)));
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.recover();
-                    retry_at = None;
-                }
+                Err(RecvTimeoutError::Timeout) => self.recover(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        drop(self.shared.take());
+        close(self.shared.take());
     }
 
-    fn receive(
-        &mut self,
-        retry_at: Option<tokio::time::Instant>,
-    ) -> Result<Message, RecvTimeoutError> {
+    fn receive(&mut self) -> Result<Message, RecvTimeoutError> {
         #[cfg(test)]
         if let Some(message) = self.held.take() {
             return Ok(message);
         }
-        match (retry_at, self.options.retry) {
+        match (self.retry_at, self.options.retry) {
             (Some(at), Retry::AfterPause) => {
                 let left = at.saturating_duration_since(self.shared.clock.now());
                 self.queue.recv_timeout(left)
@@ -213,19 +203,19 @@ impl Writer {
         // With its writes held: it can be read, and is not touched.
         *core = Core::open(&*self.place, true).ok();
         drop(core);
-        self.pause = Some(self.next_pause);
+        self.retry_at = Some(self.shared.clock.now() + self.next_pause);
         self.next_pause = (self.next_pause * 2).min(PAUSE_MAX);
         self.shared.unwritable(why);
     }
 
     /// Lets the writes of the opened file through and commits a probe row; if that works, the state is well.
     fn recover(&mut self) {
-        if self.pause.is_none() {
+        if self.retry_at.is_none() {
             return;
         }
         match self.accept() {
             Ok(bytes) => {
-                self.pause = None;
+                self.retry_at = None;
                 self.shared.writable(bytes);
             }
             Err(why) => self.fail(&why),
@@ -277,5 +267,11 @@ fn shut(core: Option<Core>, why: &str, place: &dyn Place) -> String {
         core.disk().shut();
         core.disk().failure()
     });
+    close(core);
     super::health::sentence(failure.as_ref(), why, place.path())
+}
+
+/// A database that has panicked may do so again when it is dropped; the thread has to live on.
+fn close(core: Option<Core>) {
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(core)));
 }

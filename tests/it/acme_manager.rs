@@ -20,7 +20,7 @@ use rustls::{ServerConfig, ServerConnection};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::support::ca::{Endpoint, Fault, Moment, Profile, ScriptedCa, Validation};
+use crate::support::ca::{Endpoint, Fault, Moment, Profile, ScriptedCa, Validation, Window};
 use crate::support::{Doors, Pebble, pebble};
 
 const NAME: &str = "app.example.com";
@@ -466,4 +466,114 @@ fn a_wrong_directory_and_a_ca_without_trust_are_explained() {
     ca.set(|knobs| knobs.validation = Validation::Believe);
     life.manager.configure(of(&ca));
     life.until_issued();
+}
+
+#[test]
+fn a_kill_at_any_step_costs_at_most_one_order_and_no_account() {
+    let steps = [
+        (Endpoint::NewAccount, Moment::Before),
+        (Endpoint::NewOrder, Moment::Before),
+        (Endpoint::NewOrder, Moment::After),
+        (Endpoint::Challenge, Moment::After),
+        (Endpoint::Validation, Moment::After),
+        (Endpoint::Finalize, Moment::Before),
+        (Endpoint::Finalize, Moment::After),
+        (Endpoint::Certificate, Moment::Before),
+        (Endpoint::Certificate, Moment::After),
+    ];
+    for (endpoint, moment) in steps {
+        let bench = Bench::new();
+        let ca = ScriptedCa::start(&bench.doors);
+        bench.open_doors();
+        let hold = ca.hold(endpoint, moment);
+        let life = bench.start(of(&ca));
+        hold.wait();
+        life.kill();
+        hold.release();
+        let life = bench.start(of(&ca));
+        life.until_issued();
+        let seen = ca.seen();
+        // Placed again only if its URL never arrived, or if the CA came to validate while nobody was there.
+        let again = [Endpoint::NewOrder, Endpoint::Challenge, Endpoint::Validation];
+        let orders = if again.contains(&endpoint) { 1..=2 } else { 1..=1 };
+        assert_eq!(seen.accounts, 1, "{endpoint:?} {moment:?}");
+        assert!(orders.contains(&seen.orders.len()), "{endpoint:?} {moment:?}: {:?}", seen.orders);
+        assert!(life.store.orders().expect("read").is_empty());
+    }
+}
+
+#[test]
+fn an_order_that_the_ca_has_forgotten_is_placed_again() {
+    let bench = Bench::new();
+    let ca = ScriptedCa::start(&bench.doors);
+    bench.open_doors();
+    let hold = ca.hold(Endpoint::Finalize, Moment::Before);
+    let life = bench.start(of(&ca));
+    hold.wait();
+    life.kill();
+    ca.forget_orders();
+    hold.cut();
+    let life = bench.start(of(&ca));
+    life.until_issued();
+    assert_eq!(ca.seen().orders.len(), 2);
+}
+
+#[test]
+fn a_rate_limit_is_waited_out_through_a_restart() {
+    let bench = Bench::new();
+    let ca = ScriptedCa::start(&bench.doors);
+    bench.open_doors();
+    ca.fault(Endpoint::NewOrder, Fault::rate_limited("too many certificates", "7200"));
+    let life = bench.start(of(&ca));
+    let failure = life.until_failed();
+    assert!(failure.likely.contains("not before"), "{failure:?}");
+    assert!(failure.retry_in_s.is_some_and(|wait| wait > 7100), "{failure:?}");
+    assert_eq!(life.manager.totals().failed[3], ("rate_limited", 1));
+    life.kill();
+    let asked = ca.seen().requests.len();
+    let life = bench.start(of(&ca));
+    assert!(life.until_failed().retry_in_s.is_some_and(|wait| wait > 7000));
+    assert_eq!(ca.seen().requests.len(), asked);
+    // Whoever asks for it gets an attempt.
+    life.runtime.block_on(life.manager.renew(&site())).expect("issued");
+}
+
+#[test]
+fn a_window_in_the_past_renews_at_once_and_only_once() {
+    let bench = Bench::new();
+    let ca = ScriptedCa::start(&bench.doors);
+    ca.set(|knobs| {
+        knobs.validation = Validation::Believe;
+        knobs.window = Some(Window { start_in_s: -2_000, end_in_s: -1_000, explanation: None });
+    });
+    let life = bench.start(of(&ca));
+    ca.wait_for_certificate(2);
+    // The second one is told the same, and waits.
+    let renewal = life.until("planned", |manager| {
+        let renewal = manager.outlook(&site()).renewal?;
+        (renewal.in_s > 30 && renewal.why.contains("the last attempt failed")).then_some(renewal)
+    });
+    assert!(renewal.in_s <= 72, "{renewal:?}");
+    let seen = ca.seen();
+    assert_eq!(seen.orders.len(), 2);
+    assert!(seen.orders[1]["replaces"].is_string(), "{:?}", seen.orders);
+}
+
+#[test]
+fn a_new_name_is_ordered_at_once_and_a_ca_that_is_down_is_explained() {
+    let bench = Bench::new();
+    let ca = ScriptedCa::start(&bench.doors);
+    ca.set(|knobs| knobs.validation = Validation::Believe);
+    let life = bench.start(of(&ca));
+    life.until_issued();
+    ca.set(|knobs| knobs.down = true);
+    let mut more = of(&ca);
+    let www: Host = "www.example.com".parse().expect("a host");
+    more.sites[0].names.push(www.clone());
+    life.manager.configure(more);
+    let failure = life.until_failed();
+    assert!(failure.likely.contains("down or overloaded"), "{failure:?}");
+    ca.set(|knobs| knobs.down = false);
+    life.runtime.block_on(life.manager.renew(&site())).expect("issued");
+    assert!(life.until_issued().facts.covers(&www));
 }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier,
-    NewOrder, Order, OrderStatus,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error,
+    Identifier, NewOrder, Order, OrderStatus,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -406,6 +406,9 @@ impl Run<'_> {
                     return Err(Trouble::new(what, Class::Validation, detail));
                 };
                 asked = true;
+                if tell && challenge.status != ChallengeStatus::Pending {
+                    continue; // told before a crash: the CA is looking already
+                }
                 if tell {
                     (self.job.say)(&format!("proving {name} by {}", kind.word()));
                     patient!(self.http, challenge.set_ready()).map_err(|t| t.at(&name, kind))?;
