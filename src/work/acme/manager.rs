@@ -343,12 +343,13 @@ impl Manager {
                     .text("why", &trouble.detail)
                     .text("next", "free space or repair the state; it is served from memory and stored when that works");
             });
-            history.last_failure = Some(not_stored(&trouble, self.tools.now_s()));
             unsaved = Some(Unsaved {
                 record: record.clone(),
                 key: got.key.clone(),
+                history: history.clone(),
                 retry_at_s: self.tools.now_s() + SAVE_AGAIN_S,
             });
+            history.last_failure = Some(not_stored(&trouble, self.tools.now_s()));
         }
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).issued += 1;
         self.tools.parts.log.event(Level::Info, "certificate_issued", |line| {
@@ -401,14 +402,7 @@ impl Manager {
 
     /// Writes down what was in memory only.
     async fn save_again(self: Arc<Self>, site: Host, unsaved: Unsaved) {
-        let Some(mut history) = self.sites().known.get(&site).map(|known| known.history.clone())
-        else {
-            return;
-        };
-        if history.failures == 0 {
-            history.last_failure = None;
-        }
-        let stored = self.store(&unsaved.record, &unsaved.key, &history).await;
+        let stored = self.store(&unsaved.record, &unsaved.key, &unsaved.history).await;
         let mut sites = self.sites();
         let Some(known) = sites.known.get_mut(&site) else { return };
         // Something newer may have come in between.
@@ -418,7 +412,7 @@ impl Manager {
         match stored {
             Ok(()) => {
                 known.unsaved = None;
-                known.history = history;
+                known.history = unsaved.history;
                 sites.orders.remove(&site);
                 drop(sites);
                 self.tools.parts.log.event(Level::Info, "certificate_stored", |line| {
