@@ -146,10 +146,11 @@ fn live(ca: &mut Model, count: usize, days: i64) -> (usize, usize) {
             }
             name.due_s = plan(now_s, name.held.as_ref(), &name.history).at_s;
         }
-        let all: Vec<_> = names
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| !name.at_work)
+        let idle = || names.iter().enumerate().filter(|(_, name)| !name.at_work);
+        // Of those that are not due, only the first matters.
+        let first = idle().map(|(_, name)| name.due_s).filter(|due_s| *due_s > now_s).min();
+        let all: Vec<_> = idle()
+            .filter(|(_, name)| name.due_s <= now_s || Some(name.due_s) == first)
             .map(|(site, name)| Candidate {
                 site,
                 due_s: name.due_s,
