@@ -54,6 +54,8 @@ pub(super) struct Site {
 pub(super) struct Unsaved {
     pub(super) record: certs::Certificate,
     pub(super) key: Zeroizing<Vec<u8>>,
+    /// As it is to be once the certificate is stored.
+    pub(super) history: History,
     pub(super) retry_at_s: i64,
 }
 
