@@ -301,7 +301,11 @@ fn of_validation(
             renew(facts)
         ),
     };
-    match trouble.short_kind().unwrap_or_default() {
+    // Some CAs call it a failed connection when they cannot resolve the name.
+    let unresolved =
+        ["could not resolve", "no such host"].iter().any(|words| trouble.detail.contains(words));
+    let kind = if unresolved { "dns" } else { trouble.short_kind().unwrap_or_default() };
+    match kind {
         "connection" if trouble.both => advice(
             format!("ports 80 and 443 are closed in front of this machine{here}"),
             next("open port 80 or 443".into()),

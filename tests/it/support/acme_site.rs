@@ -30,6 +30,18 @@ impl AcmePlace {
 
     /// Sites on this app; `acme` goes into `[acme]` behind directory and roots, `sites` lists name and further keys.
     pub fn configure(&self, directory: &str, roots: &Path, acme: &str, sites: &[(&str, &str)]) {
+        let text = self.text(directory, roots, acme, sites);
+        self.place.configure_at(self.doors.https(), self.doors.http(), &text);
+    }
+
+    /// What that writes behind the head of the file.
+    pub fn text(
+        &self,
+        directory: &str,
+        roots: &Path,
+        acme: &str,
+        sites: &[(&str, &str)],
+    ) -> String {
         let mut text = format!(
             "[acme]\ndirectory = \"{directory}\"\nca_file = \"{}\"\n{acme}\n",
             roots.display()
@@ -38,7 +50,7 @@ impl AcmePlace {
             let app = self.app();
             let _ = write!(text, "[site.\"{name}\"]\nupstream = \"{app}\"\n{keys}\n");
         }
-        self.place.configure_at(self.doors.https(), self.doors.http(), &text);
+        text
     }
 
     /// Sites at a scripted CA, without more.
@@ -107,6 +119,19 @@ pub fn certificate_when(daemon: &Daemon, site: &str, wanted: impl Fn(&Value) -> 
 /// Waits for an event about a site: the one with this number, from 1.
 pub fn wait_for_site(daemon: &Daemon, event: &str, site: &str, number: usize) -> Value {
     daemon.wait_for_nth(number, |line| line["event"] == event && line["site"] == site)
+}
+
+/// Starts it and waits until the CA's certificate is served.
+pub fn start_and_issue(place: &AcmePlace, site: &str) -> Daemon {
+    let daemon = place.start();
+    wait_for_site(&daemon, "certificate_in_force", site, 1);
+    daemon
+}
+
+/// `cert renew`, which has to succeed.
+pub fn renew(daemon: &Daemon, site: &str) {
+    let exit = daemon.cli(&["cert", "renew", site]);
+    assert_eq!(exit.code, 0, "{exit:?}");
 }
 
 /// The certificate that a visitor is shown, if it is one that the visitor trusts.
