@@ -577,3 +577,33 @@ fn a_new_name_is_ordered_at_once_and_a_ca_that_is_down_is_explained() {
     life.runtime.block_on(life.manager.renew(&site())).expect("issued");
     assert!(life.until_issued().facts.covers(&www));
 }
+
+#[test]
+fn a_record_that_cannot_be_read_holds_back_its_own_site_only() {
+    let bench = Bench::new();
+    let ca = ScriptedCa::start(&bench.doors);
+    ca.set(|knobs| knobs.validation = Validation::Believe);
+    let mut wanted = of(&ca);
+    let other: Host = "other.example.com".parse().expect("a host");
+    wanted.sites.push(WantedSite { names: vec![other.clone()], order: true });
+    let life = bench.start(wanted.clone());
+    let kept = life.until("issued", |manager| manager.certificate(&other));
+    life.until_issued();
+    // A key that no longer opens, as after a flipped bit.
+    let record = life.store.certificates().expect("read").into_iter().find(|c| c.site == NAME);
+    let sealed =
+        palisade::store::sealed::Sealed { key: 1, nonce: [0; 12], ciphertext: vec![0; 64] };
+    let history = palisade::store::certs::History { site: NAME.into(), ..Default::default() };
+    life.store.put_certificate(record.expect("stored"), sealed, history).wait().expect("written");
+    life.kill();
+    let life = bench.start(wanted);
+    assert_eq!(life.manager.certificate(&other).expect("served").facts, kept.facts);
+    assert!(life.manager.certificate(&site()).is_none());
+    let failure = life.until_failed();
+    assert!(failure.detail.contains("does not open"), "{failure:?}");
+    assert!(failure.next.contains("cert renew"), "{failure:?}");
+    assert_eq!(ca.seen().orders.len(), 2);
+    life.runtime.block_on(life.manager.renew(&site())).expect("the operator decides");
+    assert!(life.manager.certificate(&site()).is_some());
+    assert_eq!(life.manager.outlook(&site()).failure, None);
+}

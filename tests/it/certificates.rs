@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::ca::{Endpoint, Fault, ScriptedCa};
-use crate::support::{Daemon, Doors, Place, TlsClient, Upstream};
+use crate::support::{Authority, Daemon, Doors, Place, TlsClient, Upstream};
 
 const NAME: &str = "app.example.com";
 
@@ -128,12 +128,41 @@ fn the_local_ca_stands_in_only_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_site_that_waits_for_an_import_says_so() {
-    let daemon = Daemon::start(&format!(
-        "[site.\"{NAME}\"]\nupstream = \"127.0.0.1:9\"\ntls = \"imported\""
-    ));
+fn a_site_that_waits_for_an_import_says_so_and_serves_what_it_is_given() {
+    let app = Upstream::text("hello");
+    let site = format!("[site.\"{NAME}\"]\nupstream = \"{}\"\ntls = \"imported\"", app.address());
+    let daemon = Daemon::start(&site);
     let told = attention(&daemon);
     assert!(told.contains("waiting for palisade cert import app.example.com"), "{told}");
+    let ca = Authority::new();
+    let (cert, key) = ca.write(daemon.place().dir(), "made-elsewhere", &[NAME]);
+    let (cert, key) = (cert.display().to_string(), key.display().to_string());
+    let exit = daemon.cli(&["cert", "import", NAME, "--cert", &cert, "--key", &key]);
+    assert_eq!(exit.code, 0, "{exit:?}");
+    let mut connection = TlsClient::trusting(ca.pem()).connect(daemon.https(), NAME).unwrap();
+    assert_eq!(connection.get(NAME, "/").unwrap().text(), "hello", "at once");
+    let certificate = &daemon.status()["sites"][0]["certificate"];
+    assert_eq!(certificate["source"], "imported", "{certificate}");
+    let exit = daemon.cli(&["cert", "renew", "other.example.com"]);
+    assert_eq!(exit.code, 1, "{exit:?}");
+    assert!(exit.err.contains("no site other.example.com"), "{}", exit.err);
+}
+
+#[test]
+fn four_options_are_a_site_with_a_certificate_of_a_private_authority() {
+    let (doors, app, place) = (Doors::reserve(), Upstream::text("hello"), Place::new());
+    let ca = ScriptedCa::start(&doors);
+    let mut command = place.command();
+    command.args(["run", "--site", NAME, "--upstream", &app.address()]);
+    command.args(["--acme-directory", &ca.directory()]).arg("--acme-ca").arg(ca.ca_file());
+    // The usual places are not a test's to use.
+    command.args(["--https", &doors.https().to_string(), "--http", &doors.http().to_string()]);
+    command.args(["--ops", "127.0.0.1:0"]).arg("--control").arg(place.path("control.sock"));
+    command.arg("--state").arg(place.path("state"));
+    let daemon = Daemon::spawn(place, command);
+    daemon.wait_for_event("certificate_in_force");
+    let mut connection = ca.client().connect(daemon.https(), NAME).unwrap();
+    assert_eq!(connection.get(NAME, "/").unwrap().text(), "hello");
 }
 
 #[test]

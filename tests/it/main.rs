@@ -15,6 +15,7 @@ mod support;
 mod acme_crash;
 mod acme_issue;
 mod acme_manager;
+mod acme_b;
 mod acme_peers;
 mod acme_refused;
 mod acme_stays;

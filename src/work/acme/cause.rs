@@ -135,6 +135,13 @@ fn of_fault(fault: &Fault, facts: &Facts<'_>) -> Advice {
             "it is a private CA whose root is not among the public ones, or something intercepts TLS",
             "set acme.ca_file to the CA's root certificate (PEM), then `palisade reload`",
         ),
+        Fault::CaAsServer => advice(
+            "a self-signed root is installed where a server certificate belongs",
+            format!(
+                "have the CA issue one for {} and install it there; its root stays in acme.ca_file",
+                ca.rsplit_once(':').map_or(ca, |(host, _)| host)
+            ),
+        ),
         Fault::Time(_) => clock(facts, "the clock of this machine is wrong"),
         Fault::Tls(_) => advice(
             format!("what answers at {ca} is not the CA under that name, or speaks no TLS"),

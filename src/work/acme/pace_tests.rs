@@ -146,10 +146,11 @@ fn live(ca: &mut Model, count: usize, days: i64) -> (usize, usize) {
             }
             name.due_s = plan(now_s, name.held.as_ref(), &name.history).at_s;
         }
-        let all: Vec<_> = names
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| !name.at_work)
+        let idle = || names.iter().enumerate().filter(|(_, name)| !name.at_work);
+        // Of those that are not due, only the first matters.
+        let first = idle().map(|(_, name)| name.due_s).filter(|due_s| *due_s > now_s).min();
+        let all: Vec<_> = idle()
+            .filter(|(_, name)| name.due_s <= now_s || Some(name.due_s) == first)
             .map(|(site, name)| Candidate {
                 site,
                 due_s: name.due_s,
@@ -184,22 +185,29 @@ fn live(ca: &mut Model, count: usize, days: i64) -> (usize, usize) {
     (issued, most)
 }
 
+fn a_thousand_names_for_a_year(windows: bool) {
+    let outage = (START_S + 60 * DAY_S, START_S + 65 * DAY_S);
+    let mut ca = Model {
+        lifetime_s: 90 * DAY_S,
+        windows,
+        down: vec![outage, (START_S + 3600, START_S + 7200)],
+        placed_s: Vec::new(),
+        random: 42,
+    };
+    let (issued, most) = live(&mut ca, 1000, 365);
+    // 365 days in steps of about 58 to 63 days, the first included.
+    assert!((6000..=7500).contains(&issued), "{issued} certificates");
+    assert!(most <= 60, "{most} starts in a minute");
+}
+
 #[test]
 fn a_thousand_names_live_through_a_year_with_an_outage() {
-    for windows in [true, false] {
-        let outage = (START_S + 60 * DAY_S, START_S + 65 * DAY_S);
-        let mut ca = Model {
-            lifetime_s: 90 * DAY_S,
-            windows,
-            down: vec![outage, (START_S + 3600, START_S + 7200)],
-            placed_s: Vec::new(),
-            random: 42,
-        };
-        let (issued, most) = live(&mut ca, 1000, 365);
-        // 365 days in steps of about 58 to 63 days, the first included.
-        assert!((6000..=7500).contains(&issued), "{issued} certificates, windows: {windows}");
-        assert!(most <= 60, "{most} starts in a minute");
-    }
+    a_thousand_names_for_a_year(false);
+}
+
+#[test]
+fn a_thousand_names_with_windows_live_through_a_year_with_an_outage() {
+    a_thousand_names_for_a_year(true);
 }
 
 #[test]
