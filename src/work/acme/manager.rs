@@ -15,7 +15,7 @@ use super::gate::Gate;
 use super::order::Tools;
 use super::pace::{self, Placed};
 use super::sites::{Site, Sites};
-use super::{Outlook, Parts, Totals, Wanted, issued, load};
+use super::{Outlook, Parts, Totals, Wanted, core, issued, load};
 use crate::base::Host;
 use crate::base::timestamp::rfc3339;
 use crate::ops::api::{CertificateFailure, Problem, Renewal};
