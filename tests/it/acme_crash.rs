@@ -108,6 +108,39 @@ fn a_ca_that_looked_while_nobody_was_there_gets_one_more_order() {
 }
 
 #[test]
+fn kills_at_every_step_in_turn_end_with_one_order_all_the_same() {
+    let (place, ca) = AcmePlace::with_ca(NAME);
+    let points = [
+        (Endpoint::NewAccount, Moment::After),
+        (Endpoint::NewOrder, Moment::Before),
+        (Endpoint::Authorization, Moment::After),
+        (Endpoint::Challenge, Moment::Before),
+        (Endpoint::Validation, Moment::After),
+        (Endpoint::Finalize, Moment::Before),
+        (Endpoint::Finalize, Moment::After),
+        (Endpoint::Order, Moment::Before),
+        (Endpoint::Certificate, Moment::Before),
+        (Endpoint::Certificate, Moment::After),
+    ];
+    for (at, moment) in points {
+        let hold = ca.hold(at, moment);
+        let daemon = place.start();
+        hold.wait();
+        daemon.sigkill();
+        match moment {
+            Moment::Before => hold.cut(),
+            Moment::After => hold.release(),
+        }
+    }
+    let daemon = place.start();
+    wait_for_site(&daemon, "certificate_in_force", NAME, 1);
+    assert_serves(&ca.client(), &daemon, NAME);
+    let seen = ca.seen();
+    assert_eq!((seen.accounts, seen.orders.len()), (1, 1), "{seen}");
+    assert_eq!((seen.finalized, seen.certificates.len()), (1, 1), "{seen}");
+}
+
+#[test]
 fn a_kill_while_two_sites_order_loses_neither() {
     let other = "shop.example.org";
     let (place, ca) = AcmePlace::with_ca(NAME);

@@ -29,15 +29,17 @@ fn asked_for_name(ca: &ScriptedCa) -> usize {
     orders.filter(|asked| asked.payload["identifiers"][0]["value"] == NAME).count()
 }
 
-/// A CA that refuses the first order with this, and takes the next one after so many seconds.
-fn waits(fault: Fault, seconds: i64) {
+/// A CA that refuses once, there, and is asked again after so many seconds.
+fn waits(at: Endpoint, fault: Fault, seconds: i64) {
+    let case = format!("{fault:?} at {at:?}");
     let (place, ca) = AcmePlace::with_ca(NAME);
     let clock = FakeClock::ahead_s(&place.place, 0);
-    ca.fault(Endpoint::NewOrder, fault.clone());
+    ca.fault(at, fault);
     let daemon = place.place.start_with(&clock.environment());
     let failed = wait_for_site(&daemon, "certificate_failed", NAME, 1);
     let wait = failed["retry_in_s"].as_i64().unwrap();
-    assert!((seconds * 4 / 5 - 5..=seconds * 6 / 5).contains(&wait), "{fault:?}: {failed}");
+    assert!((seconds * 4 / 5 - 5..=seconds * 6 / 5).contains(&wait), "{case}: {failed}");
+    let placed = asked_for_name(&ca);
     daemon.sigkill();
     drop(daemon);
 
@@ -46,30 +48,40 @@ fn waits(fault: Fault, seconds: i64) {
     place.sites(&ca, &[NAME, OTHER]);
     let daemon = place.place.start_with(&clock.environment());
     wait_for_site(&daemon, "certificate_in_force", OTHER, 1);
-    assert_eq!(asked_for_name(&ca), 1, "{fault:?}");
+    assert_eq!(asked_for_name(&ca), placed, "{case}");
     let failure = &certificate(&daemon, NAME)["failure"];
-    assert!(failure["retry_in_s"].as_i64().unwrap() > 0, "{fault:?}: {failure}");
+    assert!(failure["retry_in_s"].as_i64().unwrap() > 0, "{case}: {failure}");
     assert_eq!(failure["detail"], failed["detail"]);
 
     clock.set_ahead_s(seconds * 5 / 4);
     daemon.reload();
     wait_for_site(&daemon, "certificate_in_force", NAME, 1);
     assert_serves(&ca.client(), &daemon, NAME);
-    assert_eq!((asked_for_name(&ca), ca.seen().accounts), (2, 1), "{fault:?}");
+    // An order that stands is not placed again.
+    let orders = if at == Endpoint::NewOrder { 2 } else { 1 };
+    let seen = ca.seen();
+    assert_eq!((asked_for_name(&ca), seen.accounts), (orders, 1), "{case}:\n{seen}");
+    assert_eq!(seen.certificates.len(), 2, "{case}:\n{seen}");
 }
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the date is the CA's")]
 fn the_ca_is_not_asked_again_before_it_wants_to_be_also_after_a_kill() {
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(7200));
+    let limited = |retry_after| Fault::rate_limited("too many of them", retry_after);
     let cases = [
-        (Fault::rate_limited("too many new orders", "7200"), 7200),
-        (Fault::rate_limited("too many new orders", &date), 7200),
-        (busy(Some("7200")), 7200),
-        (busy(None), 60),
+        (Endpoint::NewOrder, limited("7200"), 7200),
+        (Endpoint::NewOrder, limited(&date), 7200),
+        (Endpoint::NewOrder, busy(Some("7200")), 7200),
+        (Endpoint::NewOrder, busy(None), 60),
+        (Endpoint::NewAccount, limited("7200"), 7200),
+        (Endpoint::Authorization, busy(Some("7200")), 7200),
+        (Endpoint::Finalize, limited("7200"), 7200),
+        (Endpoint::Certificate, busy(None), 60),
     ];
     std::thread::scope(|scope| {
-        let cases = cases.map(|(fault, seconds)| scope.spawn(move || waits(fault, seconds)));
+        let cases =
+            cases.map(|(at, fault, seconds)| scope.spawn(move || waits(at, fault, seconds)));
         cases.into_iter().for_each(|case| case.join().unwrap());
     });
 }

@@ -165,6 +165,49 @@ fn an_expired_certificate_is_served_on_while_the_ca_is_down_and_everybody_is_tol
     assert_eq!(ca.seen().certificates.len(), 2);
 }
 
+#[test]
+fn a_site_that_goes_during_its_order_has_its_certificate_when_it_comes_back() {
+    let (place, ca) = AcmePlace::with_ca(NAME);
+    place.sites(&ca, &[NAME, OTHER]);
+    let hold = ca.hold(Endpoint::Finalize, Moment::After);
+    let daemon = place.start();
+    hold.wait();
+    let gone = if ca.seen().certificates[0].names == [NAME] { NAME } else { OTHER };
+    let stays = if gone == NAME { OTHER } else { NAME };
+    place.sites(&ca, &[stays]);
+    daemon.reload();
+    hold.release();
+    wait_for_site(&daemon, "certificate_issued", gone, 1);
+    wait_for_site(&daemon, "certificate_in_force", stays, 1);
+    assert_eq!(shown(&ca.client(), &daemon, gone), None);
+    place.sites(&ca, &[NAME, OTHER]);
+    daemon.reload();
+    assert_serves(&ca.client(), &daemon, gone);
+    assert_eq!(ca.seen().orders.len(), 2);
+}
+
+#[test]
+fn a_name_that_comes_during_an_order_is_in_the_next_one() {
+    let (place, ca) = AcmePlace::with_ca(NAME);
+    let hold = ca.hold(Endpoint::Finalize, Moment::Before);
+    let daemon = place.start();
+    hold.wait();
+    let both = [(NAME, "also = [\"www.example.com\"]")];
+    place.configure(&ca.directory(), &ca.ca_file(), "", &both);
+    daemon.reload();
+    hold.release();
+    wait_for_site(&daemon, "certificate_in_force", NAME, 2);
+    for name in [NAME, "www.example.com"] {
+        assert_serves(&ca.client(), &daemon, name);
+    }
+    let names: Vec<_> = ca.seen().certificates.into_iter().map(|issued| issued.names).collect();
+    assert_eq!(names, [vec![NAME], vec![NAME, "www.example.com"]]);
+    let failed = daemon.lines().into_iter().find(|line| line["event"] == "certificate_failed");
+    assert_eq!(failed, None);
+    let listed = certificate_when(&daemon, NAME, |listed| listed["activity"].is_null());
+    assert!(listed["failure"].is_null(), "{listed}");
+}
+
 /// How many handshakes have ended like this.
 fn handshakes(daemon: &crate::support::Daemon, outcome: &str) -> u64 {
     let metrics = daemon.curl_ops("/metrics", &[]).text();
