@@ -92,8 +92,9 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
     std::fs::write(&broken, pem.replacen("MII", "MIJ", 1)).unwrap();
     let broken_key = dir.join("broken.key");
     let pem = std::fs::read_to_string(&good_key).unwrap();
-    let at = pem.len() / 2;
-    std::fs::write(&broken_key, [&pem[..at], "\n", &pem[at + 8..]].concat()).unwrap();
+    let cut = pem.len() / 2..pem.len() / 2 + 8;
+    let rest = pem.char_indices().filter(|(at, _)| !cut.contains(at));
+    std::fs::write(&broken_key, rest.map(|(_, c)| c).collect::<String>()).unwrap();
     set_mode(&broken_key, 0o600);
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new([SITE.to_owned()]).unwrap();

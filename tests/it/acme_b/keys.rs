@@ -31,6 +31,8 @@ fn assert_serves_still(place: &AcmePlace, ca: &ScriptedCa, environment: &[(&str,
 #[test]
 fn a_lost_or_wrong_master_key_is_named_and_the_state_is_left_as_it_is() {
     let (place, ca, key) = stopped();
+    let file = place.place.path("state/core.redb");
+    let state = std::fs::read(&file).unwrap();
     std::fs::remove_file(place.place.path("state/master.key")).unwrap();
     let missing = refused_start(&place.place, &[]);
     assert_eq!(missing.code, 1, "{missing:?}");
@@ -49,6 +51,7 @@ fn a_lost_or_wrong_master_key_is_named_and_the_state_is_left_as_it_is() {
         assert_says(&refused.err, &words);
         assert!(!refused.err.contains("hunter2") && !refused.err.contains(ONE), "{refused:?}");
     }
+    assert!(std::fs::read(&file).unwrap() == state, "core.redb has changed");
     put_key(&place, "state/master.key", &key);
     assert_serves_still(&place, &ca, &[]);
 }

@@ -1,9 +1,9 @@
 //! When a CA wants its certificates renewed, what is ordered then, and what happens where it does not say.
 
 use super::{DAY_S, SITE, assert_says, failure, is_served, served, text, until};
-use crate::support::Daemon;
-use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown};
+use crate::support::acme_site::{AcmePlace, assert_serves, certificate, certificate_when, shown};
 use crate::support::ca::{Endpoint, Fault, Moment, Profile, Window};
+use crate::support::{Daemon, Pebble, TlsClient, pebble};
 
 #[test]
 fn a_window_in_the_past_renews_at_once_and_the_order_names_what_it_replaces() {
@@ -146,4 +146,26 @@ fn a_profile_that_the_ca_does_not_have_is_named_with_those_that_it_has() {
         assert_says(text(&failure, "next"), &["acme.profile", "palisade reload"]);
         assert_eq!(ca.seen().asked(Endpoint::NewOrder), 0);
     }
+}
+
+#[test]
+fn pebble_takes_a_renewal_that_names_what_it_replaces() {
+    let place = AcmePlace::new();
+    let options = pebble::Options { lifetime_s: 6 * 86_400, ..Default::default() };
+    let pebble = Pebble::start(&place.doors, &options);
+    place.sites_at_pebble(&pebble, "", &[SITE]);
+    let daemon = place.start();
+    let first = is_served(&daemon, SITE);
+    let renewed = daemon.cli(&["cert", "renew", SITE]);
+    assert_eq!(renewed.code, 0, "{renewed:?}");
+    assert_ne!(certificate(&daemon, SITE)["sha256"], first["sha256"]);
+    assert_serves(&TlsClient::trusting(&pebble.root_pem()), &daemon, SITE);
+    assert_eq!((pebble.accounts(), pebble.orders(), pebble.certificates()), (1, 2, 2));
+    let acme = "profile = \"none-of-these\"";
+    place.sites_at_pebble(&pebble, acme, &[SITE]);
+    daemon.reload();
+    let refused = daemon.cli(&["cert", "renew", SITE]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_says(&refused.err, &["has no profile none-of-these", "acme.profile"]);
+    assert_eq!(pebble.orders(), 2);
 }
