@@ -3,9 +3,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -180,7 +180,6 @@ impl Drop for Pebble {
 #[derive(Default)]
 struct Log {
     text: Mutex<String>,
-    grew: Condvar,
 }
 
 impl Log {
@@ -190,8 +189,6 @@ impl Log {
             let mut text = self.text.lock().unwrap();
             text.push_str(&line);
             text.push('\n');
-            drop(text);
-            self.grew.notify_all();
         }
     }
 }
