@@ -356,3 +356,7 @@ impl Drop for AtWork {
         self.manager.nudge.notify_one();
     }
 }
+
+#[cfg(test)]
+#[path = "manager_tests.rs"]
+mod tests;

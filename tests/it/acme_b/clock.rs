@@ -1,6 +1,6 @@
 //! A wall clock that is wrong, at the start or all of a sudden: it is named, and nothing is ordered because of it.
 
-use super::{SITE, assert_says, failure, is_served, text};
+use super::{SITE, assert_says, failure, is_served, served, text};
 use crate::support::FakeClock;
 use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown};
 use crate::support::ca::Endpoint;
@@ -59,6 +59,29 @@ fn a_clock_that_jumps_by_a_year_and_back_costs_no_order() {
     let daemon = daemon.restart();
     let again = certificate(&daemon, SITE);
     assert_eq!((&again["sha256"], &again["failure"]), (&before["sha256"], &before["failure"]));
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(ca.seen().orders.len(), 1);
+}
+
+#[test]
+fn a_start_with_a_clock_that_is_a_year_off_serves_what_is_stored_and_orders_nothing() {
+    let (place, ca, daemon) = served();
+    assert_eq!(daemon.stop(), 0);
+    let der = Some(ca.wait_for_certificate(1).der);
+    let clock = FakeClock::ahead_s(&place.place, 0);
+    for ahead_s in [YEAR_S, -YEAR_S] {
+        clock.set_ahead_s(ahead_s);
+        let daemon = place.place.start_with(&clock.environment());
+        assert_eq!(shown(&ca.client(), &daemon, SITE), der);
+        if ahead_s > 0 {
+            assert_says(text(&failure(&daemon, SITE), "likely"), &["the clock of this machine"]);
+        }
+        assert_eq!(daemon.stop(), 0);
+    }
+    clock.set_ahead_s(0);
+    let daemon = place.place.start_with(&clock.environment());
+    let info = certificate(&daemon, SITE);
+    assert_eq!((&info["state"], &info["failure"]), (&"served".into(), &serde_json::Value::Null));
     assert_eq!(daemon.stop(), 0);
     assert_eq!(ca.seen().orders.len(), 1);
 }

@@ -105,6 +105,10 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
     let expired_key = dir.join("expired.key");
     std::fs::write(&expired_key, key.serialize_pem()).unwrap();
     set_mode(&expired_key, 0o600);
+    let encrypted = dir.join("encrypted.key");
+    let pem = std::fs::read_to_string(&good_key).unwrap();
+    std::fs::write(&encrypted, pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")).unwrap();
+    set_mode(&encrypted, 0o600);
     let closed = dir.join("closed.pem");
     std::fs::copy(&good, &closed).unwrap();
     set_mode(&closed, 0o600);
@@ -117,6 +121,7 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
         (garbage, good_key.clone(), "holds no certificate"),
         (broken, good_key.clone(), "it is no certificate"),
         (good.clone(), broken_key, "key"),
+        (good.clone(), encrypted, "there is no unencrypted PEM key"),
         (good_key.clone(), closed, "holds no private key"),
         (missing, good_key, "missing.pem cannot be read"),
     ]

@@ -51,6 +51,8 @@ fn a_lost_or_wrong_master_key_is_named_and_the_state_is_left_as_it_is() {
         assert_says(&refused.err, &words);
         assert!(!refused.err.contains("hunter2") && !refused.err.contains(ONE), "{refused:?}");
     }
+    set_mode(&place.place.path("state/master.key"), 0o644);
+    assert_says(&refused_start(&place.place, &[]).err, &["state/master.key", "chmod o= "]);
     assert!(std::fs::read(&file).unwrap() == state, "core.redb has changed");
     put_key(&place, "state/master.key", &key);
     assert_serves_still(&place, &ca, &[]);

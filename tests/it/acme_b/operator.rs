@@ -85,8 +85,14 @@ fn cert_list_shows_what_is_served_what_is_missing_and_what_stands_in() {
 
 #[test]
 fn cert_renew_orders_now_and_shows_the_new_certificate() {
-    let (_place, ca, daemon) = served();
-    let renewed = daemon.cli(&["cert", "renew", SITE]);
+    let (place, ca) = AcmePlace::with_ca(SITE);
+    let www = "www.example.com";
+    let sites = [(SITE, "also = [\"www.example.com\"]")];
+    place.configure(&ca.directory(), &ca.ca_file(), "", &sites);
+    let daemon = place.start();
+    is_served(&daemon, SITE);
+    // By any of its names.
+    let renewed = daemon.cli(&["cert", "renew", www]);
     assert_eq!(renewed.code, 0, "{renewed:?}");
     assert_says(&renewed.out, &["certificate for app.example.com: is served", "renews: "]);
     let second = ca.wait_for_certificate(2);

@@ -1,6 +1,9 @@
 //! A new configuration after a failure: what was repaired is tried at once, what the CA asked for is kept.
 
-use super::{SITE, assert_says, failure, is_served, served, text};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::{SITE, assert_says, failure, is_served, served, set_mode, text};
 use crate::support::Daemon;
 use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown};
 use crate::support::ca::{Endpoint, Fault, ScriptedCa};
@@ -197,4 +200,53 @@ fn a_ca_that_is_left_orders_no_more_and_the_new_one_is_not_told_of_the_old_certi
     assert!(info["failure"].is_null(), "{info:#}");
     assert_eq!(new.wait_for_certificate(1).replaces, None);
     assert_eq!(old.seen().orders.len(), 1);
+}
+
+#[test]
+fn an_account_binding_that_was_missing_or_wrong_is_tried_at_once_when_it_is_right() {
+    let (place, ca) = AcmePlace::with_ca(SITE);
+    let hmac = b"given by the CA at its web site".to_vec();
+    ca.set(|knobs| knobs.external_account = Some(("kid-1".into(), hmac.clone())));
+    let daemon = place.start();
+    let said = |words: &str| {
+        certificate_when(&daemon, SITE, |info| {
+            info["failure"]["likely"].as_str().is_some_and(|likely| likely.contains(words))
+        })["failure"]
+            .clone()
+    };
+    let missing = said("it wants an external account binding");
+    assert_says(text(&missing, "next"), &["set acme.eab = { kid = …, hmac = { file = … } }"]);
+
+    let file = place.place.path("hmac");
+    let put = |key: &[u8]| {
+        std::fs::write(&file, URL_SAFE_NO_PAD.encode(key)).unwrap();
+        set_mode(&file, 0o600);
+    };
+    put(b"guessed by somebody");
+    let acme = format!("eab = {{ kid = \"kid-1\", hmac = {file:?} }}");
+    place.configure(&ca.directory(), &ca.ca_file(), &acme, &[(SITE, "")]);
+    daemon.reload();
+    let wrong = said("the key in acme.eab is wrong");
+    assert_says(text(&wrong, "next"), &["palisade reload"]);
+    put(&hmac);
+    daemon.reload();
+    let info = is_served(&daemon, SITE);
+    assert!(info["failure"].is_null(), "{info:#}");
+    assert_eq!(ca.seen().accounts, 1);
+}
+
+#[test]
+fn challenges_that_the_ca_does_not_offer_are_named_and_tried_at_once_when_it_does() {
+    let (place, ca) = AcmePlace::with_ca(SITE);
+    ca.set(|knobs| knobs.challenges = vec!["http-01", "dns-01"]);
+    let only = "challenges = [\"tls-alpn-01\"]";
+    place.configure(&ca.directory(), &ca.ca_file(), only, &[(SITE, "")]);
+    let daemon = place.start();
+    let failure = failure(&daemon, SITE);
+    let likely = "the CA offers http-01, dns-01, the configuration allows tls-alpn-01";
+    assert_says(text(&failure, "likely"), &[likely]);
+    let other = "challenges = [\"http-01\"]";
+    place.configure(&ca.directory(), &ca.ca_file(), other, &[(SITE, "")]);
+    daemon.reload();
+    is_served(&daemon, SITE);
 }
