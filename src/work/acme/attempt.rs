@@ -196,7 +196,7 @@ impl Task {
         let failures = self.history.failures.saturating_add(1);
         // What costs the CA nothing is tried again sooner: it may be repaired at any time.
         let step = match trouble.class {
-            Class::State => failures.min(2),
+            Class::State | Class::Config | Class::Clock => failures.min(2),
             Class::Network => failures.min(3),
             Class::Ca | Class::Validation | Class::RateLimited => failures,
         };

@@ -103,8 +103,8 @@ pub struct Outlook {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     pub issued: u64,
-    /// By class: `ca`, `network`, `validation`, `rate_limited`, `state`.
-    pub failed: [(&'static str, u64); 5],
+    /// By class: `ca`, `network`, `validation`, `rate_limited`, `state`, `config`, `clock`.
+    pub failed: [(&'static str, u64); problem::Class::ALL.len()],
 }
 
 impl Default for Totals {

@@ -222,8 +222,8 @@ fn metrics_have_the_end_of_each_certificate_and_count_failures_by_class() {
     }
     ca.set(|knobs| knobs.down = true);
     assert_eq!(daemon.cli(&["cert", "renew", SITE]).code, 1);
-    let classes = ["ca", "network", "validation", "rate_limited", "state"];
+    let classes = ["ca", "network", "validation", "rate_limited", "state", "config", "clock"];
     let counts = classes.map(|class| failures(class).unwrap());
-    assert_eq!(counts, [1.0, 1.0, 0.0, 1.0, 0.0]);
+    assert_eq!(counts, [1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
     assert_eq!(metric(&daemon, "palisade_certificates_issued_total"), Some(2.0));
 }

@@ -87,6 +87,7 @@ fn a_ca_file_that_was_repaired_in_its_place_is_tried_at_once() {
         let daemon = place.start();
         let failure = failure(&daemon, SITE);
         assert_says(text(&failure, "next"), &["acme.ca_file", "palisade reload"]);
+        assert_eq!(text(&daemon.wait_for_event("certificate_failed"), "class"), "config");
         std::fs::copy(ca.ca_file(), &roots).unwrap();
         let daemon = if restart {
             daemon.restart()
