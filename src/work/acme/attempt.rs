@@ -231,9 +231,11 @@ impl Task {
     }
 
     async fn explain(&self, tools: &Tools, trouble: &Trouble, now_s: i64) -> Advice {
-        let dns = match (&trouble.name, trouble.class) {
-            (Some(name), Class::Validation) => facts::dns(&*tools.parts.resolver, name).await,
-            (None, Class::Validation) => facts::dns(&*tools.parts.resolver, &self.site).await,
+        let dns = match trouble.class {
+            Class::Validation => {
+                let name = trouble.name.as_ref().unwrap_or(&self.site);
+                facts::dns(&*tools.parts.resolver, name, trouble).await
+            }
             _ => Dns::Unknown,
         };
         cause::explain(
