@@ -1,6 +1,6 @@
 //! What went wrong in an attempt, before anybody has thought about why.
 //!
-//! Promises: the CA's own words are kept as they are, but for control characters and beyond [`WORDS_MAX`] bytes.
+//! Promises: the CA's own words are kept as they are, but for characters that steer the display and beyond [`WORDS_MAX`] bytes.
 
 use instant_acme::{Error, Problem};
 
@@ -220,12 +220,13 @@ impl From<StoreError> for Trouble {
     }
 }
 
-/// Somebody else's words, fit to be shown: no control characters, at most [`WORDS_MAX`] bytes.
+/// Somebody else's words, fit to be shown: nothing that steers a terminal or turns a line around, at most
+/// [`WORDS_MAX`] bytes.
 #[must_use]
 pub fn words(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(WORDS_MAX));
     for character in text.trim().chars() {
-        let shown = if character.is_control() { ' ' } else { character };
+        let shown = if character.is_control() || is_format(character) { ' ' } else { character };
         if out.len() + shown.len_utf8() > WORDS_MAX {
             out.push('…');
             break;
@@ -235,6 +236,23 @@ pub fn words(text: &str) -> String {
     out
 }
 
+/// Characters that nobody sees and that change how others are shown: Unicode's category Cf as far as it does that, with
+/// the separators of lines and paragraphs.
+const fn is_format(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +260,9 @@ mod tests {
     #[test]
     fn a_cas_words_are_bounded_and_steer_no_terminal() {
         assert_eq!(words("  a\u{1b}[31mb\r\n\u{9b}c "), "a [31mb   c");
+        // Right-to-left override and isolate: "cba.exe" would be shown as "exe.abc".
+        assert_eq!(words("a\u{202e}b\u{2066}c\u{200b}d\u{feff}"), "a b c d ");
+        assert_eq!(words("größe 尺寸 مرحبا 👍"), "größe 尺寸 مرحبا 👍");
         let long = words(&"é".repeat(4000));
         assert!(long.len() <= WORDS_MAX + '…'.len_utf8(), "{}", long.len());
         assert!(long.ends_with('…'));
