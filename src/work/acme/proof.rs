@@ -143,7 +143,7 @@ impl Run<'_> {
         while !states.contains(&order.state().status) {
             let asked = self.http.seen().retry_after_s.map(Duration::from_secs);
             let wait = asked.unwrap_or(delay).max(POLL_FIRST);
-            if Instant::now() + wait > deadline {
+            if Instant::now().checked_add(wait).is_none_or(|then| then > deadline) {
                 let detail =
                     format!("the order is still {:?}", order.state().status).to_lowercase();
                 let slow = Trouble::new(What::Slow, Class::Network, detail);
