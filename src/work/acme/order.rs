@@ -346,7 +346,8 @@ impl Run<'_> {
             let status = self.http.seen().status;
             return Err(Trouble { status, ..Trouble::new(What::Answer, Class::Ca, detail) });
         }
-        let checked = issued::check(pem.as_bytes(), key, &self.job.names, self.tools.now_s());
+        let (now_s, ca_now_s) = (self.tools.now_s(), self.http.seen().date_s);
+        let checked = issued::delivered(pem.as_bytes(), key, &self.job.names, now_s, ca_now_s);
         let certificate = checked.map_err(|why| Trouble::new(What::Issued, Class::Ca, why))?;
         Ok(Got { certificate, key: key.clone(), challenge: proven })
     }

@@ -112,6 +112,12 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
     let closed = dir.join("closed.pem");
     std::fs::copy(&good, &closed).unwrap();
     set_mode(&closed, 0o600);
+    let (chained, with_key) = (dir.join("chained.pem"), dir.join("with-key.pem"));
+    let pem = std::fs::read_to_string(&good).unwrap();
+    std::fs::write(&chained, format!("{pem}{pem}")).unwrap();
+    let private = std::fs::read_to_string(&good_key).unwrap();
+    std::fs::write(&with_key, format!("{pem}{private}")).unwrap();
+    set_mode(&with_key, 0o600);
     let missing = dir.join("missing.pem");
     vec![
         (good.clone(), other_key, "does not belong to the key"),
@@ -120,6 +126,8 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
         (open, open_key, "chmod o= "),
         (garbage, good_key.clone(), "holds no certificate"),
         (broken, good_key.clone(), "it is no certificate"),
+        (chained, good_key.clone(), "the chain is in disorder"),
+        (with_key, good_key.clone(), "a private key stands among the certificates"),
         (good.clone(), broken_key, "key"),
         (good.clone(), encrypted, "there is no unencrypted PEM key"),
         (good_key.clone(), closed, "holds no private key"),

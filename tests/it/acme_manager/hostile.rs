@@ -31,3 +31,41 @@ fn an_absurd_retry_after_is_a_long_wait_and_no_panic() {
         assert_eq!(life.store.orders().expect("read").len(), 1, "it is resumed");
     }
 }
+
+/// An answer with the certificate of a CA, changed.
+fn delivering(bench: &Bench, change: impl Fn(&mut String) + Send + 'static) -> ScriptedCa {
+    hostile(bench, move |endpoint, reply| {
+        if endpoint == Endpoint::Certificate {
+            change(&mut reply.body);
+        }
+    })
+}
+
+#[test]
+fn a_certificate_that_has_not_begun_replaces_none_that_is_good() {
+    let bench = Bench::new();
+    let ca = hostile(&bench, |_, _| {});
+    let life = bench.start(of(&ca));
+    let good = life.until_issued();
+    ca.set(|knobs| knobs.age_s = -30 * 86_400);
+    let refused = life.runtime.block_on(life.manager.renew(&site())).expect_err("not begun");
+    let detail = refused.detail.unwrap_or_default();
+    assert!(detail.contains("the certificate begins on"), "{detail}");
+    assert_eq!(life.manager.certificate(&site()).expect("kept").facts, good.facts);
+    assert_eq!(life.manager.totals().failed[0], ("ca", 1));
+}
+
+#[test]
+fn a_chain_that_is_none_is_refused_and_nothing_is_stored() {
+    for (more, words) in [
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificate"),
+        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "a private key"),
+    ] {
+        let bench = Bench::new();
+        let ca = delivering(&bench, move |pem| pem.push_str(more));
+        let life = bench.start(of(&ca));
+        let failure = life.until_failed();
+        assert!(failure.detail.contains(words), "{failure:?}");
+        assert!(life.store.certificates().expect("read").is_empty());
+    }
+}
