@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{DATE, RETRY_AFTER, USER_AGENT};
+use http::header::{DATE, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -36,6 +36,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// Half of it: a port that swallows packets is told from a CA that thinks.
 const CONNECT: Duration = Duration::from_secs(15);
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+const URL_CHARS_SHOWN: usize = 200;
 /// Of a `ca_file`.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const AGENT: HeaderValue =
@@ -64,6 +65,11 @@ pub struct Seen {
     /// The body of an answer that was no success, shortened.
     pub refusal: Option<String>,
     pub directory: Option<DirectoryFacts>,
+    /// What was asked, if it was not the directory: the CA named it itself. Fit to be shown.
+    pub url: Option<String>,
+    /// The URL of what was made.
+    pub location: Option<String>,
+    pub body_bytes: usize,
 }
 
 /// What a directory says beside its URLs (RFC 8555 §7.1.1).
@@ -159,12 +165,16 @@ impl Http {
         mut request: Request<BodyWrapper<Bytes>>,
     ) -> Result<Response<Bytes>, Fault> {
         // What was said before explains nothing about this request.
-        self.note(|seen| *seen = Seen { directory: seen.directory.take(), ..Seen::default() });
+        let asks_directory = *request.uri() == *self.directory_url;
+        let url = (!asks_directory).then(|| shown(request.uri()));
+        self.note(|seen| *seen = Seen { directory: seen.directory.take(), url, ..Seen::default() });
         request.headers_mut().insert(USER_AGENT, AGENT);
         if request.uri().scheme() != Some(&http::uri::Scheme::HTTPS) {
-            return Err(Fault::Url(format!("{} does not begin with https://", request.uri())));
+            return Err(Fault::Url(format!(
+                "{} does not begin with https://",
+                shown(request.uri())
+            )));
         }
-        let asks_directory = *request.uri() == *self.directory_url;
         if asks_directory && let Some(body) = self.directory.get() {
             return Ok(Response::new(body.clone()));
         }
@@ -204,6 +214,9 @@ impl Http {
             seen.status = Some(answer.status().as_u16());
             seen.retry_after_s = retry_after(answer.headers());
             seen.date_s = date_s;
+            seen.body_bytes = answer.body().len();
+            let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            seen.location = location.map(str::to_owned);
             seen.refusal =
                 (!success).then(|| super::problem::words(&String::from_utf8_lossy(answer.body())));
             if is_directory && success {
@@ -237,6 +250,16 @@ impl HttpClient for Http {
 /// Where a request goes, as people write it.
 fn host_port(uri: &http::Uri) -> String {
     format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443))
+}
+
+/// A URL that somebody else has made, for sentences.
+fn shown(uri: &http::Uri) -> String {
+    let mut text = super::problem::words(&uri.to_string());
+    if let Some((cut, _)) = text.char_indices().nth(URL_CHARS_SHOWN) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
 }
 
 /// The content of a `ca_file`.

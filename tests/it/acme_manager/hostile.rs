@@ -69,3 +69,52 @@ fn a_chain_that_is_none_is_refused_and_nothing_is_stored() {
         assert!(life.store.certificates().expect("read").is_empty());
     }
 }
+
+#[test]
+fn an_order_with_more_authorizations_than_names_is_refused_before_any_is_fetched() {
+    let bench = Bench::new();
+    let ca = hostile(&bench, |endpoint, reply| {
+        if endpoint == Endpoint::NewOrder {
+            reply.edit(|order| {
+                let one = order["authorizations"][0].clone();
+                order["authorizations"] = vec![one; 5_000].into();
+            });
+        }
+    });
+    let life = bench.start(of(&ca));
+    let failure = life.until_failed();
+    assert!(failure.detail.contains("5000 authorizations of an order for 1 names"), "{failure:?}");
+    assert!(failure.likely.contains("does not follow the protocol"), "{failure:?}");
+    assert_eq!(ca.seen().asked(Endpoint::Authorization), 0);
+}
+
+#[test]
+fn an_authorization_that_is_nonsense_is_answered_by_nothing() {
+    let change = |change: fn(&mut serde_json::Value)| {
+        move |endpoint, reply: &mut crate::support::ca::Reply| {
+            if endpoint == Endpoint::Authorization {
+                reply.edit(change);
+            }
+        }
+    };
+    let cases: [(fn(&mut serde_json::Value), &str); 4] = [
+        (|body| body["challenges"][0]["token"] = "../../x".into(), "base64url"),
+        (|body| body["challenges"][0]["token"] = "A".repeat(450_000).into(), "bytes"),
+        (
+            |body| {
+                let one = body["challenges"][0].clone();
+                body["challenges"] = vec![one; 40].into();
+            },
+            "40 challenges",
+        ),
+        (|body| body["identifier"]["value"] = "other.example".into(), "was not ordered"),
+    ];
+    for (nonsense, words) in cases {
+        let bench = Bench::new();
+        let ca = hostile(&bench, change(nonsense));
+        let life = bench.start(of(&ca));
+        let failure = life.until_failed();
+        assert!(failure.detail.contains(words), "{failure:?}");
+        assert_eq!(ca.seen().asked(Endpoint::Challenge), 0);
+    }
+}
