@@ -118,3 +118,21 @@ fn an_authorization_that_is_nonsense_is_answered_by_nothing() {
         assert_eq!(ca.seen().asked(Endpoint::Challenge), 0);
     }
 }
+
+#[test]
+fn a_ca_that_forgets_replaces_gets_one_order_for_a_renewal() {
+    let bench = Bench::new();
+    let ca = hostile(&bench, |endpoint, reply| {
+        if endpoint == Endpoint::NewOrder {
+            reply.edit(|order| {
+                order.as_object_mut().expect("an order").remove("replaces");
+            });
+        }
+    });
+    let life = bench.start(of(&ca));
+    life.until_issued();
+    life.runtime.block_on(life.manager.renew(&site())).expect("renewed");
+    let orders = ca.seen().orders;
+    assert_eq!(orders.len(), 2, "{orders:?}");
+    assert!(orders[1]["replaces"].is_string(), "{orders:?}");
+}
