@@ -11,6 +11,7 @@ mod attempt;
 mod cause;
 pub mod challenges;
 mod core;
+mod elsewhere;
 mod facts;
 mod fault;
 mod gate;

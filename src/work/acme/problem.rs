@@ -96,6 +96,8 @@ pub struct Trouble {
     pub detail: String,
     pub status: Option<u16>,
     pub retry_after_s: Option<u64>,
+    /// What was asked, where it is not the directory but what the CA named itself.
+    pub url: Option<String>,
     /// The name and challenge that failed, if it was a validation.
     pub name: Option<Host>,
     pub challenge: Option<ChallengeKind>,
@@ -113,6 +115,7 @@ impl Trouble {
             detail: words(detail.as_ref()),
             status: None,
             retry_after_s: None,
+            url: None,
             name: None,
             challenge: None,
             both: false,
@@ -153,12 +156,17 @@ impl Trouble {
             Error::Api(problem) => Self::of_problem(problem),
             Error::Other(inner) => match inner.downcast_ref::<Fault>() {
                 Some(fault) => {
-                    let class = match fault {
-                        Fault::Time(_) => Class::Clock,
-                        Fault::Url(_) => Class::Config,
+                    let class = match (fault, &seen.url) {
+                        (Fault::Time(_), _) => Class::Clock,
+                        (Fault::Url(_), None) => Class::Config,
+                        (Fault::Url(_) | Fault::TooLarge { .. }, Some(_)) => Class::Ca,
                         _ => Class::Network,
                     };
-                    Self::new(What::Fault(fault.clone()), class, fault.to_string())
+                    let detail = match &seen.url {
+                        Some(url) => format!("{url}: {fault}"),
+                        None => fault.to_string(),
+                    };
+                    Self::new(What::Fault(fault.clone()), class, detail)
                 }
                 None => Self::answer(error, seen),
             },
@@ -167,6 +175,7 @@ impl Trouble {
         };
         trouble.status = trouble.status.or(seen.status);
         trouble.retry_after_s = seen.retry_after_s;
+        trouble.url.clone_from(&seen.url);
         match trouble.status {
             Some(429) => trouble.class = Class::RateLimited,
             Some(500..) => trouble.class = Class::Network, // it passes

@@ -136,3 +136,23 @@ fn a_ca_that_forgets_replaces_gets_one_order_for_a_renewal() {
     assert_eq!(orders.len(), 2, "{orders:?}");
     assert!(orders[1]["replaces"].is_string(), "{orders:?}");
 }
+
+#[test]
+fn a_url_of_the_ca_that_fails_is_named_and_the_directory_is_not_blamed() {
+    for (bad, words) in [
+        ("http://ca.example/new-account", "must begin with https://"),
+        ("https://127.0.0.1:1/new-account", "cannot reach 127.0.0.1:1"),
+    ] {
+        let bench = Bench::new();
+        let ca = hostile(&bench, move |endpoint, reply| {
+            if endpoint == Endpoint::Directory {
+                reply.edit(|directory| directory["newAccount"] = bad.into());
+            }
+        });
+        let life = bench.start(of(&ca));
+        let failure = life.until_failed();
+        assert!(failure.detail.contains(bad), "{failure:?}");
+        assert!(failure.likely.contains(bad) && failure.likely.contains(words), "{failure:?}");
+        assert!(!failure.next.contains("directory URL"), "{failure:?}");
+    }
+}
