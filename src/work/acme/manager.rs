@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::attempt::{Ended, Task};
 use super::gate::Gate;
 use super::order::Tools;
 use super::pace::{self, Placed};
@@ -279,50 +278,6 @@ impl Manager {
         let next = choice.look_again_s.map(|at| at.saturating_sub(now_s).max(1));
         next.and_then(|s| u64::try_from(s).ok()).map_or(LOOK, Duration::from_secs).min(LOOK)
     }
-
-    /// Marks a site as being worked on.
-    fn begin(&self, site: &Host) -> Option<Task> {
-        let mut sites = self.sites();
-        let (acme, eab_hmac) = (sites.wanted.acme.clone(), sites.wanted.eab_hmac.clone());
-        let unfinished = sites.orders.get(site).cloned();
-        let known = sites.known.get_mut(site)?;
-        let names = known.wanted.as_ref()?.names.clone();
-        known.at_work = true;
-        known.activity = Some("starting an order".into());
-        Some(Task {
-            site: site.clone(),
-            names,
-            history: known.history.clone(),
-            under: known.under.clone(),
-            held: known.held(&acme.directory.url),
-            replaces: known.replaceable(&acme.directory.url),
-            unfinished,
-            forced: !known.asked_for.is_empty(),
-            acme,
-            eab_hmac,
-        })
-    }
-
-    async fn attempt(self: Arc<Self>, task: Task) {
-        let mut at_work =
-            AtWork { manager: Arc::clone(&self), site: task.site.clone(), answer: None };
-        let (manager, site) = (Arc::downgrade(&self), task.site.clone());
-        let say = move |what: &str| {
-            if let Some(manager) = manager.upgrade()
-                && let Some(known) = manager.sites().known.get_mut(&site)
-            {
-                known.activity = Some(what.to_owned());
-            }
-        };
-        let site = task.site.clone();
-        at_work.answer = Some(match Box::pin(task.run(&self.tools, say)).await {
-            Ended::Issued { got, record, history } => {
-                self.issued(&site, *got, *record, history).await;
-                Ok(())
-            }
-            Ended::Failed { trouble, history } => Err(self.failed(&site, *trouble, history).await),
-        });
-    }
 }
 
 fn managed<'a>(sites: &'a mut Sites, site: &Host) -> Result<&'a mut Site, Problem> {
@@ -330,31 +285,6 @@ fn managed<'a>(sites: &'a mut Sites, site: &Host) -> Result<&'a mut Site, Proble
         let detail = "only sites with tls = \"acme\" or \"imported\" have certificates kept by palisade: `palisade cert list` names them";
         Problem::new(404, format!("no certificate of {site} is managed here"), detail)
     })
-}
-
-/// Says that a site is not being worked on any more, however the attempt ended.
-struct AtWork {
-    manager: Arc<Manager>,
-    site: Host,
-    answer: Option<Result<(), Problem>>,
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        let asked_for = {
-            let mut sites = self.manager.sites();
-            let Some(known) = sites.known.get_mut(&self.site) else { return };
-            known.at_work = false;
-            known.activity = None;
-            std::mem::take(&mut known.asked_for)
-        };
-        for waiting in asked_for {
-            if let Some(answer) = &self.answer {
-                let _ = waiting.send(answer.clone()); // it may have gone
-            }
-        }
-        self.manager.nudge.notify_one();
-    }
 }
 
 #[cfg(test)]

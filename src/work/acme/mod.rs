@@ -25,6 +25,7 @@ mod outcome;
 mod pace;
 mod problem;
 mod proof;
+mod running;
 pub mod settings;
 mod sites;
 mod window;
