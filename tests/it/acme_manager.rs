@@ -27,6 +27,9 @@ use crate::support::{Doors, Pebble, pebble};
 
 const NAME: &str = "app.example.com";
 
+/// Whoever asks for it panics.
+const STUMBLE: &str = "stumble.example";
+
 /// Every name is this machine.
 struct Loopback;
 
@@ -36,6 +39,7 @@ impl Resolver for Loopback {
         host: &'a str,
         port: u16,
     ) -> Pending<'a, std::io::Result<Vec<SocketAddr>>> {
+        assert!(host != STUMBLE, "made to stumble");
         let ip = host.parse().unwrap_or(Ipv4Addr::LOCALHOST.into());
         Box::pin(async move { Ok(vec![SocketAddr::new(ip, port)]) })
     }

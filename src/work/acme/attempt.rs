@@ -12,6 +12,7 @@ use crate::store::certs::{self, Failure, History, Origin, Wait};
 use crate::telemetry::Level;
 
 /// What an attempt starts from.
+#[derive(Clone)]
 pub(super) struct Task {
     pub(super) site: Host,
     pub(super) names: Vec<Host>,
@@ -190,6 +191,13 @@ impl Task {
         core::plan(now_s, Some(&held), &History::default()).at_s <= now_s
     }
 
+    /// The attempt has panicked: the panic itself is in the log, with its place.
+    pub(super) async fn stumbled(self, tools: &Tools) -> Ended {
+        let again = self.unfinished.as_ref().is_some_and(|order| order.url.is_some());
+        let detail = "palisade stumbled over an answer of the CA";
+        self.failed(tools, Trouble::new(What::Defect { again }, Class::Defect, detail)).await
+    }
+
     async fn failed(self, tools: &Tools, trouble: Trouble) -> Ended {
         let now_s = tools.now_s();
         let advice = self.explain(tools, &trouble, now_s).await;
@@ -198,7 +206,7 @@ impl Task {
         let step = match trouble.class {
             Class::State | Class::Config | Class::Clock => failures.min(2),
             Class::Network => failures.min(3),
-            Class::Ca | Class::Validation | Class::RateLimited => failures,
+            Class::Ca | Class::Validation | Class::RateLimited | Class::Defect => failures,
         };
         let expires_s = self.held.as_ref().map(|held| held.not_after_s);
         let at_s =

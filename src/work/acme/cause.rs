@@ -77,6 +77,13 @@ pub fn explain(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
             "a wildcard needs a DNS challenge, which palisade does not have",
             "name the hosts one by one in `also`, or bring a certificate: tls = { cert = …, key = … }; then `palisade reload`",
         ),
+        What::Defect { .. } => advice(
+            "a defect of palisade, met by an answer that no CA should give",
+            format!(
+                "report it with the panic in the log just before; palisade tries again by itself, {}",
+                renew(facts).replacen("then", "or", 1)
+            ),
+        ),
         What::Issued => advice(
             "the CA issued something else than what was ordered, or one of the two clocks is wrong",
             "compare `date -u` with the certificate above; ask the CA if the clock is right",

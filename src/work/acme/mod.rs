@@ -105,7 +105,8 @@ pub struct Outlook {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     pub issued: u64,
-    /// By class: `ca`, `network`, `validation`, `rate_limited`, `state`, `config`, `clock`.
+    /// By class: `ca`, `network`, `validation`, `rate_limited`, `state`, `config`, `clock`,
+    /// `defect`.
     pub failed: [(&'static str, u64); problem::Class::ALL.len()],
 }
 

@@ -30,10 +30,12 @@ pub enum Class {
     Config,
     /// This clock and the CA's cannot both be right.
     Clock,
+    /// Palisade itself.
+    Defect,
 }
 
 impl Class {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ca,
         Self::Network,
         Self::Validation,
@@ -41,6 +43,7 @@ impl Class {
         Self::State,
         Self::Config,
         Self::Clock,
+        Self::Defect,
     ];
 
     #[must_use]
@@ -53,6 +56,7 @@ impl Class {
             Self::State => "state",
             Self::Config => "config",
             Self::Clock => "clock",
+            Self::Defect => "defect",
         }
     }
 }
@@ -84,6 +88,10 @@ pub enum What {
     Wildcard,
     /// What was issued is not what was ordered.
     Issued,
+    /// The attempt panicked; `again` if it had gone on with an order already, which may be what it stumbles over.
+    Defect {
+        again: bool,
+    },
 }
 
 /// One failed attempt.
@@ -205,7 +213,14 @@ impl Trouble {
     /// Whether the order stands and the next attempt may go on with it.
     #[must_use]
     pub const fn leaves_order(&self) -> bool {
-        matches!(self.what, What::Fault(_) | What::Slow | What::State | What::Clock)
+        matches!(
+            self.what,
+            What::Fault(_)
+                | What::Slow
+                | What::State
+                | What::Clock
+                | What::Defect { again: false }
+        )
             || matches!(self.class, Class::Network | Class::RateLimited)
             // A success that nobody can read, as a proxy's page has it, says nothing about the order.
             || matches!((&self.what, self.status), (What::Answer, Some(200..=299)))

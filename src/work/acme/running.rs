@@ -1,8 +1,13 @@
 //! An attempt while it runs: started, watched, and taken off the site when it has ended.
+//!
+//! Promises: an attempt that panics counts as one that failed, with its wait; it is not started again at once.
 
 use std::sync::Arc;
 
+use tokio::task::{JoinError, JoinSet};
+
 use super::attempt::{Ended, Task};
+use super::core;
 use super::manager::Manager;
 use crate::base::Host;
 use crate::ops::api::Problem;
@@ -43,13 +48,33 @@ impl Manager {
             }
         };
         let site = task.site.clone();
-        at_work.answer = Some(match Box::pin(task.run(&self.tools, say)).await {
+        let ended = match self.run_apart(task.clone(), say).await {
+            Ok(ended) => ended,
+            Err(_) => task.stumbled(&self.tools).await,
+        };
+        at_work.answer = Some(match ended {
             Ended::Issued { got, record, history } => {
                 self.issued(&site, *got, *record, history).await;
                 Ok(())
             }
             Ended::Failed { trouble, history } => Err(self.failed(&site, *trouble, history).await),
         });
+    }
+
+    /// In a task of its own: a panic in what the CA's answers are put through must not end what watches it. Ends with
+    /// the future that waits for it.
+    async fn run_apart(
+        self: &Arc<Self>,
+        task: Task,
+        say: impl Fn(&str) + Clone + Send + Sync + 'static,
+    ) -> Result<Ended, JoinError> {
+        let manager = Arc::clone(self);
+        let mut running = JoinSet::new();
+        running.spawn(async move { Box::pin(task.run(&manager.tools, say)).await });
+        match running.join_next().await {
+            Some(outcome) => outcome,
+            None => std::future::pending().await, // one was spawned
+        }
     }
 }
 
@@ -67,6 +92,13 @@ impl Drop for AtWork {
             let Some(known) = sites.known.get_mut(&self.site) else { return };
             known.at_work = false;
             known.activity = None;
+            if self.answer.is_none() {
+                // Ended without an outcome, which is a stop or a defect: it must not start again at once.
+                known.history.failures = known.history.failures.saturating_add(1);
+                let (now_s, failures) = (self.manager.tools.now_s(), known.history.failures);
+                let at_s = core::try_again_at_s(now_s, failures, 0, None, None);
+                known.history.not_before_s = Some(at_s);
+            }
             std::mem::take(&mut known.asked_for)
         };
         for waiting in asked_for {

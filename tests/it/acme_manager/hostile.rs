@@ -156,3 +156,34 @@ fn a_url_of_the_ca_that_fails_is_named_and_the_directory_is_not_blamed() {
         assert!(!failure.next.contains("directory URL"), "{failure:?}");
     }
 }
+
+#[test]
+fn an_attempt_that_panics_waits_as_any_that_failed_and_goes_on_with_its_order() {
+    let bench = Bench::new();
+    let trap = |endpoint, reply: &mut crate::support::ca::Reply| {
+        if matches!(endpoint, Endpoint::NewOrder | Endpoint::Order) {
+            reply.edit(|order| {
+                order["authorizations"][0] = format!("https://{STUMBLE}/authz/0").into();
+            });
+        }
+    };
+    let ca = hostile(&bench, trap);
+    let life = bench.start(of(&ca));
+    let failure = life.until_failed();
+    assert!(failure.likely.contains("a defect of palisade"), "{failure:?}");
+    assert!((40..=72).contains(&failure.retry_in_s.expect("a wait")), "{failure:?}");
+    let history = &life.store.histories().expect("read")[0];
+    assert_eq!((history.failures, history.not_before_s.is_some()), (1, true));
+    assert_eq!(ca.seen().orders.len(), 1);
+    assert_eq!(life.manager.totals().failed[7], ("defect", 1));
+    let log = std::fs::read_to_string(bench.log()).expect("a log");
+    assert_eq!(log.matches("\"event\":\"certificate_failed\"").count(), 1, "{log}");
+    // Whoever asks is told; an order that is stumbled over twice is given up.
+    let refused = life.runtime.block_on(life.manager.renew(&site())).expect_err("again");
+    assert_eq!(refused.status, 502);
+    assert_eq!(ca.seen().orders.len(), 1, "resumed");
+    assert!(life.store.orders().expect("read").is_empty());
+    ca.heal();
+    life.runtime.block_on(life.manager.renew(&site())).expect("issued");
+    assert_eq!(ca.seen().orders.len(), 2);
+}
