@@ -1,6 +1,7 @@
 //! The manager of certificates against CAs, without a daemon around it: what it asks, stores, serves and says.
 
 mod hostile;
+mod superseded;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -31,6 +31,8 @@ pub struct Manager {
     sites: Mutex<Sites>,
     pub(super) totals: Mutex<Totals>,
     pub(super) nudge: Notify,
+    /// Held while something is stored and then served, so that the last one stored is the one that is served.
+    pub(super) storing: tokio::sync::Mutex<()>,
 }
 
 impl Manager {
@@ -55,10 +57,12 @@ impl Manager {
             sites: Mutex::new(sites),
             totals: Mutex::default(),
             nudge: Notify::new(),
+            storing: tokio::sync::Mutex::default(),
         }))
     }
 
-    /// Takes a new configuration: new names are ordered, names that are gone are left alone in the store.
+    /// Takes a new configuration: new names are ordered, names that are gone are left alone in the store. An attempt
+    /// for a site that is not ordered any more ends here.
     pub fn configure(&self, wanted: Wanted) {
         *self.tools.warning.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let digest = wanted.digest();
@@ -173,7 +177,8 @@ impl Manager {
         })
     }
 
-    /// Takes a certificate and key made elsewhere, checks them as files are checked, stores and serves them.
+    /// Takes a certificate and key made elsewhere, checks them as files are checked, stores and serves them. An attempt
+    /// that is under way ends; its order is kept for the next one.
     ///
     /// # Errors
     /// 404 as above; 422: the pair cannot be used, with the reason; 503: the state cannot be written.
@@ -183,11 +188,10 @@ impl Manager {
         cert_pem: &[u8],
         key_pem: &[u8],
     ) -> Result<Certificate, Problem> {
-        let (names, mut history) = {
+        let names = {
             let mut sites = self.sites();
-            let known = managed(&mut sites, site)?;
-            let names = known.wanted.as_ref().map(|wanted| wanted.names.clone());
-            (names.unwrap_or_default(), known.history.clone())
+            let wanted = managed(&mut sites, site)?.wanted.as_ref();
+            wanted.map(|wanted| wanted.names.clone()).unwrap_or_default()
         };
         let now_s = self.tools.now_s();
         let refused = |why: String| {
@@ -219,14 +223,23 @@ impl Manager {
             jitter: self.tools.random(),
             ari: None,
         };
-        history = History { challenge: history.challenge.take(), ..History::default() };
-        history.site = site.to_string();
-        history.last_success_at_s = Some(now_s);
+        let _storing = self.storing.lock().await;
+        let challenge = managed(&mut self.sites(), site)?.history.challenge.clone();
+        let history = History {
+            site: site.to_string(),
+            challenge,
+            last_success_at_s: Some(now_s),
+            ..History::default()
+        };
         self.store(&record, &key, &history).await.map_err(|trouble| {
             let detail = format!("{}; nothing was changed", trouble.detail);
             Problem::new(503, "the state cannot be written", detail)
         })?;
         self.serve(site, certificate.clone(), record, history, None);
+        // What an attempt under way would bring is older than this.
+        if let Some(known) = self.sites().known.get_mut(site) {
+            known.supersede();
+        }
         self.tools.parts.log.event(Level::Info, "certificate_imported", |line| {
             line.text("site", site.as_str())
                 .text("not_after", &rfc3339(certificate.facts.not_after_s));

@@ -1,12 +1,14 @@
 //! An attempt while it runs: started, watched, and taken off the site when it has ended.
 //!
-//! Promises: an attempt that panics counts as one that failed, with its wait; it is not started again at once.
+//! Promises: what an attempt brings is dropped if a certificate was imported meanwhile, or if nobody wants one any more;
+//! an attempt that panics counts as one that failed, with its wait; it is not
+//! started again at once.
 
 use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinSet};
 
-use super::attempt::{Ended, Task};
+use super::attempt::{Ended, Start, Task};
 use super::core;
 use super::manager::Manager;
 use crate::base::Host;
@@ -15,6 +17,7 @@ use crate::ops::api::Problem;
 impl Manager {
     /// Marks a site as being worked on.
     pub(super) fn begin(&self, site: &Host) -> Option<Task> {
+        let over = self.tools.parts.store.leaf(site.as_str()).unwrap_or_default();
         let mut sites = self.sites();
         let (acme, eab_hmac) = (sites.wanted.acme.clone(), sites.wanted.eab_hmac.clone());
         let unfinished = sites.orders.get(site).cloned();
@@ -28,6 +31,7 @@ impl Manager {
             history: known.history.clone(),
             under: known.under.clone(),
             held: known.held(&acme.directory.url),
+            start: Start { epoch: known.epoch, over },
             replaces: known.replaceable(&acme.directory.url),
             unfinished,
             forced: !known.asked_for.is_empty(),
@@ -47,17 +51,21 @@ impl Manager {
                 known.activity = Some(what.to_owned());
             }
         };
-        let site = task.site.clone();
+        let (site, start) = (task.site.clone(), task.start.clone());
         let ended = match self.run_apart(task.clone(), say).await {
-            Ok(ended) => ended,
-            Err(_) => task.stumbled(&self.tools).await,
+            Ok(ended) => Some(ended),
+            Err(cut) if cut.is_panic() => Some(task.stumbled(&self.tools).await),
+            Err(_) => None,
         };
         at_work.answer = Some(match ended {
-            Ended::Issued { got, record, history } => {
-                self.issued(&site, *got, *record, history).await;
-                Ok(())
+            Some(Ended::Issued { got, record, history }) => {
+                self.issued(&site, start, *got, *record, history).await
             }
-            Ended::Failed { trouble, history } => Err(self.failed(&site, *trouble, history).await),
+            Some(Ended::Failed { trouble, history }) => {
+                Err(self.failed(&site, start, *trouble, history).await)
+            }
+            None if self.stands(&site, &start) => return, // a stop
+            None => Err(self.give_up(&site).await),
         });
     }
 
@@ -68,9 +76,13 @@ impl Manager {
         task: Task,
         say: impl Fn(&str) + Clone + Send + Sync + 'static,
     ) -> Result<Ended, JoinError> {
-        let manager = Arc::clone(self);
+        let (manager, site, epoch) = (Arc::clone(self), task.site.clone(), task.start.epoch);
         let mut running = JoinSet::new();
-        running.spawn(async move { Box::pin(task.run(&manager.tools, say)).await });
+        let handle = running.spawn(async move { Box::pin(task.run(&manager.tools, say)).await });
+        match self.sites().known.get_mut(&site) {
+            Some(known) if known.epoch == epoch => known.running = Some(handle),
+            _ => handle.abort(),
+        }
         match running.join_next().await {
             Some(outcome) => outcome,
             None => std::future::pending().await, // one was spawned
@@ -92,6 +104,7 @@ impl Drop for AtWork {
             let Some(known) = sites.known.get_mut(&self.site) else { return };
             known.at_work = false;
             known.activity = None;
+            known.running = None;
             if self.answer.is_none() {
                 // Ended without an outcome, which is a stop or a defect: it must not start again at once.
                 known.history.failures = known.history.failures.saturating_add(1);
