@@ -69,7 +69,7 @@ pub enum What {
     /// An answer that is neither success nor a problem document.
     Answer,
     /// No answer.
-    Fault(Fault),
+    Fault(Box<Fault>),
     /// The order took longer than an attempt may.
     Slow,
     /// Nothing can be written, or a secret cannot be read back.
@@ -105,7 +105,7 @@ pub struct Trouble {
     pub status: Option<u16>,
     pub retry_after_s: Option<u64>,
     /// What was asked, where it is not the directory but what the CA named itself.
-    pub url: Option<String>,
+    pub url: Option<Box<str>>,
     /// The name and challenge that failed, if it was a validation.
     pub name: Option<Host>,
     pub challenge: Option<ChallengeKind>,
@@ -174,7 +174,7 @@ impl Trouble {
                         Some(url) => format!("{url}: {fault}"),
                         None => fault.to_string(),
                     };
-                    Self::new(What::Fault(fault.clone()), class, detail)
+                    Self::new(What::Fault(Box::new(fault.clone())), class, detail)
                 }
                 None => Self::answer(error, seen),
             },
@@ -183,7 +183,7 @@ impl Trouble {
         };
         trouble.status = trouble.status.or(seen.status);
         trouble.retry_after_s = seen.retry_after_s;
-        trouble.url.clone_from(&seen.url);
+        trouble.url = seen.url.as_deref().map(Box::from);
         match trouble.status {
             Some(429) => trouble.class = Class::RateLimited,
             Some(500..) => trouble.class = Class::Network, // it passes
