@@ -123,7 +123,7 @@ fn of_fault(fault: &Fault, facts: &Facts<'_>) -> Advice {
                 renew(facts)
             ),
         ),
-        Fault::Unreachable { .. } => advice(
+        Fault::Unreachable(_) => advice(
             format!("a firewall drops outgoing connections to {ca}, or the network is down"),
             format!(
                 "allow outgoing TCP to {ca} (check with curl -v {}), {}",
