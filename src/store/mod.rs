@@ -96,6 +96,12 @@ impl Store {
         self.inner.shared.health()
     }
 
+    /// Ends when the state can be written again after it could not, or at once if that was so since the last call. For
+    /// one who waits, not for several.
+    pub async fn recovered(&self) {
+        self.inner.shared.recovered.notified().await;
+    }
+
     /// Commits one row durably, to prove that the state can be written (promise 6).
     pub fn probe(&self) -> Receipt<()> {
         let at_s = self.inner.shared.now_s();
