@@ -114,6 +114,9 @@ fn done(info: &CertificateInfo) -> Page {
     if let (Some(until), Some(in_s)) = (&info.not_after, info.expires_in_s) {
         page.line(format!("  until: {until} ({})", expiry(in_s)));
     }
+    for warning in &info.warnings {
+        page.line(format!("  warning: {warning}"));
+    }
     if let Some(renewal) = &info.renewal {
         page.line(format!("  renews: {}, {}", renewal.at, renewal.why));
     }

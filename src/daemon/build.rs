@@ -26,7 +26,7 @@ use crate::config::{self, Loaded};
 use crate::edge::accept::Acceptor;
 use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
 use crate::edge::{Caps, Drain, Policy, Shared};
-use crate::ops::api::{Listener, State};
+use crate::ops::api::{self, Listener, State};
 use crate::ops::{self, Control};
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
 use crate::ports::{Clock, Entropy, Resolver};
@@ -222,8 +222,15 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
         }
     });
     for attention in &status.attention {
-        daemon.shared.log.event(Level::Warn, "attention", |line| {
-            line.text("message", &attention.message);
+        let level = match attention.level {
+            api::Level::Fail => Level::Error,
+            api::Level::Warn => Level::Warn,
+        };
+        daemon.shared.log.event(level, "attention", |line| {
+            line.text("message", &attention.message).text(
+                "next",
+                "do what it says; `palisade status` and `palisade cert list` say more",
+            );
         });
     }
     let _ = sys::notify::ready(&format!("serving {} sites", status.sites.len()));

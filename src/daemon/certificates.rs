@@ -35,10 +35,10 @@ impl Daemon {
         inner: &Inner,
         infos: &[CertificateInfo],
     ) -> Vec<Attention> {
-        let sites = inner.settings.sites.iter().zip(&inner.certificates).zip(infos);
         let mut found = Vec::new();
-        for ((site, shown), info) in sites {
-            found.extend(attention(site, shown, info));
+        for (site, info) in inner.settings.sites.iter().zip(infos) {
+            let imported = managed(site) && self.state.manager.outlook(&site.name).imported;
+            found.extend(attention(site, imported, info));
             // The manager's word changes while a certificate is served: it may not be on the disk yet.
             let kept = managed(site).then(|| self.state.manager.certificate(&site.name)).flatten();
             let warnings = kept.into_iter().flat_map(|certificate| certificate.warnings);
@@ -127,6 +127,7 @@ fn info(site: &Site, shown: &Shown, outlook: Outlook, now_s: i64) -> Certificate
         Shown::Missing => CertificateState::Missing,
     };
     let certificate = shown.certificate();
+    let warnings = warnings(site, shown, now_s);
     let facts = certificate.map(|certificate| &certificate.facts);
     let wanted = || site.names().map(ToString::to_string).collect();
     CertificateInfo {
@@ -143,15 +144,52 @@ fn info(site: &Site, shown: &Shown, outlook: Outlook, now_s: i64) -> Certificate
         renewal: outlook.renewal,
         failure: outlook.failure,
         activity: outlook.activity,
+        warnings,
+    }
+}
+
+/// What is not quite right with a certificate that is shown. Those from files were looked at when they were read.
+fn warnings(site: &Site, shown: &Shown, now_s: i64) -> Vec<String> {
+    let (name, Shown::Served(certificate)) = (&site.name, shown) else { return Vec::new() };
+    if !managed(site) {
+        return certificate.warnings.clone();
+    }
+    let facts = &certificate.facts;
+    let mut found = Vec::new();
+    if facts.not_before_s > now_s {
+        found.push(format!(
+            "certificate of {name} is not valid before {}, and it is {} here: check the clock (`date -u`), or \
+             bring another one",
+            rfc3339(facts.not_before_s),
+            rfc3339(now_s)
+        ));
+    }
+    let bare: Vec<&str> =
+        site.names().filter(|name| !facts.covers(name)).map(Host::as_str).collect();
+    if !bare.is_empty() {
+        found.push(format!("certificate of {name} does not cover {} yet", bare.join(", ")));
+    }
+    found
+}
+
+/// What brings the next certificate, for those that palisade does not order.
+fn next_step(site: &Site) -> String {
+    match &site.tls {
+        TlsSource::Imported => {
+            format!(": `palisade cert import {} --cert FILE --key FILE` brings the next", site.name)
+        }
+        TlsSource::Files { .. } => ": replace its files, the new ones are taken at once".to_owned(),
+        TlsSource::Acme { .. } | TlsSource::Local => String::new(),
     }
 }
 
 /// What about a site's certificate needs somebody, most urgent first; nothing when all is well.
-fn attention(site: &Site, shown: &Shown, info: &CertificateInfo) -> Vec<Attention> {
+fn attention(site: &Site, imported: bool, info: &CertificateInfo) -> Vec<Attention> {
     let name = &info.site;
     let mut found = Vec::new();
     let mut say = |level, message| found.push(Attention { level, message });
-    let failure = info.failure.as_ref();
+    // What somebody only wanted to try says nothing about the renewal.
+    let failure = info.failure.as_ref().filter(|failure| !failure.early);
     let ends = info.not_after.as_deref().unwrap_or_default();
     match (info.state, info.expires_in_s) {
         (CertificateState::Missing, _) => say(
@@ -170,7 +208,7 @@ fn attention(site: &Site, shown: &Shown, info: &CertificateInfo) -> Vec<Attentio
         ),
         (CertificateState::Served, Some(left_s)) if left_s <= 0 => {
             let why = failure.map(|failure| format!(": {}", first_line(failure)));
-            let why = why.unwrap_or_default();
+            let why = why.unwrap_or_else(|| next_step(site));
             say(Level::Fail, format!("certificate of {name} expired on {ends}{why}"));
         }
         (CertificateState::Served, Some(left_s)) => {
@@ -186,18 +224,30 @@ fn attention(site: &Site, shown: &Shown, info: &CertificateInfo) -> Vec<Attentio
             } else if left_s < EXPIRY_WARN_S
                 && matches!(site.tls, TlsSource::Files { .. } | TlsSource::Imported)
             {
-                say(Level::Warn, format!("certificate of {name} ends on {ends}"));
+                say(
+                    Level::Warn,
+                    format!("certificate of {name} ends on {ends}{}", next_step(site)),
+                );
+            } else if let (true, true, Some(renewal)) =
+                (left_s < EXPIRY_WARN_S, imported, &info.renewal)
+            {
+                say(
+                    Level::Warn,
+                    format!(
+                        "the imported certificate of {name} ends on {ends}; one is ordered on {}",
+                        renewal.at
+                    ),
+                );
             }
         }
         (CertificateState::Served, None) => {}
     }
-    if let (true, Shown::Served(certificate)) = (managed(site), shown) {
-        let bare: Vec<&str> =
-            site.names().filter(|name| !certificate.facts.covers(name)).map(Host::as_str).collect();
-        if !bare.is_empty() {
-            let bare = bare.join(", ");
-            say(Level::Warn, format!("certificate of {name} does not cover {bare} yet"));
-        }
+    if managed(site) {
+        found.extend(
+            info.warnings
+                .iter()
+                .map(|warning| Attention { level: Level::Warn, message: warning.clone() }),
+        );
     }
     found
 }

@@ -273,7 +273,7 @@ fn the_second_challenge_is_tried_at_once_and_remembered() {
 fn a_failure_keeps_the_cas_words_and_says_what_to_do() {
     let bench = Bench::new();
     let ca = ScriptedCa::start(&bench.doors);
-    let words = "203.0.113.7: Fetching http://app.example.com/: Timeout";
+    let words = "127.0.0.1: Fetching http://app.example.com/: Timeout";
     ca.fault_always(Endpoint::Validation, Fault::problem(400, "connection", words));
     let life = bench.start(of(&ca));
     let failure = life.until_failed();

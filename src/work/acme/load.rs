@@ -58,8 +58,13 @@ pub(super) fn load(tools: &Tools, wanted: Wanted) -> Result<Sites, StoreError> {
     }
     let orders =
         orders.into_iter().filter_map(|order| Some((order.site.parse().ok()?, order))).collect();
-    let mut sites =
-        Sites { wanted: wanted.clone(), known, orders, windows_pause_s: Default::default() };
+    let mut sites = Sites {
+        wanted: wanted.clone(),
+        known,
+        orders,
+        windows_pause_s: Default::default(),
+        state_back_s: i64::MIN,
+    };
     let digest = wanted.digest();
     sites.configure(wanted, &digest);
     Ok(sites)

@@ -97,6 +97,8 @@ pub struct Outlook {
     pub failure: Option<CertificateFailure>,
     /// What is being done now, if an order is on its way.
     pub activity: Option<String>,
+    /// What is kept for it was imported.
+    pub imported: bool,
 }
 
 /// Attempts since start, for metrics.

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{SITE, assert_says, failure, is_served, served, set_mode, text};
 use crate::support::Daemon;
-use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown};
-use crate::support::ca::{Endpoint, Fault, ScriptedCa};
+use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown, wait_for_site};
+use crate::support::ca::{Endpoint, Fault, Moment, ScriptedCa};
 
 const WWW: &str = "www.example.com";
 
@@ -74,6 +74,8 @@ fn the_wait_that_a_ca_asks_for_outlasts_a_new_configuration() {
     kept(&daemon);
     let daemon = daemon.restart();
     kept(&daemon);
+    let words = "before [acme] or the names changed: too many";
+    assert_eq!(text(&certificate(&daemon, SITE)["failure"], "detail"), words);
     assert_eq!(daemon.stop(), 0);
     assert_eq!(bad.seen().asked(Endpoint::NewOrder), 1);
 }
@@ -250,4 +252,32 @@ fn challenges_that_the_ca_does_not_offer_are_named_and_tried_at_once_when_it_doe
     place.configure(&ca.directory(), &ca.ca_file(), other, &[(SITE, "")]);
     daemon.reload();
     is_served(&daemon, SITE);
+}
+
+#[test]
+fn a_verdict_under_a_configuration_that_is_gone_is_not_shown_as_the_new_cas() {
+    for restart in [false, true] {
+        let (place, _bad, good, daemon) = refused(policy());
+        let asked = good.hold(Endpoint::NewOrder, Moment::Before);
+        place.sites(&good, &[SITE]);
+        let daemon = if restart {
+            daemon.restart()
+        } else {
+            daemon.reload();
+            daemon
+        };
+        asked.wait();
+        let info = certificate(&daemon, SITE);
+        assert!(info["failure"].is_null(), "{info:#}");
+        assert!(!daemon.cli(&["status"]).out.contains("not here"));
+        good.fault(Endpoint::NewOrder, Fault::problem(403, "rejectedIdentifier", "nor here"));
+        asked.release();
+        let failure = certificate_when(&daemon, SITE, |info| {
+            info["failure"].is_object() || info["state"] == "served"
+        })["failure"]
+            .clone();
+        // Its own failures are counted from the first.
+        assert!(failure.is_null() || failure["attempts"] == 1, "{failure:#}");
+        assert_eq!(daemon.stop(), 0);
+    }
 }
