@@ -87,6 +87,7 @@ impl Daemon {
         // Looked at before reading: a file that changes in between is read again at the next look.
         let stamp = Stamp::of(&settings);
         let wanted = state::wanted(&settings, &self.environment)?;
+        self.state.manager.adopt(&wanted);
         let stored = |site: &Host| self.state.manager.certificate(site);
         let loaded =
             inner.materials.load(&settings, &self.environment, &stored, &*self.shared.clock)?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rustls::pki_types::CertificateDer;
 
 use super::Wanted;
+use super::adopt::adopt;
 use super::issued;
 use super::order::Tools;
 use super::sites::{Site, Sites};
@@ -66,6 +67,7 @@ pub(super) fn load(tools: &Tools, wanted: Wanted) -> Result<Sites, StoreError> {
         state_back_s: i64::MIN,
     };
     let digest = wanted.digest();
+    adopt(tools, &mut sites, &wanted);
     sites.configure(wanted, &digest);
     Ok(sites)
 }

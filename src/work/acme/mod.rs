@@ -6,6 +6,7 @@
 //! Bounds: 10 new orders in 10 seconds, 4 at work at a time, 30 s for each answer of the CA.
 
 mod account;
+mod adopt;
 mod answers;
 mod attempt;
 mod cause;

@@ -281,3 +281,54 @@ fn a_verdict_under_a_configuration_that_is_gone_is_not_shown_as_the_new_cas() {
         assert_eq!(daemon.stop(), 0);
     }
 }
+
+#[test]
+fn a_site_that_goes_by_another_of_its_names_keeps_its_certificate() {
+    let (place, ca) = AcmePlace::with_ca(SITE);
+    let with = |name: &str, also: &str| {
+        let also = format!("also = [\"{also}\"]");
+        place.configure(&ca.directory(), &ca.ca_file(), "", &[(name, &also)]);
+    };
+    with(SITE, WWW);
+    let daemon = place.start();
+    is_served(&daemon, SITE);
+    let der = shown(&ca.client(), &daemon, SITE);
+    assert!(der.is_some());
+    with(WWW, SITE);
+    daemon.reload();
+    assert_eq!(shown(&ca.client(), &daemon, SITE), der, "at once");
+    let adopted = daemon.wait_for_event("certificate_adopted");
+    assert_eq!((text(&adopted, "site"), text(&adopted, "from")), (WWW, SITE));
+    wait_for_site(&daemon, "certificate_stored", WWW, 1);
+    // Its key opens under the new name, too.
+    daemon.sigkill();
+    drop(daemon);
+    let daemon = place.start();
+    assert_eq!(shown(&ca.client(), &daemon, WWW), der);
+    assert_eq!(ca.seen().orders.len(), 1);
+    // Changed while it was stopped.
+    assert_eq!(daemon.stop(), 0);
+    let sites = [(SITE, ""), (WWW, "")];
+    place.configure(&ca.directory(), &ca.ca_file(), "", &sites);
+    let daemon = place.start();
+    assert_eq!(shown(&ca.client(), &daemon, WWW), der);
+    assert_eq!(shown(&ca.client(), &daemon, SITE), der);
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(ca.seen().orders.len(), 1);
+}
+
+#[test]
+fn nothing_is_adopted_from_a_site_that_is_still_configured() {
+    let (place, ca) = AcmePlace::with_ca(SITE);
+    let authority = crate::support::Authority::new();
+    let daemon = place.start();
+    is_served(&daemon, SITE);
+    let (cert, key) = authority.write(place.place.dir(), "both", &[SITE, WWW]);
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let imported = daemon.cli(&["cert", "import", SITE, "--cert", cert, "--key", key]);
+    assert_eq!(imported.code, 0, "{imported:?}");
+    place.sites(&ca, &[SITE, WWW]);
+    daemon.reload();
+    is_served(&daemon, WWW);
+    assert_eq!(ca.wait_for_certificate(2).names, [WWW]);
+}
