@@ -1,6 +1,7 @@
 //! A kill at every step of an order: the next life goes on where the last one ended.
 
-use crate::support::acme_site::{AcmePlace, assert_serves, wait_for_site};
+use crate::support::FakeClock;
+use crate::support::acme_site::{AcmePlace, assert_serves, shown, wait_for_site};
 use crate::support::ca::{Endpoint, Moment, ScriptedCa};
 
 const NAME: &str = "app.example.com";
@@ -138,6 +139,56 @@ fn kills_at_every_step_in_turn_end_with_one_order_all_the_same() {
     let seen = ca.seen();
     assert_eq!((seen.accounts, seen.orders.len()), (1, 1), "{seen}");
     assert_eq!((seen.finalized, seen.certificates.len()), (1, 1), "{seen}");
+}
+
+/// Kills the daemon there during a renewal, and starts it again.
+fn kill_renewal_at(at: Endpoint, moment: Moment) {
+    let case = format!("renewal killed at {at:?}, {moment:?}");
+    let (place, ca) = AcmePlace::with_ca(NAME);
+    let clock = FakeClock::ahead_s(&place.place, 0);
+    let start = || place.place.start_with(&clock.environment());
+    let daemon = start();
+    wait_for_site(&daemon, "certificate_in_force", NAME, 1);
+    let old = shown(&ca.client(), &daemon, NAME).unwrap();
+    daemon.sigkill();
+    drop(daemon);
+
+    let late_s = 80 * 86_400;
+    clock.set_ahead_s(late_s);
+    ca.set(|knobs| knobs.clock_ahead_s = late_s);
+    let client = ca.client().ahead_s(late_s.unsigned_abs());
+    let hold = ca.hold(at, moment);
+    let daemon = start();
+    hold.wait();
+    daemon.sigkill();
+    drop(daemon);
+    // Released later, so that what is shown first is what was stored.
+    let still = ca.hold(Endpoint::Directory, Moment::Before);
+    drop(hold);
+    let daemon = start();
+    assert_eq!(shown(&client, &daemon, NAME), Some(old), "{case}");
+    still.release();
+    wait_for_site(&daemon, "certificate_in_force", NAME, 1);
+    assert_serves(&client, &daemon, NAME);
+    let seen = ca.seen();
+    let orders = if (at, moment) == (Endpoint::NewOrder, Moment::After) { 3 } else { 2 };
+    assert_eq!((seen.accounts, seen.orders.len()), (1, orders), "{case}:\n{seen}");
+    let [first, second] = seen.certificates.as_slice() else { panic!("{case}:\n{seen}") };
+    assert_eq!(second.replaces.as_ref(), Some(&first.id), "{case}");
+}
+
+#[test]
+fn a_kill_during_a_renewal_serves_the_old_certificate_at_once_and_goes_on_with_the_new() {
+    let points = [
+        (Endpoint::NewOrder, Moment::After),
+        (Endpoint::Finalize, Moment::After),
+        (Endpoint::Certificate, Moment::Before),
+        (Endpoint::Certificate, Moment::After),
+    ];
+    std::thread::scope(|scope| {
+        let cases = points.map(|(at, moment)| scope.spawn(move || kill_renewal_at(at, moment)));
+        cases.into_iter().for_each(|case| case.join().unwrap());
+    });
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! A daemon whose sites get their certificates from CAs of the test.
-#![expect(dead_code, reason = "the scenarios that need the rest are being written")]
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,10 +73,6 @@ impl AcmePlace {
 
     pub fn start(&self) -> Daemon {
         self.place.start()
-    }
-
-    pub fn https(&self) -> SocketAddr {
-        self.doors.https()
     }
 }
 
