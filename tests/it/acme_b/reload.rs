@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{SITE, assert_says, failure, is_served, served, set_mode, text};
+use super::{SITE, assert_says, failure, is_served, served, set_mode, side_by_side, text};
 use crate::support::Daemon;
 use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown, wait_for_site};
 use crate::support::ca::{Endpoint, Fault, Moment, ScriptedCa};
@@ -82,7 +82,7 @@ fn the_wait_that_a_ca_asks_for_outlasts_a_new_configuration() {
 
 #[test]
 fn a_ca_file_that_was_repaired_in_its_place_is_tried_at_once() {
-    for restart in [false, true] {
+    side_by_side([false, true], |restart| {
         let (place, ca) = AcmePlace::with_ca(SITE);
         let roots = place.place.path("roots.pem");
         place.configure(&ca.directory(), &roots, "", &[(SITE, "")]);
@@ -98,7 +98,7 @@ fn a_ca_file_that_was_repaired_in_its_place_is_tried_at_once() {
             daemon
         };
         is_served(&daemon, SITE);
-    }
+    });
 }
 
 #[test]
