@@ -95,8 +95,9 @@ fn assemble(
     let stamp = Stamp::of(&settings);
     let mut materials = Materials::new().map_err(failed("the system's randomness"))?;
     let stored = |site: &Host| state.manager.certificate(site);
+    let vault = state.vault(&settings.state_dir, log);
     let keys = materials
-        .load(&settings, &start.environment, &stored, &*clock)
+        .load(&settings, &start.environment, &stored, &vault, &*clock)
         .map_err(StartError::Config)?;
     let metrics = Metrics::new(settings.workers);
     hook_panics(log.clone(), Arc::clone(&metrics));

@@ -13,7 +13,7 @@ use crate::config::settings::{Settings, Site, TlsSource};
 use crate::config::{Environment, Report, resolve_secret};
 use crate::edge::tls::TlsFactory;
 use crate::ports::Clock;
-use crate::work::certs::{self, Certificate, Key, LEAF_DAYS, LocalCa};
+use crate::work::certs::{self, Certificate, Key, LEAF_DAYS, LocalCa, Vault};
 
 /// A local certificate is replaced when this much of its life is left: a third.
 pub const LOCAL_RENEW_S: i64 = (LEAF_DAYS as i64) * 86_400 / 3;
@@ -84,18 +84,18 @@ impl Materials {
         settings: &Settings,
         environment: &Environment,
         stored: Stored<'_>,
+        vault: &Vault<'_>,
         clock: &dyn Clock,
     ) -> Result<Loaded, Report> {
         let now_s = unix_s(clock);
         let mut report = Report::default();
         let mut loaded = Loaded::default();
         for site in &settings.sites {
-            let state = &settings.state_dir;
             let shown = match &site.tls {
                 TlsSource::Acme { .. } | TlsSource::Imported => {
-                    self.managed(state, site, stored, now_s)
+                    self.managed(vault, site, stored, now_s)
                 }
-                TlsSource::Local => self.local(state, site, now_s).map(Shown::Served),
+                TlsSource::Local => self.local(vault, site, now_s).map(Shown::Served),
                 TlsSource::Files { cert, key } => {
                     from_files(site, cert, key, environment, now_s).map(Shown::Served)
                 }
@@ -114,7 +114,7 @@ impl Materials {
     /// The certificate that palisade keeps for a site, or what stands in for it.
     fn managed(
         &mut self,
-        state: &Path,
+        vault: &Vault<'_>,
         site: &Site,
         stored: Stored<'_>,
         now_s: i64,
@@ -125,7 +125,7 @@ impl Materials {
                 Ok(Shown::Served(Certificate { warnings: Vec::new(), ..certificate }))
             }
             (None, TlsSource::Acme { stand_in: true }) => {
-                self.local(state, site, now_s).map(Shown::StandIn)
+                self.local(vault, site, now_s).map(Shown::StandIn)
             }
             (None, _) => Ok(Shown::Missing),
         }
@@ -141,7 +141,7 @@ impl Materials {
         config.map(Some).map_err(|error| failure(site, error.to_string()))
     }
 
-    fn local(&mut self, state: &Path, site: &Site, now_s: i64) -> Result<Certificate, Report> {
+    fn local(&mut self, vault: &Vault<'_>, site: &Site, now_s: i64) -> Result<Certificate, Report> {
         let names: Vec<Host> = site.names().cloned().collect();
         if let Some(kept) = self.local.get(&names)
             && kept.facts.expires_in_s(now_s) > LOCAL_RENEW_S
@@ -150,7 +150,7 @@ impl Materials {
         }
         let ca = match self.ca.take() {
             Some(ca) => ca,
-            None => LocalCa::open(state, &certs::hostname(), now_s)
+            None => LocalCa::open(vault, &certs::hostname(), now_s)
                 .map_err(|error| failure(site, error.to_string()))?,
         };
         let issued = ca.issue(&names, now_s);

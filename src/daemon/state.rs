@@ -2,7 +2,7 @@
 //!
 //! Opened after the sockets are bound and before anything is served; closed after everything else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -16,6 +16,7 @@ use crate::ports::{Clock, Entropy, Resolver};
 use crate::store::Store;
 use crate::telemetry::{Level, Log};
 use crate::work::acme::{Challenges, Manager, Parts, Wanted, WantedSite};
+use crate::work::certs::Vault;
 
 /// The open state.
 pub(super) struct State {
@@ -27,6 +28,13 @@ pub(super) struct State {
     pub stored: Arc<Notify>,
     /// The file of the master key, if this start has made it.
     pub generated: Option<PathBuf>,
+}
+
+impl State {
+    /// What the local CA is kept with.
+    pub fn vault<'a>(&'a self, state_dir: &'a Path, log: &'a Log) -> Vault<'a> {
+        Vault { store: &self.store, keyring: &self.keyring, log, state_dir }
+    }
 }
 
 /// What the state is opened with.

@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 /// What helps when the file itself is the trouble.
-pub(super) const RESTORE: &str = "stop palisade, move the file away and put a backup in its place; without a backup start \
-    without the file: local keys are made anew and certificates are ordered again";
+pub(super) const RESTORE: &str = "stop palisade, move the file away and put a backup in its place; without a backup move \
+    local-ca.pem away too and start without both: a new local CA is made and certificates are ordered again";
 
 /// Why the state could not be opened. Each message names the file, the reason and the next step.
 #[derive(Debug, thiserror::Error)]
