@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::state;
 use crate::base::{Host, SecretRef};
@@ -13,7 +15,7 @@ use crate::config::settings::{Settings, Site, TlsSource};
 use crate::config::{Environment, Report, resolve_secret};
 use crate::edge::tls::TlsFactory;
 use crate::ports::Clock;
-use crate::work::certs::{self, Certificate, Key, LEAF_DAYS, LocalCa, Vault};
+use crate::work::certs::{self, Certificate, Facts, Key, LEAF_DAYS, LocalCa, Vault};
 
 /// A local certificate is replaced when this much of its life is left: a third.
 pub const LOCAL_RENEW_S: i64 = (LEAF_DAYS as i64) * 86_400 / 3;
@@ -189,11 +191,21 @@ pub fn check(
 fn unreadable_roots(settings: &Settings) -> Report {
     let orders = settings.sites.iter().any(|site| matches!(site.tls, TlsSource::Acme { .. }));
     let file = settings.acme.ca_file.as_deref().filter(|_| orders);
-    let Some((path, error)) = file.and_then(|path| Some((path, std::fs::read(path).err()?))) else {
-        return Report::default();
+    let Some(path) = file else { return Report::default() };
+    let why = match std::fs::read(path) {
+        Err(error) => format!("cannot be read: {error}"),
+        Ok(pem) if pem.trim_ascii().is_empty() => "is empty".into(),
+        Ok(pem) => match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
+            Ok(roots) if roots.is_empty() => "holds no `BEGIN CERTIFICATE` block".into(),
+            Ok(roots) => match roots.iter().find_map(|root| Facts::read(root).err()) {
+                Some(why) => format!("holds a certificate that cannot be read: {why}"),
+                None => return Report::default(),
+            },
+            Err(error) => format!("is no PEM file: {error}"),
+        },
     };
-    let what = format!("acme.ca_file: {} cannot be read: {error}", path.display());
-    Report::warning(what, "until it can, no certificate is ordered")
+    let what = format!("acme.ca_file: {} {why}", path.display());
+    Report::warning(what, "until it has the roots of the authority, no certificate is ordered")
 }
 
 /// [`check`] without its warnings.

@@ -5,7 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use tokio::sync::Notify;
+use zeroize::Zeroizing;
 
 use super::StartError;
 use super::reload::managed;
@@ -141,10 +144,29 @@ pub(super) fn wanted(settings: &Settings, environment: &Environment) -> Result<W
     let eab_hmac = hmac.map_err(|error| {
         Report::error(format!("acme.eab.hmac: {error}"), "it is the key that the authority gave")
     })?;
+    if let (Some(key), Some(eab)) = (&eab_hmac, &acme.eab)
+        && !is_base64(key)
+    {
+        let what = format!("acme.eab.hmac: {} holds no key in base64url", eab.hmac);
+        return Err(Report::error(
+            what,
+            "put the key there as the authority gave it, nothing else",
+        ));
+    }
     let sites = settings.sites.iter().filter(|site| managed(site));
     let sites = sites.map(|site| WantedSite {
         names: site.names().cloned().collect(),
         order: matches!(site.tls, TlsSource::Acme { .. }),
     });
     Ok(Wanted { acme: acme.clone(), eab_hmac, sites: sites.collect() })
+}
+
+/// In either alphabet, with or without padding, as authorities hand keys out.
+fn is_base64(text: &[u8]) -> bool {
+    let any = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let text = text.trim_ascii();
+    !text.is_empty()
+        && [alphabet::URL_SAFE, alphabet::STANDARD].iter().any(|alphabet| {
+            GeneralPurpose::new(alphabet, any).decode(text).map(Zeroizing::new).is_ok()
+        })
 }
