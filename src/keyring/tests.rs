@@ -109,6 +109,24 @@ fn a_changed_master_key_wraps_every_data_key_anew_in_one_write() {
 }
 
 #[test]
+fn every_data_key_that_a_wrong_master_key_leaves_closed_is_named() {
+    let memory = Memory::default();
+    let keyring = opened(&memory, 1);
+    keyring.rotate().expect("rotated");
+    keyring.rotate().expect("rotated");
+    drop(keyring);
+    let error = open(&memory, 'b', None, 2).err().expect("refused").to_string();
+    assert!(error.contains("the one that data keys 1, 2 and 3 are wrapped with"), "{error}");
+    // Two master keys at work: that of the newest data key is the one to find.
+    drop(open(&memory, 'b', Some('a'), 3).expect("changed"));
+    let older = memory.disk().keys[&3].clone();
+    drop(open(&memory, 'c', Some('b'), 4).expect("changed"));
+    memory.disk().keys.insert(3, older);
+    let error = open(&memory, 'd', None, 5).err().expect("refused").to_string();
+    assert!(error.contains("the one that data key 3 is wrapped with"), "{error}");
+}
+
+#[test]
 fn a_change_of_the_master_key_that_is_cut_can_be_done_again() {
     for cut in [Cut::Before, Cut::After] {
         let memory = Memory::default();

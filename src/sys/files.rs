@@ -86,6 +86,28 @@ pub fn remove(path: &Path) -> io::Result<()> {
     File::open(parent(path))?.sync_all()
 }
 
+/// What helps where a file system is full, read-only or the like, and a change of owner or mode does not.
+#[must_use]
+pub fn disk_remedy(kind: io::ErrorKind, path: &Path) -> Option<String> {
+    let path = path.display();
+    Some(match kind {
+        io::ErrorKind::StorageFull => format!("free some space on the file system of {path}"),
+        io::ErrorKind::QuotaExceeded => {
+            format!("raise the disk quota of the owner of {path}, or free some of it")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!(
+                "mount the file system of {path} writable (systemd: ReadWritePaths=, or \
+                 StateDirectory=); if it became read-only by itself, the kernel's log says why"
+            )
+        }
+        io::ErrorKind::FileTooLarge => {
+            format!("raise the limit of file sizes (LimitFSIZE=): {path} may not grow")
+        }
+        _ => return None,
+    })
+}
+
 /// The directory a file stands in; `.` for a bare name.
 #[must_use]
 pub fn parent(path: &Path) -> PathBuf {
