@@ -45,7 +45,7 @@ pub(super) fn renew(args: &RenewArgs, environment: &Environment, out: &Output) -
             let list =
                 ask(client, environment, |daemon| async move { daemon.certificates().await });
             match list.ok().and_then(|list| failed(&list, &args.name)) {
-                Some(page) => out.complain(page.plain()),
+                Some(page) => out.complain_page(&page),
                 None => out.complain(refused(&problem)),
             }
             return Exit::Failed;
@@ -138,10 +138,18 @@ pub(super) fn import(args: &ImportArgs, environment: &Environment, out: &Output)
     let call = |client: Client| async move { client.import_certificate(name, pair).await };
     match ask(&args.client, environment, call) {
         Ok(info) if json => out.json(&info),
-        Ok(info) => out.page(&done(&info)),
+        Ok(info) => out.page(&imported(&info)),
         Err(error) => return fail(&error, json, out),
     }
     Exit::Done
+}
+
+fn imported(info: &CertificateInfo) -> Page {
+    let mut page = done(info);
+    if info.source == "acme" {
+        page.line("  note: the site has tls = \"acme\": when this one is due, ACME replaces it");
+    }
+    page
 }
 
 /// Both files, read as the user who asks: the daemon may not be able to, and need not.

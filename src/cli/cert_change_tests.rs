@@ -110,6 +110,14 @@ certificate for app.example.com: is served
 }
 
 #[test]
+fn an_import_into_a_site_with_acme_says_that_it_will_be_replaced() {
+    let mut info = sample::renewed("app.example.com", 90);
+    assert!(imported(&info).plain().contains("when this one is due, ACME replaces it"));
+    info.source = "imported".into();
+    assert!(!imported(&info).plain().contains("ACME"));
+}
+
+#[test]
 fn progress_is_the_daemons_word_or_waiting() {
     let mut info = sample::renewed("app.example.com", 90);
     info.names.push("www.example.com".into());
