@@ -227,7 +227,7 @@ fn check_warns_of_roots_that_cannot_be_read_and_a_start_goes_on() {
     assert!(said("# roots\n").contains("gone.pem holds no `BEGIN CERTIFICATE` block"));
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert!(said(broken).contains("gone.pem holds a certificate that cannot be read"));
-    assert!(said(&Authority::new().pem()).is_empty());
+    assert!(said(Authority::new().pem()).is_empty());
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Vault<'_> {
 
     /// Takes the CA of an earlier version over or makes one, and commits it.
     fn begin(&self, hostname: &str, now_unix_s: i64) -> Result<(LocalRoot, Sealed), CertError> {
-        let (pair, root, from) = match self.from_files()? {
+        let (pair, root, from) = match self.earlier()? {
             Some((pair, root)) => (pair, root, KEY_FILE),
             None => (KeyPair::generate().map_err(unmade)?, None, "a new key"),
         };
@@ -82,7 +82,7 @@ impl Vault<'_> {
     }
 
     /// What an earlier version kept: a key, and the root unless a crash came between the two.
-    fn from_files(&self) -> Result<Option<(KeyPair, Option<CertificateDer<'static>>)>, CertError> {
+    fn earlier(&self) -> Result<Option<(KeyPair, Option<CertificateDer<'static>>)>, CertError> {
         let (root, key) = (self.root_file(), self.key_file());
         match (key.exists(), root.exists()) {
             (false, false) => return Ok(None),

@@ -246,7 +246,7 @@ fn a_second_certificate_behind_the_root_is_never_trusted_unseen() {
     let ca = open(&dir.state()).expect("made");
     let two = format!("{}{}", ca.public().pem, ca.public().pem);
     fs::write(dir.root(), &two).expect("written");
-    let error = LocalCa::read_public(&dir.path()).err().expect("refused").to_string();
+    let error = LocalCa::read_public(&dir.path()).expect_err("refused").to_string();
     assert!(error.contains("one certificate and nothing else"), "{error}");
     assert!(error.contains("writes it anew"), "{error}");
     let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
