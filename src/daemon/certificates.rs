@@ -9,8 +9,7 @@ use crate::base::Host;
 use crate::base::timestamp::rfc3339;
 use crate::config::settings::{Site, TlsSource};
 use crate::ops::api::{
-    Attention, CertificateFailure, CertificateInfo, CertificateState, ImportCertificate, Level,
-    Problem,
+    Attention, CertificateInfo, CertificateState, ImportCertificate, Level, Problem,
 };
 use crate::work::acme::Outlook;
 
@@ -194,32 +193,21 @@ fn attention(site: &Site, imported: bool, info: &CertificateInfo) -> Vec<Attenti
     match (info.state, info.expires_in_s) {
         (CertificateState::Missing, _) => say(
             Level::Fail,
-            format!(
-                "{name} has no certificate, visitors are refused: {} (palisade cert list)",
-                reason(info)
-            ),
+            format!("{name} has no certificate, visitors are refused{}", reason(info)),
         ),
         (CertificateState::StandIn, _) => say(
             Level::Warn,
-            format!(
-                "{name} shows a certificate of the local CA for now: {} (palisade cert list)",
-                reason(info)
-            ),
+            format!("{name} shows a certificate of the local CA for now{}", reason(info)),
         ),
         (CertificateState::Served, Some(left_s)) if left_s <= 0 => {
-            let why = failure.map(|failure| format!(": {}", first_line(failure)));
-            let why = why.unwrap_or_else(|| next_step(site));
+            let why = failure.map_or_else(|| next_step(site), |_| FAILED.to_owned());
             say(Level::Fail, format!("certificate of {name} expired on {ends}{why}"));
         }
         (CertificateState::Served, Some(left_s)) => {
-            if let Some(failure) = failure {
+            if failure.is_some() {
                 say(
                     Level::Warn,
-                    format!(
-                        "renewing the certificate of {name} fails, {} left: {} (palisade cert list)",
-                        left(left_s),
-                        first_line(failure)
-                    ),
+                    format!("certificate of {name} was not renewed, {} left{FAILED}", left(left_s)),
                 );
             } else if left_s < EXPIRY_WARN_S
                 && matches!(site.tls, TlsSource::Files { .. } | TlsSource::Imported)
@@ -252,18 +240,17 @@ fn attention(site: &Site, imported: bool, info: &CertificateInfo) -> Vec<Attenti
     found
 }
 
+/// Behind the one sentence about a site. What the CA said has no bound, and stands in `palisade cert list`.
+const FAILED: &str = ": the last attempt failed (palisade cert list)";
+
 /// Why the certificate that is asked for is not there.
 fn reason(info: &CertificateInfo) -> String {
     match (&info.failure, &info.activity, info.source.as_str()) {
-        (Some(failure), _, _) => first_line(failure).to_owned(),
-        (None, Some(activity), _) => activity.clone(),
-        (None, None, "imported") => format!("waiting for palisade cert import {}", info.site),
-        (None, None, _) => "it is being ordered".to_owned(),
+        (Some(_), _, _) => FAILED.to_owned(),
+        (None, Some(activity), _) => format!(": {activity} (palisade cert list)"),
+        (None, None, "imported") => format!(": waiting for palisade cert import {}", info.site),
+        (None, None, _) => ": it is being ordered (palisade cert list)".to_owned(),
     }
-}
-
-fn first_line(failure: &CertificateFailure) -> &str {
-    failure.detail.lines().next().unwrap_or_default()
 }
 
 /// How much time is left, in the unit that people plan in.

@@ -12,6 +12,7 @@ mod disk;
 mod error;
 mod header;
 mod health;
+pub mod local_ca;
 mod place;
 mod receipt;
 pub mod sealed;

@@ -116,15 +116,15 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
     set_mode(&closed, 0o600);
     let missing = dir.join("missing.pem");
     vec![
-        (good.clone(), other_key, "does not belong to the key"),
+        (good.clone(), other_key, "does not belong to the private key"),
         (elsewhere, elsewhere_key, "the certificate is for shop.example.com, not for app.example"),
         (expired, expired_key, "the certificate ended on 2021-01-01"),
         (open, open_key, "chmod o= "),
         (garbage, good_key.clone(), "holds no certificate"),
-        (broken, good_key.clone(), "it is no certificate"),
+        (broken, good_key.clone(), "is not usable"),
         (good.clone(), broken_key, "key"),
-        (good.clone(), encrypted, "there is no unencrypted PEM key"),
-        (good_key.clone(), closed, "holds no private key"),
+        (good.clone(), encrypted, "is encrypted\n  palisade needs it without a passphrase"),
+        (good_key.clone(), closed, "are --cert and --key swapped?"),
         (missing, good_key, "missing.pem cannot be read"),
     ]
 }

@@ -47,9 +47,9 @@ fn cert_list_shows_what_is_served_what_is_missing_and_what_stands_in() {
         [
             ["SITE", "SOURCE", "STATE"],
             [SITE, "acme", "served"],
-            ["missing.example.com", "acme", "none"],
+            ["missing.example.com", "acme", "missing"],
             ["stand-in.example.com", "acme", "stand-in"],
-            ["imported.example.com", "imported", "none"],
+            ["imported.example.com", "imported", "missing"],
             ["app.localhost", "local", "served"],
         ],
         "{}",
@@ -76,8 +76,8 @@ fn cert_list_shows_what_is_served_what_is_missing_and_what_stands_in() {
     assert_says(
         &status.out,
         &[
-            "missing.example.com has no certificate, visitors are refused: no luck today",
-            "stand-in.example.com shows a certificate of the local CA for now: no luck today",
+            "missing.example.com has no certificate, visitors are refused: the last attempt failed",
+            "stand-in.example.com shows a certificate of the local CA for now: the last attempt failed",
             "imported.example.com has no certificate, visitors are refused: waiting for palisade cert import",
         ],
     );
