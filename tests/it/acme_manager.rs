@@ -293,6 +293,22 @@ fn a_failure_keeps_the_cas_words_and_says_what_to_do() {
 }
 
 #[test]
+fn who_asks_while_an_attempt_is_on_its_way_is_told_its_outcome() {
+    let bench = Bench::new();
+    let ca = ScriptedCa::start(&bench.doors);
+    bench.open_doors();
+    let hold = ca.hold(Endpoint::NewOrder, Moment::Before);
+    let life = bench.start(of(&ca));
+    hold.wait();
+    let (manager, site) = (&life.manager, site());
+    let (one, another, ()) = life.runtime.block_on(async {
+        tokio::join!(manager.renew(&site), manager.renew(&site), async { hold.release() })
+    });
+    assert_eq!((one, another), (Ok(()), Ok(())));
+    assert_eq!(ca.seen().orders.len(), 1);
+}
+
+#[test]
 fn a_kill_after_the_order_was_placed_places_no_second_one() {
     let bench = Bench::new();
     let ca = ScriptedCa::start(&bench.doors);
