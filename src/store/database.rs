@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
 use super::place::Place;
-use super::{OpenError, StoreError, certs, codec, header, sealed};
+use super::{OpenError, StoreError, certs, codec, header, local_ca, sealed};
 
 const CACHE_BYTES: usize = 16 << 20;
 /// Who wrote the file, in which format, and the row that proves that it can be written.
@@ -42,7 +42,7 @@ fn definition(table: &str) -> TableDefinition<'_, &'static str, &'static [u8]> {
 }
 
 fn tables() -> impl Iterator<Item = &'static str> {
-    [META].into_iter().chain(sealed::ALL).chain(certs::ALL)
+    [META].into_iter().chain(sealed::ALL).chain(certs::ALL).chain(local_ca::ALL)
 }
 
 /// The open file.

@@ -12,6 +12,7 @@ mod disk;
 mod error;
 mod header;
 mod health;
+pub mod local_ca;
 mod place;
 mod receipt;
 pub mod sealed;
@@ -94,6 +95,12 @@ impl Store {
     #[must_use]
     pub fn health(&self) -> Health {
         self.inner.shared.health()
+    }
+
+    /// Ends when the state can be written again after it could not, or at once if that was so since the last call. For
+    /// one who waits, not for several.
+    pub async fn recovered(&self) {
+        self.inner.shared.recovered.notified().await;
     }
 
     /// Commits one row durably, to prove that the state can be written (promise 6).

@@ -176,6 +176,7 @@ impl Task {
                     rfc3339(now_s)
                 ),
                 next: "set the clock (`timedatectl`); if it is right, ask the CA".into(),
+                early: false,
             });
         }
         Ended::Issued { got: Box::new(got), record: Box::new(record), history }
@@ -186,7 +187,10 @@ impl Task {
     fn too_soon(&self, now_s: i64, record: &certs::Certificate) -> Option<u32> {
         let replaced_young = !self.forced
             && self.held.as_ref().is_some_and(|held| {
-                held.is_young(now_s) && held.uncovered.is_none() && !held.other_ca
+                held.is_young(now_s)
+                    && held.uncovered.is_none()
+                    && !held.other_ca
+                    && !held.self_signed
             });
         (replaced_young || self.due_at_once(now_s, record))
             .then(|| self.history.failures.saturating_add(1))
@@ -201,6 +205,8 @@ impl Task {
             ari: None,
             uncovered: None,
             other_ca: false,
+            imported: false,
+            self_signed: false,
         };
         core::plan(now_s, Some(&held), &History::default()).at_s <= now_s
     }
@@ -215,6 +221,8 @@ impl Task {
     async fn failed(self, tools: &Tools, trouble: Trouble) -> Ended {
         let now_s = tools.now_s();
         let advice = self.explain(tools, &trouble, now_s).await;
+        // Somebody wanted to know; the renewal stays as planned, and nothing is amiss.
+        let early = self.forced && !core::is_due(now_s, self.held.as_ref());
         let failures = self.history.failures.saturating_add(1);
         // What costs the CA nothing is tried again sooner: it may be repaired at any time.
         let step = match trouble.class {
@@ -233,9 +241,14 @@ impl Task {
             directory: self.acme.directory.url.clone(),
             until_s: until_s.min(at_s),
         });
+        let (failures, not_before_s) = match (early, told_s) {
+            (false, _) => (failures, Some(at_s)),
+            (true, Some(_)) => (self.history.failures, Some(at_s)),
+            (true, None) => (self.history.failures, self.history.not_before_s),
+        };
         let history = History {
             failures,
-            not_before_s: Some(at_s),
+            not_before_s,
             under: Some(self.under.clone()),
             told_to_wait: told,
             rehearsed: false,
@@ -246,6 +259,7 @@ impl Task {
                 status: trouble.status,
                 likely: advice.likely,
                 next: advice.next,
+                early,
             }),
             ..self.history
         };

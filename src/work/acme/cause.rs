@@ -50,7 +50,7 @@ pub struct Advice {
 #[must_use]
 pub fn explain(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
     match &trouble.what {
-        What::Fault(fault) => elsewhere::of_fault(fault, trouble.url.as_deref(), facts)
+        What::Fault(fault) => elsewhere::of_fault(fault, trouble.url(), facts)
             .unwrap_or_else(|| of_fault(fault, facts)),
         What::Problem => of_problem(trouble, facts),
         What::Answer => of_answer(trouble, facts),
@@ -132,7 +132,7 @@ fn of_fault(fault: &Fault, facts: &Facts<'_>) -> Advice {
                 renew(facts)
             ),
         ),
-        Fault::Unreachable { .. } => advice(
+        Fault::Unreachable(_) => advice(
             format!("a firewall drops outgoing connections to {ca}, or the network is down"),
             format!(
                 "allow outgoing TCP to {ca} (check with curl -v {}), {}",
@@ -195,7 +195,7 @@ fn of_answer(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
             "the CA is down, overloaded or in maintenance",
             "nothing: palisade tries again by itself; the CA's status page may say more",
         ),
-        Some(404 | 405) if trouble.url.is_some() => elsewhere::missing(trouble, facts),
+        Some(404 | 405) if trouble.url().is_some() => elsewhere::missing(trouble, facts),
         Some(404 | 405) => directory(facts, "acme.directory is not the URL of an ACME directory"),
         _ => advice(
             "the CA does not follow the protocol here, or a proxy between changes its answers",

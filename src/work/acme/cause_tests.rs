@@ -91,12 +91,7 @@ fn every_cause_is_told_in_the_operators_terms() {
             "nothing listens at ca.example",
             "curl -v",
         ),
-        (
-            fault(Fault::Unreachable { to: "ca.example:443".into(), why: "x".into() }),
-            Dns::Unknown,
-            "firewall",
-            "outgoing TCP",
-        ),
+        (fault(Fault::Unreachable("x".into())), Dns::Unknown, "firewall", "outgoing TCP"),
         (
             fault(Fault::Silent { from: "ca.example:443".into(), seconds: 30 }),
             Dns::Unknown,
@@ -158,10 +153,9 @@ fn a_ca_that_could_not_connect_blames_the_port_whatever_it_calls_that() {
 
 #[test]
 fn what_no_configuration_mends_is_tried_by_renew_and_what_one_does_by_reload() {
-    let to = || "ca.example:443".to_owned();
     for outside in [
-        fault(Fault::Refused { by: to() }),
-        fault(Fault::Unreachable { to: to(), why: "x".into() }),
+        fault(Fault::Refused { by: "ca.example:443".into() }),
+        fault(Fault::Unreachable("x".into())),
         fault(Fault::Unresolved("x".into())),
         problem("caa"),
     ] {

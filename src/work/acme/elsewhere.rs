@@ -52,7 +52,7 @@ pub(super) fn of_fault(fault: &Fault, url: Option<&str>, facts: &Facts<'_>) -> O
 
 /// Nothing is there, by the status.
 pub(super) fn missing(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
-    let url = trouble.url.as_deref().unwrap_or_default();
+    let url = trouble.url().unwrap_or_default();
     advice(
         format!(
             "{} names {url}, where nothing is; a proxy between may change its answers",

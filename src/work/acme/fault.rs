@@ -17,12 +17,12 @@ pub enum Fault {
     #[error("{0}")]
     Unresolved(String),
     #[error("{by} refused the connection")]
-    Refused { by: String },
+    Refused { by: Box<str> },
     #[error("no answer from {from} within {seconds} s")]
-    Silent { from: String, seconds: u64 },
+    Silent { from: Box<str>, seconds: u64 },
     /// Neither refused nor answered on the level of TCP.
-    #[error("no connection to {to}: {why}")]
-    Unreachable { to: String, why: String },
+    #[error("no connection to {0}")]
+    Unreachable(String),
     #[error("the connection broke: {0}")]
     Broken(String),
     #[error("the CA's own certificate is not trusted here: {0}")]
@@ -80,14 +80,14 @@ fn known(error: &(dyn Error + 'static), asked: &str) -> Option<Fault> {
     if io.get_ref().is_some_and(|wrapped| wrapped.is::<rustls::Error>()) {
         return None; // one step further in
     }
-    let unreachable = |why: String| Some(Fault::Unreachable { to: asked.to_owned(), why });
+    let unreachable = |why: &str| Some(Fault::Unreachable(format!("{asked}: {why}")));
     match io.kind() {
-        io::ErrorKind::ConnectionRefused => Some(Fault::Refused { by: asked.to_owned() }),
-        io::ErrorKind::TimedOut => unreachable("it timed out".into()),
+        io::ErrorKind::ConnectionRefused => Some(Fault::Refused { by: asked.into() }),
+        io::ErrorKind::TimedOut => unreachable("it timed out"),
         io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::AddrNotAvailable
-        | io::ErrorKind::NetworkDown => unreachable(io.to_string()),
+        | io::ErrorKind::NetworkDown => unreachable(&io.to_string()),
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::UnexpectedEof => Some(Fault::Broken(io.to_string())),
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn the_cause_is_found_however_deep_it_is_wrapped() {
         let refused = io::Error::other(io::Error::from(io::ErrorKind::ConnectionRefused));
-        let by = "ca.example:443".to_owned();
+        let by = "ca.example:443".into();
         assert_eq!(Fault::of(&refused, "ca.example:443"), Fault::Refused { by });
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
         assert!(matches!(of(&wrapped(expired)), Fault::Time(_)));

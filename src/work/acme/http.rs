@@ -180,8 +180,8 @@ impl Http {
         }
         let asked = host_port(request.uri());
         let answer = tokio::time::timeout(ANSWER, self.exchange(request, &asked)).await;
-        let answer =
-            answer.map_err(|_| Fault::Silent { from: asked, seconds: ANSWER.as_secs() })??;
+        let answer = answer
+            .map_err(|_| Fault::Silent { from: asked.into(), seconds: ANSWER.as_secs() })??;
         self.remember(&answer, asks_directory);
         if asks_directory && self.seen().directory.is_none() {
             return Err(Fault::NoDirectory { status: answer.status().as_u16() });

@@ -158,6 +158,11 @@ pub(super) fn build(
     Ok(Certificate { key: Arc::new(certified), facts, path: None, warnings: Vec::new() })
 }
 
+/// Whether it names itself as its issuer.
+pub(super) fn is_self_signed(der: &[u8]) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, it)| it.issuer() == it.subject())
+}
+
 /// The DER bytes of an unencrypted PEM key, of whatever encoding.
 pub(super) fn der_of_pem(pem: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
     let key = PrivateKeyDer::from_pem_slice(pem)

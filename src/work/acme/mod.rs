@@ -6,6 +6,7 @@
 //! Bounds: 10 new orders in 10 seconds, 4 at work at a time, 30 s for each answer of the CA.
 
 mod account;
+mod adopt;
 mod answers;
 mod attempt;
 mod cause;
@@ -99,6 +100,8 @@ pub struct Outlook {
     pub failure: Option<CertificateFailure>,
     /// What is being done now, if an order is on its way.
     pub activity: Option<String>,
+    /// What is kept for it was imported.
+    pub imported: bool,
 }
 
 /// Attempts since start, for metrics.

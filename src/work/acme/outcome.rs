@@ -11,6 +11,7 @@ use super::sites::{Site, Unsaved, given_up};
 use crate::base::Host;
 use crate::base::timestamp::rfc3339;
 use crate::ops::api::Problem;
+use crate::store::Health;
 use crate::store::certs::{self, Failure, History, Leaf, Origin};
 use crate::store::sealed::CERTIFICATE_KEYS;
 use crate::telemetry::Level;
@@ -150,6 +151,7 @@ impl Manager {
             known.unsaved = unsaved;
             known.unreadable = None;
             known.window_pause_s = 0;
+            known.waits_for_state = false;
         }
         (self.tools.parts.changed)(site.as_str());
         self.nudge.notify_one();
@@ -205,22 +207,18 @@ impl Manager {
         }
         self.read_order(site);
         self.count_failure(trouble.class);
-        let problem = self.report(site, &trouble, &history);
-        if let Some(known) = self.sites().known.get_mut(site) {
-            known.history = history;
-        }
-        problem
+        self.report(site, &trouble, history)
     }
 
-    /// Tells the log, and whoever waits.
-    fn report(&self, site: &Host, trouble: &Trouble, history: &History) -> Problem {
-        let now_s = self.tools.now_s();
-        let retry_in_s = history.not_before_s.map_or(0, |at| at.saturating_sub(now_s).max(0));
+    /// Tells the log, and whoever waits; and remembers it.
+    fn report(&self, site: &Host, trouble: &Trouble, history: History) -> Problem {
         let failure = history.last_failure.clone();
         let (likely, next) = failure.map(|f| (f.likely, f.next)).unwrap_or_default();
+        let attempt = history.failures.max(1);
+        let retry_in_s = self.remember_failure(site, trouble, history);
         self.tools.parts.log.event(Level::Error, "certificate_failed", |line| {
             line.text("site", site.as_str())
-                .number("attempt", u64::from(history.failures))
+                .number("attempt", u64::from(attempt))
                 .text("class", trouble.class.word());
             match &trouble.kind {
                 Some(kind) => line.text("kind", kind),
@@ -232,8 +230,7 @@ impl Manager {
                 .number("retry_in_s", retry_in_s.unsigned_abs());
         });
         let title = format!(
-            "certificate for {site}: not issued (attempt {}, next in {})",
-            history.failures,
+            "certificate for {site}: not issued (attempt {attempt}, next in {})",
             core::span(retry_in_s)
         );
         let says = match &trouble.kind {
@@ -241,6 +238,24 @@ impl Manager {
             None => format!("what happened: {}", trouble.detail),
         };
         Problem::new(502, title, format!("{says}\nlikely: {likely}\ntry: {next}"))
+    }
+
+    /// Keeps what happened in memory; returns how long the next attempt waits, as `outlook` will say.
+    fn remember_failure(&self, site: &Host, trouble: &Trouble, history: History) -> i64 {
+        let now_s = self.tools.now_s();
+        let mut sites = self.sites();
+        let by_state = trouble.class == Class::State;
+        if let Some(known) = sites.known.get_mut(site) {
+            known.history = history;
+            known.waits_for_state = by_state;
+        }
+        // It may have come back while this attempt was ending.
+        if by_state && self.tools.parts.store.health() == Health::Writable {
+            sites.state_is_back(now_s);
+        }
+        let directory = &sites.wanted.acme.directory.url;
+        let plan = sites.known.get(site).and_then(|known| known.plan(now_s, directory));
+        plan.map_or(0, |plan| plan.at_s.saturating_sub(now_s).max(0))
     }
 
     fn count_failure(&self, class: Class) {
@@ -260,6 +275,7 @@ fn not_stored(trouble: &Trouble, now_s: i64) -> Failure {
         detail: format!("issued and served, but it could not be stored: {}", trouble.detail),
         status: None,
         likely: "the disk is full or failing".into(),
-        next: "free space or repair the state directory; storing it is tried every minute".into(),
+        next: "free space or repair the state directory; it is stored as soon as that works".into(),
+        early: false,
     }
 }

@@ -83,7 +83,7 @@ pub enum What {
     },
     /// None of the configured challenges is offered for a name.
     NoChallenge {
-        offered: Vec<String>,
+        offered: Box<[String]>,
     },
     Wildcard,
     /// What was issued is not what was ordered.
@@ -92,6 +92,12 @@ pub enum What {
     Defect {
         again: bool,
     },
+}
+
+/// A URL that the CA named, fit to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub url: String,
 }
 
 /// One failed attempt.
@@ -105,7 +111,7 @@ pub struct Trouble {
     pub status: Option<u16>,
     pub retry_after_s: Option<u64>,
     /// What was asked, where it is not the directory but what the CA named itself.
-    pub url: Option<Box<str>>,
+    pub asked: Option<Box<Asked>>,
     /// The name and challenge that failed, if it was a validation.
     pub name: Option<Host>,
     pub challenge: Option<ChallengeKind>,
@@ -123,7 +129,7 @@ impl Trouble {
             detail: words(detail.as_ref()),
             status: None,
             retry_after_s: None,
-            url: None,
+            asked: None,
             name: None,
             challenge: None,
             both: false,
@@ -183,7 +189,7 @@ impl Trouble {
         };
         trouble.status = trouble.status.or(seen.status);
         trouble.retry_after_s = seen.retry_after_s;
-        trouble.url = seen.url.as_deref().map(Box::from);
+        trouble.asked = seen.url.clone().map(|url| Box::new(Asked { url }));
         match trouble.status {
             Some(429) => trouble.class = Class::RateLimited,
             Some(500..) => trouble.class = Class::Network, // it passes
@@ -208,6 +214,12 @@ impl Trouble {
     #[must_use]
     pub fn short_kind(&self) -> Option<&str> {
         self.kind.as_deref()?.strip_prefix(URN)
+    }
+
+    /// The URL that failed, unless it was the directory's.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.asked.as_deref().map(|asked| asked.url.as_str())
     }
 
     /// Whether the order stands and the next attempt may go on with it.

@@ -107,7 +107,8 @@ impl Run<'_> {
                     continue;
                 }
                 let name = self.name_of(one.identifier().identifier)?;
-                let offered: Vec<String> = one.challenges.iter().map(|c| word(&c.r#type)).collect();
+                let offered: Box<[String]> =
+                    one.challenges.iter().map(|c| word(&c.r#type)).collect();
                 let Some(mut challenge) = one.challenge(wire(kind)) else {
                     let detail = format!("{} is not offered for {name}", kind.word());
                     let what = What::NoChallenge { offered };

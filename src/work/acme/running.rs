@@ -13,6 +13,7 @@ use super::core;
 use super::manager::Manager;
 use crate::base::Host;
 use crate::ops::api::Problem;
+use crate::store::certs::History;
 
 impl Manager {
     /// Marks a site as being worked on.
@@ -28,7 +29,10 @@ impl Manager {
         Some(Task {
             site: site.clone(),
             names,
-            history: known.history.clone(),
+            history: History {
+                failures: if known.is_outdated() { 0 } else { known.history.failures },
+                ..known.history.clone()
+            },
             under: known.under.clone(),
             held: known.held(&acme.directory.url),
             start: Start { epoch: known.epoch, over },

@@ -1,6 +1,6 @@
 //! A wall clock that is wrong, at the start or all of a sudden: it is named, and nothing is ordered because of it.
 
-use super::{SITE, assert_says, failure, is_served, served, text};
+use super::{SITE, assert_says, failure, is_served, served, side_by_side, text};
 use crate::support::FakeClock;
 use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown};
 use crate::support::ca::Endpoint;
@@ -9,7 +9,7 @@ const YEAR_S: i64 = 366 * 86_400;
 
 #[test]
 fn a_clock_that_is_a_year_off_at_the_start_is_named_and_orders_nothing() {
-    for ahead_s in [YEAR_S, -YEAR_S] {
+    side_by_side([YEAR_S, -YEAR_S], |ahead_s| {
         let (place, ca) = AcmePlace::with_ca(SITE);
         let clock = FakeClock::ahead_s(&place.place, ahead_s);
         let daemon = place.place.start_with(&clock.environment());
@@ -27,7 +27,7 @@ fn a_clock_that_is_a_year_off_at_the_start_is_named_and_orders_nothing() {
         assert!(info["failure"].is_null(), "{info:#}");
         assert_eq!(daemon.stop(), 0);
         assert_eq!(ca.seen().orders.len(), 1);
-    }
+    });
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Certificates of every lifetime are renewed in time, and those that come late in their life start no storm.
 
-use super::{DAY_S, SITE, assert_says, is_served, text};
+use super::{DAY_S, SITE, assert_says, is_served, side_by_side, text};
 use crate::support::FakeClock;
 use crate::support::acme_site::{AcmePlace, certificate};
 use crate::support::ca::Endpoint;
 
 #[test]
 fn a_third_of_the_lifetime_is_left_at_renewal_and_half_of_a_short_one() {
-    for (days, left, share) in [(6, 3, "half"), (45, 15, "a third"), (90, 30, "a third")] {
+    let cases = [(6, 3, "half"), (45, 15, "a third"), (90, 30, "a third")];
+    side_by_side(cases, |(days, left, share)| {
         let (place, ca) = AcmePlace::with_ca(SITE);
         ca.set(|knobs| {
             knobs.ari = false;
@@ -22,7 +23,7 @@ fn a_third_of_the_lifetime_is_left_at_renewal_and_half_of_a_short_one() {
         let spread = left * DAY_S - days * DAY_S / 30..=left * DAY_S;
         assert!(spread.contains(&left_s), "{days} days: {left_s} in {spread:?}");
         assert_says(text(&info["renewal"], "why"), &[&format!("{share} of its {days} days")]);
-    }
+    });
 }
 
 #[test]

@@ -44,9 +44,19 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// A daemon that serves the certificate that it got for its only site.
 fn served() -> (AcmePlace, ScriptedCa, Daemon) {
     let (place, ca) = AcmePlace::with_ca(SITE);
+    ca.set(|knobs| knobs.processing_polls = 0);
     let daemon = place.start();
     is_served(&daemon, SITE);
     (place, ca, daemon)
+}
+
+/// Runs the same test with each of the cases, side by side: nearly all of it is waiting.
+fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(|| test(case));
+        }
+    });
 }
 
 /// Waits until the site is served what it asks for.

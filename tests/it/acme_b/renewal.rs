@@ -1,6 +1,6 @@
 //! When a CA wants its certificates renewed, what is ordered then, and what happens where it does not say.
 
-use super::{DAY_S, SITE, assert_says, failure, is_served, served, text, until};
+use super::{DAY_S, SITE, assert_says, failure, is_served, served, side_by_side, text, until};
 use crate::support::acme_site::{AcmePlace, assert_serves, certificate, certificate_when, shown};
 use crate::support::ca::{Endpoint, Fault, Moment, Profile, Window};
 use crate::support::{Daemon, Pebble, TlsClient, pebble};
@@ -56,13 +56,14 @@ fn renewal_information_that_cannot_be_used_is_no_failure() {
     let garbage = Some(Fault::Garbage);
     let unknown = Some(Fault::problem(404, "malformed", "no such certificate"));
     let backwards = Window { start_in_s: 20 * DAY_S, end_in_s: 10 * DAY_S, explanation: None };
-    for (fault, window) in [
+    let cases = [
         (unknown, None),
         (garbage, None),
         (Some(Fault::Close), None),
         (Some(Fault::Hang), None),
         (None, Some(backwards)),
-    ] {
+    ];
+    side_by_side(cases, |(fault, window)| {
         let (place, ca) = AcmePlace::with_ca(SITE);
         ca.set(|knobs| knobs.window = window);
         if let Some(fault) = fault {
@@ -76,7 +77,7 @@ fn renewal_information_that_cannot_be_used_is_no_failure() {
         assert_says(text(&info["renewal"], "why"), &["a third of its 90 days is left"]);
         assert_eq!(daemon.stop(), 0);
         assert_eq!(ca.seen().orders.len(), 1);
-    }
+    });
 }
 
 #[test]

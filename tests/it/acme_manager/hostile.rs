@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Of a body.
+type Change = fn(&mut serde_json::Value);
+
 /// A CA that believes everything and changes its answers.
 fn hostile(
     bench: &Bench,
@@ -90,14 +93,14 @@ fn an_order_with_more_authorizations_than_names_is_refused_before_any_is_fetched
 
 #[test]
 fn an_authorization_that_is_nonsense_is_answered_by_nothing() {
-    let change = |change: fn(&mut serde_json::Value)| {
+    let change = |change: Change| {
         move |endpoint, reply: &mut crate::support::ca::Reply| {
             if endpoint == Endpoint::Authorization {
                 reply.edit(change);
             }
         }
     };
-    let cases: [(fn(&mut serde_json::Value), &str); 4] = [
+    let cases: [(Change, &str); 4] = [
         (|body| body["challenges"][0]["token"] = "../../x".into(), "base64url"),
         (|body| body["challenges"][0]["token"] = "A".repeat(450_000).into(), "bytes"),
         (

@@ -2,17 +2,10 @@
 
 use super::*;
 
-/// A certificate and key from elsewhere.
-fn bought() -> (String, String) {
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let mut params = rcgen::CertificateParams::new([NAME.to_owned()]).expect("parameters");
-    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-    (params.self_signed(&key).expect("signed").pem(), key.serialize_pem())
-}
-
 impl Life {
     fn import(&self) -> palisade::work::certs::Certificate {
-        let ((cert, key), site) = (bought(), site());
+        let (bought, site) = (crate::support::Authority::new().issue(&[NAME]), site());
+        let (cert, key) = (&bought.cert, &bought.key);
         let import = self.manager.import(&site, cert.as_bytes(), key.as_bytes());
         self.runtime.block_on(import).expect("imported")
     }
