@@ -2,7 +2,8 @@
 //!
 //! Promises: an answer comes after the commit it speaks of is on disk; an operation that fails or panics takes no other
 //! one with it; after an I/O error nothing is written until the file was opened again, checked, and has taken a probe
-//! row, which is tried by itself. Bounds: [`BATCH_MAX`] operations per commit, [`QUEUE_MAX`] in the queue.
+//! row, which is tried by itself; nothing is acknowledged that went into a file that was moved away.
+//! Bounds: [`BATCH_MAX`] operations per commit, [`QUEUE_MAX`] in the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::database::{Core, Fault, Writing, panic_text};
 use super::place::Place;
 use super::receipt::Answer;
-use super::{Health, StoreError, state::Shared};
+use super::{Health, OpenError, StoreError, state::Shared};
 
 /// Writes that wait for the thread.
 pub(super) const QUEUE_MAX: usize = 4096;
@@ -84,6 +85,8 @@ enum Setback {
     /// This one failed; the others can go on without it.
     One(usize, StoreError),
     All(String),
+    /// The file is well, and is not where it was: what is written into it would be lost.
+    Away(String),
 }
 
 impl From<Fault> for Setback {
@@ -98,7 +101,7 @@ impl From<Fault> for Setback {
 pub(super) struct Writer {
     pub shared: std::sync::Arc<Shared>,
     pub queue: Receiver<Message>,
-    pub place: Box<dyn Place>,
+    pub place: std::sync::Arc<dyn Place>,
     pub options: Options,
     /// Until the first change the file stays as it was found: a start may still be refused, for a wrong key say.
     pub touched: bool,
@@ -182,11 +185,17 @@ impl Writer {
                     self.fail(&why);
                     tasks.drain(..).for_each(|task| self.refuse(task));
                 }
+                Err(Setback::Away(why)) => {
+                    self.wait_for_file(why);
+                    tasks.drain(..).for_each(|task| self.refuse(task));
+                }
             }
         }
     }
 
     fn attempt(&mut self, tasks: &mut [Box<dyn Task>]) -> Result<(), Setback> {
+        let away = |moved: OpenError| Setback::Away(moved.to_string());
+        self.place.in_place().map_err(away)?;
         let core = self.shared.core();
         let Some(core) = core.as_ref() else {
             return Err(Setback::All("the file is not open".into()));
@@ -197,8 +206,16 @@ impl Writer {
         let run = || core.write(self.options.durability, |writing| run_all(tasks, writing));
         let rows = catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|panic| Err(Setback::All(panic_text(&*panic))))?;
+        // Moved during the commit: it was written, but nobody finds it there.
+        self.place.in_place().map_err(away)?;
         self.shared.committed(rows, core.disk().bytes());
         Ok(())
+    }
+
+    /// The file stays open and locked: put back, it is the one that was checked. A look costs nothing, so no pause grows.
+    fn wait_for_file(&mut self, why: String) {
+        self.retry_at = Some(self.shared.clock.now() + PAUSE_MIN);
+        self.shared.unwritable(why);
     }
 
     /// Nothing more is written; readers get the file as it is on disk.
@@ -217,6 +234,9 @@ impl Writer {
     fn recover(&mut self) {
         if self.retry_at.is_none() {
             return;
+        }
+        if let Err(moved) = self.place.in_place() {
+            return self.wait_for_file(moved.to_string());
         }
         match self.accept() {
             Ok(bytes) => {
