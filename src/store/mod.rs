@@ -81,6 +81,7 @@ impl Store {
             touched: false,
             retry_at: None,
             next_pause: PAUSE_MIN,
+            weight: 0,
             #[cfg(test)]
             held: None,
         };

@@ -2,7 +2,7 @@
 //!
 //! Promises: an answer comes after the commit it speaks of is on disk; an operation that fails or panics takes no other
 //! one with it; after an I/O error nothing is written until the file was opened again, checked, and has taken a probe
-//! row, which is tried by itself; nothing is acknowledged that went into a file that was moved away.
+//! as heavy as what failed, which is tried by itself; nothing is acknowledged that went into a file that was moved away.
 //! Bounds: [`BATCH_MAX`] operations per commit, [`QUEUE_MAX`] in the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +24,8 @@ pub(super) const BATCH_MAX: usize = 256;
 /// Between two attempts to open the file again; doubled after each that fails.
 pub(super) const PAUSE_MIN: Duration = Duration::from_secs(1);
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Least and most bytes of the probe; a record may have 1 MiB.
+const PROBE_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=1_000_000;
 
 /// How the thread works; the shipped way is the default.
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +111,8 @@ pub(super) struct Writer {
     pub retry_at: Option<Instant>,
     /// What the next failure starts with; back to the shortest only after a commit of real work.
     pub next_pause: Duration,
+    /// Of the last batch that failed: the file has to take as much before it counts as writable.
+    pub weight: usize,
     #[cfg(test)]
     pub held: Option<Message>,
 }
@@ -203,7 +207,14 @@ impl Writer {
         if !std::mem::replace(&mut self.touched, true) {
             core.accept()?;
         }
-        let run = || core.write(self.options.durability, |writing| run_all(tasks, writing));
+        let weight = &mut self.weight;
+        let run = || {
+            core.write(self.options.durability, |writing| {
+                let outcome = run_all(tasks, writing);
+                *weight = writing.weight();
+                outcome
+            })
+        };
         let rows = catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|panic| Err(Setback::All(panic_text(&*panic))))?;
         // Moved during the commit: it was written, but nobody finds it there.
@@ -230,7 +241,7 @@ impl Writer {
         self.shared.unwritable(why);
     }
 
-    /// Lets the writes of the opened file through and commits a probe row; if that works, the state is well.
+    /// Lets the writes of the opened file through and commits a probe; if that works, the state is well.
     fn recover(&mut self) {
         if self.retry_at.is_none() {
             return;
@@ -255,8 +266,15 @@ impl Writer {
         };
         let open = core.insert(open);
         open.accept().map_err(words)?;
-        let at_s = self.shared.now_s();
-        let probe = || open.write(self.options.durability, |writing| writing.probe(at_s));
+        let (at_s, bytes) = (self.shared.now_s(), self.weight);
+        let bytes = bytes.clamp(*PROBE_BYTES.start(), *PROBE_BYTES.end());
+        let probe = || {
+            open.write(self.options.durability, |writing| writing.load(bytes))?;
+            open.write(self.options.durability, |writing| {
+                writing.unload()?;
+                writing.probe(at_s)
+            })
+        };
         catch_unwind(AssertUnwindSafe(probe))
             .unwrap_or_else(|panic| Err(Fault::Broken(panic_text(&*panic))))
             .map_err(words)?;
