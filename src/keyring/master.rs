@@ -56,6 +56,7 @@ impl MasterKey {
         entropy: &dyn Entropy,
     ) -> Result<Loaded, KeyringError> {
         let sealed = !store.wrapped_keys()?.is_empty();
+        sys::files::sweep(file); // it would hold a key, or a part of one
         Self::choose(given, file, sealed, entropy)
     }
 

@@ -56,6 +56,7 @@ impl FilePlace {
             return Err(OpenError::Exposed { path: state_dir.to_owned(), mode });
         }
         let path = state_dir.join(super::CORE_FILE);
+        sys::files::sweep(&path);
         match path.symlink_metadata() {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path)?,
