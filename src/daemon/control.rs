@@ -97,6 +97,10 @@ impl Daemon {
         if let Health::Refusing { why, .. } = self.state.store.health() {
             say(Level::Fail, format!("the state cannot be written, sites are served on: {why}"));
         }
+        if let Some(trouble) = self.state.master.trouble() {
+            let first = trouble.lines().next().unwrap_or_default();
+            say(Level::Fail, format!("the next start will be refused: {first}"));
+        }
         if let Some(error) = &inner.certificates_error {
             let first = error.lines().next().unwrap_or_default();
             say(
@@ -241,10 +245,13 @@ impl Control for Daemon {
     fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
         Box::pin(async move {
             // Cannot be left half done: a second call finishes what the first began.
-            let rotated = tokio::task::block_in_place(|| self.state.keyring.rotate());
+            let rotated = tokio::task::block_in_place(|| {
+                self.state.master.check()?;
+                self.state.keyring.rotate().map_err(|error| error.to_string())
+            });
             let rotated = rotated.map_err(|error| {
                 let title = "The keys were not rotated; what was sealed before can still be read";
-                Problem::new(503, title, error.to_string())
+                Problem::new(503, title, error)
             })?;
             let (key, rows) = (rotated.key, rotated.rows);
             self.shared.log.event(Severity::Info, "keys_rotated", |line| {

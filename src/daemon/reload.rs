@@ -207,7 +207,10 @@ pub(super) async fn watch_certificates(daemon: Arc<Daemon>, mut stop: watch::Rec
             _ = looks.tick() => {
                 daemon.sample();
                 daemon.state.store.look();
-                tokio::task::block_in_place(|| daemon.look_at_certificates(&mut failed));
+                tokio::task::block_in_place(|| {
+                    daemon.state.master.look();
+                    daemon.look_at_certificates(&mut failed);
+                });
             }
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::StartError;
+use super::master::MasterWatch;
 use super::reload::managed;
 use crate::config::settings::{Settings, TlsSource};
 use crate::config::{self, Environment, Report, resolve_secret};
@@ -21,6 +22,7 @@ use crate::work::acme::{Challenges, Manager, Parts, Wanted, WantedSite};
 pub(super) struct State {
     pub store: Store,
     pub keyring: Arc<Keyring>,
+    pub master: MasterWatch,
     pub manager: Arc<Manager>,
     pub challenges: Arc<Challenges>,
     /// Rung when the manager has stored a certificate.
@@ -59,6 +61,8 @@ pub(super) fn open(
             );
         });
     }
+    let source = config::master_key_source(settings, environment);
+    let master = MasterWatch::new(source, keyring.master());
     let challenges = Arc::<Challenges>::default();
     let stored = Arc::new(Notify::new());
     let bell = Arc::clone(&stored);
@@ -74,7 +78,7 @@ pub(super) fn open(
     };
     let manager =
         Manager::open(parts, wanted).map_err(|error| StartError::Failed(error.to_string()))?;
-    Ok(State { store, keyring, manager, challenges, stored, generated })
+    Ok(State { store, keyring, master, manager, challenges, stored, generated })
 }
 
 /// The keys over the state, and the master key's file if this start has made it.

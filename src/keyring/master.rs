@@ -115,6 +115,18 @@ impl MasterKey {
         fingerprint
     }
 
+    /// Whether this is the key with that fingerprint.
+    ///
+    /// # Errors
+    /// Another key, which the next start would refuse.
+    pub fn check(&self, in_use: Fingerprint) -> Result<(), KeyringError> {
+        let given = self.fingerprint();
+        if given == in_use {
+            return Ok(());
+        }
+        Err(KeyringError::MasterReplaced { place: self.place.clone(), given, in_use })
+    }
+
     /// Where it was found.
     #[must_use]
     pub fn place(&self) -> &str {

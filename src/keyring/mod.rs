@@ -125,6 +125,12 @@ impl Keyring {
         self.rewrapped
     }
 
+    /// Names the master key in use.
+    #[must_use]
+    pub const fn master(&self) -> Fingerprint {
+        self.wrapping.fingerprint()
+    }
+
     /// Seals under the newest data key. May wait for a commit (once in thousands of calls): not for workers, and not
     /// inside an operation of the store.
     ///
