@@ -1,9 +1,9 @@
-//! What happens to the machine under palisade: its state directory moves, its key file changes.
+//! What happens to the machine under palisade: its state directory moves, its key file changes, its clock is unset.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Daemon, Place, deadline, left};
+use crate::support::{Daemon, FakeClock, Place, deadline, left, palisade};
 
 const SITE: &str = "[site.\"app.localhost\"]\nupstream = \"127.0.0.1:9\"";
 
@@ -68,4 +68,42 @@ fn keys_are_not_rotated_under_a_master_key_that_the_next_start_would_not_find() 
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     attention_until(&daemon, |attention| !attention.contains("the next start"));
     assert_eq!(daemon.cli(&["crypto", "rotate"]).code, 0);
+}
+
+/// Seconds from now to `year`, about.
+fn back_to(year: i32) -> i64 {
+    i64::from(year - time::OffsetDateTime::now_utc().year()) * 31_556_952
+}
+
+#[test]
+fn a_clock_that_nobody_has_set_is_named_served_with_and_grown_out_of() {
+    let place = Place::new();
+    place.configure(SITE);
+    // Early 1970, as a machine without a battery begins.
+    let since_new_year = i64::from(time::OffsetDateTime::now_utc().ordinal()) * 86_400;
+    let clock = FakeClock::ahead_s(&place, back_to(1970) - since_new_year + 20 * 86_400);
+    let daemon = place.start_with(&clock.environment());
+    let attention = daemon.status()["attention"].to_string();
+    assert!(attention.contains("this machine's clock says 1970-"), "{attention}");
+    assert_eq!(daemon.curl(&["--insecure", "https://app.localhost/"]).status, 502, "it serves");
+    clock.set_ahead_s(0);
+    daemon.wait_for_event("certificates_reloaded");
+    let attention = daemon.status()["attention"].to_string();
+    assert!(!attention.contains("clock"), "{attention}");
+    // With the root that was made in 1970.
+    assert_eq!(daemon.curl(&["https://app.localhost/"]).status, 502);
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn a_clock_before_1970_is_refused_with_words() {
+    let place = Place::new();
+    place.configure(SITE);
+    let clock = FakeClock::ahead_s(&place, back_to(1960));
+    let mut command = place.command();
+    command.args(["run", "--config", "palisade.toml"]).envs(clock.environment());
+    let exit = palisade(&mut command);
+    assert_eq!(exit.code, 1, "{exit:?}");
+    assert!(exit.err.contains("clock stands before 1970\n  set it"), "{}", exit.err);
+    assert!(!place.path("state").exists(), "nothing is left behind");
 }
