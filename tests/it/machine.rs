@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::acme_site::{AcmePlace, wait_for_site};
+use crate::support::ca::Endpoint;
 use crate::support::{Daemon, FakeClock, Place, deadline, left, palisade};
 
 const SITE: &str = "[site.\"app.localhost\"]\nupstream = \"127.0.0.1:9\"";
@@ -70,18 +72,16 @@ fn keys_are_not_rotated_under_a_master_key_that_the_next_start_would_not_find() 
     assert_eq!(daemon.cli(&["crypto", "rotate"]).code, 0);
 }
 
-/// Seconds from now to `year`, about.
-fn back_to(year: i32) -> i64 {
-    i64::from(year - time::OffsetDateTime::now_utc().year()) * 31_556_952
+/// To some day in January 1970, as a machine without a battery begins.
+fn to_1970() -> i64 {
+    20 * 86_400 - time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
 #[test]
 fn a_clock_that_nobody_has_set_is_named_served_with_and_grown_out_of() {
     let place = Place::new();
     place.configure(SITE);
-    // Early 1970, as a machine without a battery begins.
-    let since_new_year = i64::from(time::OffsetDateTime::now_utc().ordinal()) * 86_400;
-    let clock = FakeClock::ahead_s(&place, back_to(1970) - since_new_year + 20 * 86_400);
+    let clock = FakeClock::ahead_s(&place, to_1970());
     let daemon = place.start_with(&clock.environment());
     let attention = daemon.status()["attention"].to_string();
     assert!(attention.contains("this machine's clock says 1970-"), "{attention}");
@@ -96,10 +96,27 @@ fn a_clock_that_nobody_has_set_is_named_served_with_and_grown_out_of() {
 }
 
 #[test]
+fn a_clock_that_nobody_has_set_orders_nothing_until_it_is_set() {
+    let name = "app.example.com";
+    let (place, ca) = AcmePlace::with_ca(name);
+    let clock = FakeClock::ahead_s(&place.place, to_1970());
+    let daemon = place.place.start_with(&clock.environment());
+    let failed = wait_for_site(&daemon, "certificate_failed", name, 1);
+    let likely = failed["likely"].as_str().unwrap();
+    assert!(likely.contains("this machine says it is 1970-"), "{failed}");
+    assert_eq!(ca.seen().asked(Endpoint::NewAccount), 0);
+    clock.set_ahead_s(0);
+    // It looks at the clock by itself, but not within the time of a test.
+    daemon.reload();
+    wait_for_site(&daemon, "certificate_in_force", name, 1);
+    assert_eq!(ca.seen().orders.len(), 1);
+}
+
+#[test]
 fn a_clock_before_1970_is_refused_with_words() {
     let place = Place::new();
     place.configure(SITE);
-    let clock = FakeClock::ahead_s(&place, back_to(1960));
+    let clock = FakeClock::ahead_s(&place, to_1970() - 3_650 * 86_400);
     let mut command = place.command();
     command.args(["run", "--config", "palisade.toml"]).envs(clock.environment());
     let exit = palisade(&mut command);
