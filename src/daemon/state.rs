@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::StartError;
+use super::master::MasterWatch;
 use super::reload::managed;
 use crate::config::settings::{Settings, TlsSource};
 use crate::config::{self, Environment, Report, SecretError, resolve_secret};
@@ -29,6 +30,7 @@ const MASTER_KEY_CHANGED: &str =
 pub(super) struct State {
     pub store: Store,
     pub keyring: Arc<Keyring>,
+    pub master: MasterWatch,
     pub manager: Arc<Manager>,
     pub challenges: Arc<Challenges>,
     /// Rung when the manager has stored a certificate.
@@ -90,6 +92,8 @@ pub(super) fn open(
             line.number("data_keys", rewrapped as u64).text("next", MASTER_KEY_CHANGED);
         });
     }
+    let source = config::master_key_source(settings, environment);
+    let master = MasterWatch::new(source, keyring.master());
     let challenges = Arc::<Challenges>::default();
     let stored = Arc::new(Notify::new());
     let bell = Arc::clone(&stored);
@@ -105,7 +109,7 @@ pub(super) fn open(
     };
     let manager =
         Manager::open(parts, wanted).map_err(|error| StartError::Failed(error.to_string()))?;
-    Ok(State { store, keyring, manager, challenges, stored, generated })
+    Ok(State { store, keyring, master, manager, challenges, stored, generated })
 }
 
 /// The keys over the state, and the master key's file if this start has made it.
