@@ -8,8 +8,8 @@ use super::{Exit, Output, failure};
 use crate::config::Environment;
 use crate::ops::ClientError;
 use crate::ops::api::{
-    Attention, CapabilityStatus, CertificateInfo, CertificateState, Level, Reloaded, SiteStatus,
-    State, Status,
+    Attention, CapabilityStatus, CertificateFailure, CertificateInfo, CertificateState, Level,
+    Reloaded, SiteStatus, State, Status,
 };
 
 /// A certificate with less than this left is not all well.
@@ -185,9 +185,14 @@ fn first_of(names: &[String], width: usize) -> String {
     and_more(first, names.len().saturating_sub(1), width)
 }
 
+/// Why the next certificate is not there. An attempt that somebody only wanted to try says nothing about that.
+fn setback(info: &CertificateInfo) -> Option<&CertificateFailure> {
+    info.failure.as_ref().filter(|failure| !failure.early)
+}
+
 /// What visitors see, and when that changes: `served 63 d, renews in 33 d`, `missing, next try in 10 min`.
 fn certificate(info: &CertificateInfo) -> (Tone, String) {
-    let failing = info.failure.is_some();
+    let failing = setback(info).is_some();
     let (tone, state) = match (info.state, info.expires_in_s) {
         (CertificateState::Missing, _) | (_, None) => (Tone::Bad, "missing".to_owned()),
         (_, Some(in_s @ ..=0)) => return (Tone::Bad, expiry(in_s)),
@@ -198,7 +203,7 @@ fn certificate(info: &CertificateInfo) -> (Tone, String) {
             (tone, format!("served {}", expiry(in_s)))
         }
     };
-    let retry_in_s = info.failure.as_ref().and_then(|failure| failure.retry_in_s);
+    let retry_in_s = setback(info).and_then(|failure| failure.retry_in_s);
     let next = match (retry_in_s, &info.renewal) {
         (Some(in_s), _) => when("next try", in_s),
         (None, Some(renewal)) => when("renews", renewal.in_s),
@@ -254,7 +259,7 @@ fn capabilities(page: &mut Page, capabilities: &[CapabilityStatus]) {
 /// `whole` also shows why a reload was refused, which may be long.
 fn attention(page: &mut Page, status: &Status, whole: bool) {
     page.blank();
-    let failing = whole && status.sites.iter().any(|site| site.certificate.failure.is_some());
+    let failing = whole && status.sites.iter().any(|site| setback(&site.certificate).is_some());
     if status.attention.is_empty() && status.reload.last_error.is_none() && !failing {
         page.line("Nothing needs attention.");
         return;
@@ -294,7 +299,7 @@ fn attention(page: &mut Page, status: &Status, whole: bool) {
 
 /// What the CAs have said.
 fn failures(page: &mut Page, sites: &[SiteStatus]) {
-    let failing = || sites.iter().filter(|site| site.certificate.failure.is_some());
+    let failing = || sites.iter().filter(|site| setback(&site.certificate).is_some());
     for site in failing().take(FAILURES_MAX) {
         failure::block(page, &site.certificate, "  ");
     }

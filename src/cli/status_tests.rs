@@ -74,6 +74,22 @@ fn the_certificate_column_says_what_is_served_and_when_that_changes() {
 }
 
 #[test]
+fn an_attempt_that_was_only_a_try_is_nothing_that_needs_attention() {
+    use crate::ops::api::CertificateState::Missing;
+    let mut status = sample::status();
+    let site = &mut status.sites[0].certificate;
+    *site = sample::renewed("a", 60);
+    site.failure = sample::failing("a", Missing).failure;
+    let Some(failure) = &mut site.failure else { panic!("it has failed") };
+    failure.early = true;
+    assert_eq!(certificate(site), (Tone::Plain, "served 60 d, renews in 30 d".into()));
+    status.attention.clear();
+    let mut page = Page::new();
+    attention(&mut page, &status, true);
+    assert!(page.plain().contains("Nothing needs attention."), "{}", page.plain());
+}
+
+#[test]
 fn status_shows_what_the_ca_said_and_not_for_ever() {
     let mut status = sample::status();
     let site = status.sites[0].clone();
