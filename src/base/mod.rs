@@ -12,6 +12,7 @@ mod request_id;
 mod secret;
 pub mod timestamp;
 pub mod units;
+pub mod words;
 
 pub use capability::{Capability, Mode};
 pub use client_ip::{ClientIp, IpKey, TrustedProxies, unmapped};
