@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::base::units::{HumanDuration, UnitError};
 use crate::config::Flags;
 
 /// Where the configuration is unless `--config` says otherwise.
@@ -63,6 +64,11 @@ pub(super) enum Verb {
     /// What is running: sites, certificates, capabilities, counters
     #[command(after_help = "Examples:\n  palisade status\n  palisade status --json | jq .sites")]
     Status(ClientArgs),
+    /// Watch it live: what needs attention, rates, requests, certificates
+    #[command(
+        after_help = "Examples:\n  palisade top\n  palisade top --rate 10s --ascii\n  palisade top --once\n  palisade top --once --json | jq .status.attention"
+    )]
+    Top(TopArgs),
     /// Certificates in use, and the local CA
     #[command(
         subcommand,
@@ -157,6 +163,27 @@ pub(super) struct DemoArgs {
     /// Keep the local CA here, so that it has to be trusted only once
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct TopArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Print one frame and end; --json prints its data
+    #[arg(long)]
+    pub once: bool,
+    /// How often to ask the daemon, at least every 250ms
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = rate)]
+    pub rate: HumanDuration,
+    /// Draw with ASCII only [default: where the locale is not UTF-8, or the terminal is linux or dumb]
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+fn rate(text: &str) -> Result<HumanDuration, String> {
+    let rate: HumanDuration = text.parse().map_err(|error: UnitError| error.to_string())?;
+    let seconds = rate.0.as_secs_f64();
+    if (0.25..=3_600.0).contains(&seconds) { Ok(rate) } else { Err("from 250ms to 1h".into()) }
 }
 
 #[derive(Debug, Clone, Args)]

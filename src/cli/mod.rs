@@ -11,6 +11,7 @@ mod setup;
 mod shell;
 mod start;
 mod status;
+mod top;
 mod trust;
 mod words;
 
@@ -56,6 +57,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Check(args) => setup::check(&args, &environment, &out),
         Verb::Reload(args) => status::reload(&args, &environment, &out),
         Verb::Status(args) => status::status(&args, &environment, &out),
+        Verb::Top(args) => top::top(&args, &environment, &out),
         Verb::Cert(CertVerb::List(args)) => cert::list(&args, &environment, &out),
         Verb::Cert(CertVerb::Trust(args)) => trust::trust(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),

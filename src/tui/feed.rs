@@ -1,0 +1,177 @@
+//! Where the data comes from: a daemon behind the typed client, or a test's own.
+//!
+//! Promises: it never gives up: a daemon that is gone is asked again after 1, 2, 4, then every 8 seconds.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+
+use crate::ops::api::live::{self, History};
+use crate::ops::api::{Problem, Status};
+use crate::ops::client::{Client, ClientError};
+
+use super::data::Document;
+use super::event::{Event, Mutation};
+use super::views::{Fetch, VIEWS};
+
+/// What a question comes to.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
+
+/// The daemon, as the dashboard asks it.
+pub trait Feed: Send + Sync + 'static {
+    fn status(&self) -> Pending<'_, Status>;
+    fn history(&self, resolution: &'static str) -> Pending<'_, History>;
+    fn tail(&self) -> Pending<'_, Box<dyn Tail>>;
+    fn document(&self, fetch: Fetch) -> Pending<'_, Document>;
+    /// Answers what was done, in a sentence.
+    fn mutate<'a>(&'a self, mutation: &'a Mutation) -> Pending<'a, String>;
+}
+
+/// The stream of events; `None` is its end.
+pub trait Tail: Send {
+    fn next(&mut self) -> Pending<'_, Option<live::Event>>;
+}
+
+impl Feed for Client {
+    fn status(&self) -> Pending<'_, Status> {
+        Box::pin(Self::status(self))
+    }
+
+    fn history(&self, _resolution: &'static str) -> Pending<'_, History> {
+        Box::pin(async { Err(missing("this daemon keeps no history")) })
+    }
+
+    fn tail(&self) -> Pending<'_, Box<dyn Tail>> {
+        Box::pin(async { Err(missing("this daemon has no live tail")) })
+    }
+
+    fn document(&self, fetch: Fetch) -> Pending<'_, Document> {
+        fetch(self)
+    }
+
+    fn mutate<'a>(&'a self, mutation: &'a Mutation) -> Pending<'a, String> {
+        Box::pin(async move {
+            match mutation {
+                Mutation::Reload => {
+                    let reloaded = self.reload().await?;
+                    let mut text = format!("Generation {} is in force.", reloaded.generation);
+                    for change in &reloaded.changes {
+                        text.push('\n');
+                        text.push_str(change);
+                    }
+                    Ok(text)
+                }
+                Mutation::RenewCertificate { .. } => {
+                    Err(missing("this daemon does not renew certificates on demand"))
+                }
+            }
+        })
+    }
+}
+
+fn missing(detail: &str) -> ClientError {
+    ClientError::Refused(Problem::new(404, "Not Found", detail))
+}
+
+/// What is to be asked now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    pub resolution: &'static str,
+    /// Index in [`VIEWS`].
+    pub view: usize,
+    /// Grows when something has changed: ask at once.
+    pub news: u64,
+}
+
+/// Asks for status, history and the view's own data again and again, until nobody listens.
+pub async fn ask(
+    feed: Arc<dyn Feed>,
+    to: mpsc::Sender<Event>,
+    mut wanted: watch::Receiver<Ask>,
+    rate: Duration,
+) {
+    let mut failures = 0;
+    loop {
+        let now = *wanted.borrow_and_update();
+        let wait = match round(feed.as_ref(), now, &to).await {
+            Ok(()) => {
+                failures = 0;
+                rate
+            }
+            Err(error) => {
+                let wait = backoff(failures);
+                failures += 1;
+                let why = one_line(&error);
+                let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                if to.send(Event::Lost { why, retry_ms }).await.is_err() {
+                    return;
+                }
+                wait
+            }
+        };
+        tokio::select! {
+            () = sleep(wait) => {}
+            changed = wanted.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// The first fault ends it: what the daemon cannot answer now it is asked again soon.
+async fn round(feed: &dyn Feed, ask: Ask, to: &mpsc::Sender<Event>) -> Result<(), ClientError> {
+    let status = feed.status().await?;
+    let _ = to.send(Event::Status(Box::new(status))).await; // who no longer listens ends `ask` soon
+    let history = match feed.history(ask.resolution).await {
+        Ok(history) => Some(Box::new(history)),
+        Err(ClientError::Refused(problem)) if problem.status == 404 => None,
+        Err(error) => return Err(error),
+    };
+    let _ = to.send(Event::History(history)).await;
+    let Some(view) = VIEWS.get(ask.view) else { return Ok(()) };
+    if let Some(fetch) = view.fetch() {
+        let document = feed.document(fetch).await?;
+        let _ = to.send(Event::Document { view: view.about().name, document }).await;
+    }
+    Ok(())
+}
+
+/// Follows the stream of events, anew whenever it ends, until nobody listens.
+pub async fn follow(feed: Arc<dyn Feed>, to: mpsc::Sender<Event>) {
+    let mut failures = 0;
+    loop {
+        let why = match feed.tail().await {
+            Ok(mut tail) => {
+                failures = 0;
+                loop {
+                    match tail.next().await {
+                        Ok(Some(event)) => {
+                            if to.send(Event::Live(event)).await.is_err() {
+                                return;
+                            }
+                        }
+                        Ok(None) => break "the daemon ended it".to_owned(),
+                        Err(error) => break one_line(&error),
+                    }
+                }
+            }
+            Err(error) => one_line(&error),
+        };
+        if to.send(Event::TailLost { why }).await.is_err() {
+            return;
+        }
+        sleep(backoff(failures)).await;
+        failures += 1;
+    }
+}
+
+const fn backoff(failures: u32) -> Duration {
+    Duration::from_secs(if failures < 3 { 1 << failures } else { 8 })
+}
+
+/// A fault without the advice of the command line below its first line.
+pub fn one_line(error: &ClientError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,1 @@
+//! What the keys and the data make of the state.
