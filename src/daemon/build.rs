@@ -14,6 +14,7 @@ use super::control::Daemon;
 use super::control::Inner;
 use super::drain::{self, Signals};
 use super::listen::{self, Sockets};
+use super::live;
 use super::materials::{Materials, Stamp, unix_s};
 use super::reload::{self, describe, https_port};
 use super::supervise::Supervisor;
@@ -27,6 +28,8 @@ use crate::ops::{self, Control};
 use crate::ports::Clock;
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
 use crate::sys;
+use crate::telemetry::events::Hub;
+use crate::telemetry::history::History;
 use crate::telemetry::log::Writer;
 use crate::telemetry::{Level, Log, Metrics};
 
@@ -55,6 +58,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
         .map_err(StartError::Config)?;
     let settings = loaded.settings;
     let (log, writer) = open_log(&settings, &clock)?;
+    let events = Hub::new(settings.workers, Arc::clone(&clock));
+    let log = log.shown_by(Arc::clone(&events));
     let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
     let metrics = Metrics::new(settings.workers);
     hook_panics(log.clone(), Arc::clone(&metrics));
@@ -74,11 +79,15 @@ pub fn run(start: Start) -> Result<(), StartError> {
         dial: Arc::new(SystemDial),
         metrics,
         log: log.clone(),
+        events,
         cut: std::sync::atomic::AtomicUsize::new(0),
         collect_memory: sys::memory::collect,
     });
+    let started = clock.now();
+    let now = live::sample(&*clock, started, None);
     let daemon = Arc::new(Daemon {
-        started: clock.now(),
+        started,
+        history: History::new(unix_s(&*clock), now),
         source: start.source,
         environment: start.environment,
         inner: Mutex::new(Inner {
@@ -141,6 +150,7 @@ fn serve(
             .map_err(failed("the control socket"))?;
         serve_ops(&mut supervisor, daemon, sockets.ops, &stopped)
             .map_err(failed("the ops address"))?;
+        watch_live(&mut supervisor, daemon, &stopped);
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())
@@ -159,6 +169,17 @@ fn serve(
         supervisor.finish(SERVERS_END).await;
         Ok(())
     })
+}
+
+/// What screens follow: the events and the history.
+fn watch_live(supervisor: &mut Supervisor, daemon: &Arc<Daemon>, stopped: &watch::Receiver<bool>) {
+    let (events, stop) = (Arc::clone(&daemon.shared.events), stopped.clone());
+    supervisor.keep("events", move || {
+        let (events, stop) = (Arc::clone(&events), stop.clone());
+        async move { events.run(stop).await }
+    });
+    let (daemon, stop) = (Arc::clone(daemon), stopped.clone());
+    supervisor.keep("history", move || live::keep_history(Arc::clone(&daemon), stop.clone()));
 }
 
 /// Says that everything serves: to the log, to systemd, to whoever started it in a terminal.

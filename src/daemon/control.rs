@@ -20,6 +20,8 @@ use crate::ops::api::{
     Status, Traffic,
 };
 use crate::ops::{Answer, Control};
+use crate::telemetry::events::Hub;
+use crate::telemetry::history::History;
 use crate::telemetry::metrics::Gauges;
 use crate::work::certs::{self, Certificate};
 
@@ -40,6 +42,7 @@ pub(super) struct Daemon {
     pub environment: Environment,
     pub started: Instant,
     pub inner: Mutex<Inner>,
+    pub history: History,
 }
 
 /// What a reload changes.
@@ -279,6 +282,14 @@ impl Control for Daemon {
         };
         drop(inner);
         self.shared.metrics.render(gauges)
+    }
+
+    fn events(&self) -> &Arc<Hub> {
+        &self.shared.events
+    }
+
+    fn history(&self) -> &History {
+        &self.history
     }
 }
 

@@ -7,6 +7,7 @@ mod build;
 mod control;
 mod drain;
 mod listen;
+mod live;
 mod materials;
 mod owner;
 mod reload;

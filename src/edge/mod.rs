@@ -22,6 +22,7 @@ mod proxy;
 mod request;
 mod respond;
 mod route;
+mod steps;
 mod timers;
 pub mod tls;
 mod trip;

@@ -59,6 +59,7 @@ fn edge(dir: &Path, app: SocketAddr) -> Edge {
     let clock = Arc::new(SystemClock);
     let (log, _writer) = Log::open(Some(&dir.join("log")), clock.clone()).expect("a log");
     let caps = Caps::new(settings.connections.clone());
+    let events = crate::telemetry::events::Hub::new(1, clock.clone());
     let shared = Arc::new(Shared {
         policy: ArcSwap::from_pointee(Policy::new(1, settings, vec![server], 443)),
         caps,
@@ -68,6 +69,7 @@ fn edge(dir: &Path, app: SocketAddr) -> Edge {
         dial: Arc::new(SystemDial),
         metrics: Metrics::new(1),
         log: log.clone(),
+        events,
         cut: AtomicUsize::new(0),
         collect_memory: || {},
     });

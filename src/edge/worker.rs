@@ -29,6 +29,7 @@ use super::upstream::{Group, Pool};
 use crate::config::settings::{Timeouts, UpstreamAddr};
 use crate::ports::{Clock, Dial, Entropy, Resolver};
 use crate::telemetry::access::AccessLog;
+use crate::telemetry::events::Hub;
 use crate::telemetry::{Log, Metrics, Shard};
 
 /// New connections waiting for one worker.
@@ -44,6 +45,7 @@ pub struct Shared {
     pub dial: Arc<dyn Dial>,
     pub metrics: Arc<Metrics>,
     pub log: Log,
+    pub events: Arc<Hub>,
     /// Connections that were open when the grace time was over.
     pub cut: AtomicUsize,
     /// Gives freed memory back to the system; called by a worker that has become idle.
@@ -69,6 +71,7 @@ pub struct Inbox {
 
 /// The state of a worker that its connections use.
 pub struct Worker {
+    index: usize,
     pub shared: Arc<Shared>,
     pub timers: Rc<Timers>,
     pub shard: Arc<Shard>,
@@ -145,6 +148,7 @@ impl Worker {
         let policy = shared.policy.load_full();
         let access = AccessLog::new(shared.log.clone(), policy.settings.log.access);
         Ok(Rc::new(Self {
+            index,
             timers: Timers::new(shared.clock.now()),
             shard: shared.metrics.shard(index),
             pages: Pages::new().map_err(io::Error::other)?,
@@ -187,6 +191,11 @@ impl Worker {
 
     pub fn access<T>(&self, act: impl FnOnce(&mut AccessLog) -> T) -> T {
         act(&mut self.access.borrow_mut())
+    }
+
+    /// The number of this worker in what workers share.
+    pub const fn index(&self) -> usize {
+        self.index
     }
 
     /// The time of day at `now`, true to the tick.

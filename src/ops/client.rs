@@ -3,6 +3,8 @@
 //! Promises: every call ends within its time; an answer of another API version is never misread.
 //! Bounds: answers of at most 4 MiB.
 
+mod stream;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::api::live::{EventsQuery, History};
 use super::api::{API_HEADER, API_VERSION, CertificateInfo, LocalCa, Problem, Reloaded, Status};
+
+pub use stream::EventStream;
 
 const CONNECT_TIME: Duration = Duration::from_secs(2);
 const CALL_TIME: Duration = Duration::from_secs(10);
@@ -81,16 +86,37 @@ impl Client {
         self.call(Method::GET, "/v1/local-ca", CALL_TIME).await
     }
 
+    /// What happens from now on.
+    ///
+    /// # Errors
+    /// As every call; refused when too many watch already, or a filter is none.
+    pub async fn events(&self, query: &EventsQuery) -> Result<EventStream, ClientError> {
+        EventStream::open(self.path.clone(), self.connect().await?, query).await
+    }
+
+    /// What happened until now, in points of `1s`, `10s` or `1m`.
+    ///
+    /// # Errors
+    /// As every call; refused when there is no such resolution.
+    pub async fn history(&self, resolution: &str) -> Result<History, ClientError> {
+        let query = query_string([("resolution", Some(resolution))]);
+        self.call(Method::GET, &format!("/v1/history{query}"), CALL_TIME).await
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        timeout(CONNECT_TIME, UnixStream::connect(&self.path))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|error| self.unreachable(&error))
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
-        path: &'static str,
+        path: &str,
         time: Duration,
     ) -> Result<T, ClientError> {
-        let stream = timeout(CONNECT_TIME, UnixStream::connect(&self.path))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|error| self.unreachable(&error))?;
+        let stream = self.connect().await?;
         match timeout(time, exchange(stream, method, path)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientError::Silent { path: self.path.clone(), after_s: time.as_secs() }),
@@ -113,6 +139,12 @@ impl Client {
     }
 }
 
+fn asking(method: Method, path: &str) -> Result<Request<Empty<Bytes>>, ClientError> {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(http::header::HOST, "localhost").body(Empty::new());
+    request.map_err(|error| ClientError::Garbled(error.to_string()))
+}
+
 /// One call over any stream.
 ///
 /// # Errors
@@ -123,12 +155,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let garbled = |error: &dyn std::error::Error| ClientError::Garbled(error.to_string());
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(http::header::HOST, "localhost")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| garbled(&error))?;
+    let request = asking(method, path)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| garbled(&error))?;
@@ -145,11 +172,37 @@ where
     tokio::join!(answer, connection).0
 }
 
-fn read<T: DeserializeOwned>(head: &http::response::Parts, body: &[u8]) -> Result<T, ClientError> {
+/// Only an answer of the same version can be understood.
+fn version(head: &http::response::Parts) -> Result<(), ClientError> {
     let theirs = head.headers.get(API_HEADER).map(|value| value.to_str().unwrap_or("?"));
-    if theirs != Some(API_VERSION) {
-        return Err(ClientError::Version { theirs: theirs.map(str::to_owned) });
+    if theirs == Some(API_VERSION) {
+        return Ok(());
     }
+    Err(ClientError::Version { theirs: theirs.map(str::to_owned) })
+}
+
+/// `?name=value&…` of what is there, or nothing.
+fn query_string<'a>(pairs: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        let Some(value) = value else { continue };
+        text.push(if text.is_empty() { '?' } else { '&' });
+        text.push_str(name);
+        text.push('=');
+        for byte in value.bytes() {
+            // RFC 3986 §2.3: what needs no escape.
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                text.push(char::from(byte));
+            } else {
+                text.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    text
+}
+
+fn read<T: DeserializeOwned>(head: &http::response::Parts, body: &[u8]) -> Result<T, ClientError> {
+    version(head)?;
     let garbled = |error: serde_json::Error| ClientError::Garbled(error.to_string());
     if head.status == StatusCode::OK {
         return serde_json::from_slice(body).map_err(garbled);

@@ -16,7 +16,9 @@ use super::api::{
     API_HEADER, API_VERSION, CertificateInfo, Health, ImportCertificate, KeyRotation, LocalCa,
     Problem, Reloaded, State, Status,
 };
-use super::auth;
+use super::{auth, live as moving};
+use crate::telemetry::events::Hub;
+use crate::telemetry::history::History;
 
 /// What the daemon offers to its operators; implemented by the composition root.
 pub trait Control: Send + Sync + 'static {
@@ -44,12 +46,15 @@ pub trait Control: Send + Sync + 'static {
     fn readiness(&self) -> Result<(), Vec<String>>;
     /// OpenMetrics text.
     fn metrics(&self) -> String;
+    /// Where events come from.
+    fn events(&self) -> &Arc<Hub>;
+    fn history(&self) -> &History;
 }
 
 /// What a call comes to: the answer, or the problem that the caller gets instead.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
 
-type Daemon = Arc<dyn Control>;
+pub(super) type Daemon = Arc<dyn Control>;
 
 /// For admins, on the control socket.
 pub fn control_router(control: Daemon) -> Router {
@@ -58,6 +63,8 @@ pub fn control_router(control: Daemon) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/certificates", get(certificates))
         .route("/v1/local-ca", get(local_ca))
+        .route("/v1/events", get(moving::events))
+        .route("/v1/history", get(moving::history))
         .fallback(unknown_call);
     finish(routes).with_state(control)
 }
@@ -99,13 +106,13 @@ async fn ops_guard(request: Request, next: Next) -> Response {
     }
 }
 
-fn refuse(problem: &Problem) -> Response {
+pub(super) fn refuse(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = [(CONTENT_TYPE, "application/problem+json")];
     (status, kind, serde_json::to_vec(problem).unwrap_or_default()).into_response()
 }
 
-fn answer<T: serde::Serialize>(outcome: Result<T, Problem>) -> Response {
+pub(super) fn answer<T: serde::Serialize>(outcome: Result<T, Problem>) -> Response {
     match outcome {
         Ok(value) => Json(value).into_response(),
         Err(problem) => refuse(&problem),

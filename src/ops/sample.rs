@@ -1,5 +1,7 @@
 //! A daemon for tests that answers from memory.
 
+use std::sync::{Arc, OnceLock};
+
 use super::api::{
     Attention, CapabilityStatus, CertificateInfo, CertificateState, Connections, ImportCertificate,
     KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State,
@@ -7,6 +9,9 @@ use super::api::{
 };
 use super::router::{Answer, Control};
 use crate::base::{Capability, Mode};
+use crate::ports::system::SystemClock;
+use crate::telemetry::events::Hub;
+use crate::telemetry::history::{History, Sample};
 
 pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
     CertificateInfo {
@@ -83,6 +88,12 @@ pub(crate) fn status() -> Status {
     }
 }
 
+/// The hub of every [`Daemon`] of a test.
+pub(crate) fn events() -> &'static Arc<Hub> {
+    static HUB: OnceLock<Arc<Hub>> = OnceLock::new();
+    HUB.get_or_init(|| Hub::new(1, Arc::new(SystemClock)))
+}
+
 /// Answers calls; `ready` and `reloads` choose how.
 pub(crate) struct Daemon {
     pub ready: bool,
@@ -133,5 +144,18 @@ impl Control for Daemon {
 
     fn metrics(&self) -> String {
         "# EOF\n".into()
+    }
+
+    fn events(&self) -> &Arc<Hub> {
+        events()
+    }
+
+    fn history(&self) -> &History {
+        static HISTORY: OnceLock<History> = OnceLock::new();
+        HISTORY.get_or_init(|| {
+            let history = History::new(1_000, Sample::default());
+            history.observe(1_001, Sample::default());
+            history
+        })
     }
 }

@@ -20,7 +20,10 @@ async fn conversation(sent: &[u8], head: Duration) -> String {
         client.write_all(sent).await.expect("sent");
         let _ = client.read_to_end(&mut answer).await;
     };
-    tokio::join!(client, converse(server, ops_router(control()), head, &mut stop));
+    tokio::join!(
+        client,
+        converse(server, ops_router(control()), head, &mut stop, Patience::default())
+    );
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -116,6 +119,12 @@ impl Control for SlowReload {
     fn metrics(&self) -> String {
         String::new()
     }
+    fn events(&self) -> &Arc<crate::telemetry::events::Hub> {
+        unreachable!("not asked for")
+    }
+    fn history(&self) -> &crate::telemetry::history::History {
+        unreachable!("not asked for")
+    }
 }
 
 #[tokio::test]
@@ -137,7 +146,10 @@ async fn a_reload_is_finished_although_its_client_left() {
         }
         control.go.notify_one();
     };
-    tokio::join!(leave, converse(server, routes, Duration::from_secs(10), &mut stop));
+    tokio::join!(
+        leave,
+        converse(server, routes, Duration::from_secs(10), &mut stop, Patience::default())
+    );
     assert_eq!(control.done.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 

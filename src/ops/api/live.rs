@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Query: `kinds` (comma-separated: `request`, `log`, `state`; default all), and filters on requests: `site`, `route`,
 /// `ip`, `status` (`404`, `4xx`), `path` (prefix), `denied`, `slower_us`. Filters never apply to other kinds.
+/// The stream ends when the daemon stops, after its last request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
@@ -25,7 +26,8 @@ pub enum Event {
     Dropped {
         count: u64,
     },
-    /// From now on one of `one_in` requests is shown; 1 is all of them.
+    /// From now on one of `one_in` requests is shown; 1 is all of them. Errors and refusals are all shown while they
+    /// are few.
     Sampling {
         one_in: u32,
     },
@@ -33,6 +35,23 @@ pub enum Event {
     Alive {
         now_ms: i64,
     },
+}
+
+/// What to ask `GET /v1/events` for; empty and absent parts let everything through.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsQuery {
+    /// Some of `request`, `log`, `state`.
+    pub kinds: Vec<String>,
+    pub site: Option<String>,
+    pub route: Option<String>,
+    pub ip: Option<String>,
+    /// `404` or `4xx`
+    pub status: Option<String>,
+    /// Prefix.
+    pub path: Option<String>,
+    /// Label of a refusal, as in the metrics.
+    pub denied: Option<String>,
+    pub slower_us: Option<u64>,
 }
 
 /// One request, when it has ended.
