@@ -10,12 +10,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use crate::ops::api::live::{self, History};
+use crate::ops::api::live::{self, EventsQuery, History};
 use crate::ops::api::{Problem, Status};
-use crate::ops::client::{Client, ClientError};
+use crate::ops::client::{Client, ClientError, EventStream};
 
 use super::data::Document;
 use super::event::{Event, Mutation};
+use super::table::{Fact, Narrow};
 use super::views::{Fetch, VIEWS};
 
 /// What a question comes to.
@@ -25,7 +26,8 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + 
 pub trait Feed: Send + Sync + 'static {
     fn status(&self) -> Pending<'_, Status>;
     fn history(&self, resolution: &'static str) -> Pending<'_, History>;
-    fn tail(&self) -> Pending<'_, Box<dyn Tail>>;
+    /// What happens from now on; of the requests only those that meet every narrowing.
+    fn tail<'a>(&'a self, narrow: &'a [Narrow]) -> Pending<'a, Box<dyn Tail>>;
     fn document(&self, fetch: Fetch) -> Pending<'_, Document>;
     /// Answers what was done, in a sentence.
     fn mutate<'a>(&'a self, mutation: &'a Mutation) -> Pending<'a, String>;
@@ -41,12 +43,15 @@ impl Feed for Client {
         Box::pin(Self::status(self))
     }
 
-    fn history(&self, _resolution: &'static str) -> Pending<'_, History> {
-        Box::pin(async { Err(missing("this daemon keeps no history")) })
+    fn history(&self, resolution: &'static str) -> Pending<'_, History> {
+        Box::pin(Self::history(self, resolution))
     }
 
-    fn tail(&self) -> Pending<'_, Box<dyn Tail>> {
-        Box::pin(async { Err(missing("this daemon has no live tail")) })
+    fn tail<'a>(&'a self, narrow: &'a [Narrow]) -> Pending<'a, Box<dyn Tail>> {
+        Box::pin(async move {
+            let stream = self.events(&query(narrow)).await?;
+            Ok(Box::new(stream) as Box<dyn Tail>)
+        })
     }
 
     fn document(&self, fetch: Fetch) -> Pending<'_, Document> {
@@ -70,6 +75,28 @@ impl Feed for Client {
                 }
             }
         })
+    }
+}
+
+impl Tail for EventStream {
+    fn next(&mut self) -> Pending<'_, Option<live::Event>> {
+        Box::pin(Self::next(self))
+    }
+}
+
+/// The daemon narrows too: of what one is looking for, a busy daemon then shows all and not a sample.
+fn query(narrow: &[Narrow]) -> EventsQuery {
+    let value = |wanted: Fact| {
+        let found = narrow.iter().find(|(fact, _)| *fact == wanted);
+        found.map(|(_, value)| value.clone())
+    };
+    EventsQuery {
+        kinds: vec!["request".into(), "state".into()],
+        site: value(Fact::Site),
+        ip: value(Fact::Ip),
+        status: value(Fact::Status),
+        path: value(Fact::Path),
+        ..EventsQuery::default()
     }
 }
 
@@ -138,23 +165,24 @@ async fn round(feed: &dyn Feed, ask: Ask, to: &mpsc::Sender<Event>) -> Result<()
     Ok(())
 }
 
-/// Follows the stream of events, anew whenever it ends, until nobody listens.
-pub async fn follow(feed: Arc<dyn Feed>, to: mpsc::Sender<Event>) {
+/// Follows the stream of events, anew whenever it ends or is narrowed, until nobody listens.
+pub async fn follow(
+    feed: Arc<dyn Feed>,
+    to: mpsc::Sender<Event>,
+    mut narrow: watch::Receiver<Vec<Narrow>>,
+) {
     let mut failures = 0;
     loop {
-        let why = match feed.tail().await {
+        let wanted = narrow.borrow_and_update().clone();
+        let why = match feed.tail(&wanted).await {
             Ok(mut tail) => {
                 failures = 0;
-                loop {
-                    match tail.next().await {
-                        Ok(Some(event)) => {
-                            if to.send(Event::Live(event)).await.is_err() {
-                                return;
-                            }
-                        }
-                        Ok(None) => break "the daemon ended it".to_owned(),
-                        Err(error) => break one_line(&error),
-                    }
+                tokio::select! {
+                    why = pass_on(tail.as_mut(), &to) => why,
+                    changed = narrow.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    },
                 }
             }
             Err(error) => one_line(&error),
@@ -162,8 +190,26 @@ pub async fn follow(feed: Arc<dyn Feed>, to: mpsc::Sender<Event>) {
         if to.send(Event::TailLost { why }).await.is_err() {
             return;
         }
-        sleep(backoff(failures)).await;
+        tokio::select! {
+            () = sleep(backoff(failures)) => {}
+            changed = narrow.changed() => if changed.is_err() { return },
+        }
         failures += 1;
+    }
+}
+
+/// Returns why it ended.
+async fn pass_on(tail: &mut dyn Tail, to: &mpsc::Sender<Event>) -> String {
+    loop {
+        match tail.next().await {
+            Ok(Some(event)) => {
+                if to.send(Event::Live(event)).await.is_err() {
+                    return "nobody listens".into();
+                }
+            }
+            Ok(None) => return "the daemon ended it".into(),
+            Err(error) => return one_line(&error),
+        }
     }
 }
 

@@ -12,9 +12,10 @@ const ASCII: [char; 5] = [' ', '.', ':', '+', '#'];
 const LEFT: [u32; 5] = [0, 0x40, 0x44, 0x46, 0x47];
 const RIGHT: [u32; 5] = [0, 0x80, 0xa0, 0xb0, 0xb8];
 
-/// `rows` lines of `width` cells, the newest value at the right.
+/// `rows` lines of `width` cells, the newest value at the right. `end` counts the values since the begin of time: where
+/// several share a cell, it keeps them together, so that a chart moves by whole cells and rarely.
 #[must_use]
-pub fn chart(values: &[u64], width: u16, rows: u16, charset: Charset) -> Vec<String> {
+pub fn chart(values: &[u64], end: u64, width: u16, rows: u16, charset: Charset) -> Vec<String> {
     let (width, rows) = (usize::from(width), usize::from(rows));
     let braille = charset == Charset::Utf8 && rows > 1;
     let (across, steps) = match charset {
@@ -23,7 +24,7 @@ pub fn chart(values: &[u64], width: u16, rows: u16, charset: Charset) -> Vec<Str
         Charset::Ascii => (1, ASCII.len() - 1),
     };
     let slots = width * across;
-    let shown = resample(values, slots);
+    let shown = resample(values, end, slots);
     let top = shown.iter().copied().max().unwrap_or(0);
     let heights: Vec<usize> = shown.iter().map(|value| height(*value, top, rows * steps)).collect();
     let height_at = |slot: usize| {
@@ -91,16 +92,19 @@ fn height(value: u64, top: u64, steps: usize) -> usize {
 }
 
 /// At most `slots` values: each the largest of those it stands for, so that a peak is never lost.
-fn resample(values: &[u64], slots: usize) -> Vec<u64> {
+fn resample(values: &[u64], end: u64, slots: usize) -> Vec<u64> {
     if slots == 0 {
         return Vec::new();
     }
     let each = values.len().div_ceil(slots).max(1);
-    // Whole groups from the newest end: a group that changes with every new value would make the chart flicker.
-    let cut = values.len() % each;
-    let (first, rest) = values.split_at(cut);
-    let groups = std::iter::once(first).filter(|group| !group.is_empty()).chain(rest.chunks(each));
-    groups.map(|group| group.iter().copied().max().unwrap_or(0)).collect()
+    let newest = usize::try_from(end % each as u64).unwrap_or(0).min(values.len());
+    let (whole, begun) = values.split_at(values.len() - newest);
+    let (rest, whole) = whole.split_at(whole.len() % each);
+    let groups = [rest].into_iter().chain(whole.chunks(each)).chain([begun]);
+    let largest = groups.filter_map(|group| group.iter().copied().max());
+    let mut shown: Vec<u64> = largest.collect();
+    shown.drain(..shown.len().saturating_sub(slots));
+    shown
 }
 
 #[cfg(test)]
@@ -109,18 +113,19 @@ mod tests {
 
     #[test]
     fn a_line_of_blocks_keeps_peaks_and_small_values() {
-        assert_eq!(chart(&[0, 1, 50, 100], 4, 1, Charset::Utf8), [" ▁▄█"]);
-        assert_eq!(chart(&[0, 1, 50, 100], 4, 1, Charset::Ascii), [" .:#"]);
-        assert_eq!(chart(&[9, 0, 0, 9, 0, 0], 3, 1, Charset::Utf8), ["██ "]);
-        assert_eq!(chart(&[5], 3, 1, Charset::Utf8), ["  █"]);
-        assert_eq!(chart(&[], 3, 1, Charset::Utf8), ["   "]);
-        assert_eq!(chart(&[1], 0, 1, Charset::Utf8), [""]);
+        assert_eq!(chart(&[0, 1, 50, 100], 0, 4, 1, Charset::Utf8), [" ▁▄█"]);
+        assert_eq!(chart(&[0, 1, 50, 100], 0, 4, 1, Charset::Ascii), [" .:#"]);
+        assert_eq!(chart(&[9, 0, 0, 9, 0, 0], 0, 3, 1, Charset::Utf8), ["██ "]);
+        assert_eq!(chart(&[9, 0, 0, 9, 0, 0], 1, 3, 1, Charset::Utf8), [" █ "]);
+        assert_eq!(chart(&[5], 0, 3, 1, Charset::Utf8), ["  █"]);
+        assert_eq!(chart(&[], 0, 3, 1, Charset::Utf8), ["   "]);
+        assert_eq!(chart(&[1], 0, 0, 1, Charset::Utf8), [""]);
     }
 
     #[test]
     fn several_lines_are_braille() {
-        assert_eq!(chart(&[1, 8, 4, 8], 2, 2, Charset::Utf8), ["⢸⢸", "⣸⣿"]);
-        assert_eq!(chart(&[4, 8], 2, 2, Charset::Ascii), [" #", "##"]);
+        assert_eq!(chart(&[1, 8, 4, 8], 0, 2, 2, Charset::Utf8), ["⢸⢸", "⣸⣿"]);
+        assert_eq!(chart(&[4, 8], 0, 2, 2, Charset::Ascii), [" #", "##"]);
     }
 
     #[test]

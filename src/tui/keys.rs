@@ -3,7 +3,7 @@
 use super::event::{Effect, Key, Mutation};
 use super::popup::{self, Popup, Prompt};
 use super::screen;
-use super::state::State;
+use super::state::{Arranged, State};
 use super::table::Sort;
 use super::views::VIEWS;
 
@@ -59,7 +59,7 @@ pub fn offers_below(state: &State) -> Vec<Offer> {
     if !state.narrow.is_empty() {
         offers.push(offer("N", "widen", "show everything again, in every view"));
     }
-    if !opened && arranged.rows.len() > 1 {
+    if !opened && arranged.rows.len() > 1 && sortable(&arranged) {
         offers.push(offer("s", "sort", "by the next column; S turns it around"));
     }
     if state.view().charts() {
@@ -219,8 +219,17 @@ fn narrow(state: &mut State) {
     }
 }
 
+/// A list without titles has an order that means something.
+fn sortable(arranged: &Arranged) -> bool {
+    arranged.table.columns.iter().all(|column| !column.title.is_empty())
+}
+
 fn sort(state: &mut State) {
-    let columns = state.arranged().table.columns.len();
+    let arranged = state.arranged();
+    let columns = arranged.table.columns.len();
+    if !sortable(&arranged) {
+        return;
+    }
     state.change_pane(|pane| {
         pane.sort = match pane.sort {
             None => Some(Sort { column: 0, down: false }),

@@ -15,7 +15,10 @@ mod once;
 mod overlay;
 mod page;
 mod popup;
+#[doc(hidden)]
+pub mod probe;
 mod run;
+mod sample;
 mod screen;
 mod state;
 mod table;
@@ -29,3 +32,7 @@ pub use once::{Snapshot, frame, snapshot};
 pub use run::{Ended, run};
 pub use text::Charset;
 pub use theme::Look;
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod frame_tests;

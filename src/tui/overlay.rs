@@ -10,6 +10,8 @@ use super::theme::Tone;
 use super::views::VIEWS;
 
 const WIDTH_MAX: u16 = 66;
+/// Where the words stand, behind their keys.
+const KEY_CELLS: u16 = 14;
 
 /// Keys that always work, for the help.
 const ALWAYS: [(&str, &str); 8] = [
@@ -99,8 +101,15 @@ fn help(state: &State, width: u16) -> Vec<Vec<Span>> {
     let about = state.view().about();
     let mut lines = vec![vec![(Tone::Strong, about.title.to_owned())]];
     lines.extend(wrapped(state, about.help, width));
-    let key =
-        |key: &str, words: String| vec![(Tone::Strong, format!("{key:<13}")), (Tone::Plain, words)];
+    let key = |lines: &mut Vec<Vec<Span>>, key: &str, words: &str| {
+        let room = width.saturating_sub(KEY_CELLS);
+        let wrapped = text::wrap(words, room, state.look.charset);
+        for (at, words) in wrapped.into_iter().enumerate() {
+            let key = if at == 0 { key } else { "" };
+            let key = format!("{key:<0$}", usize::from(KEY_CELLS));
+            lines.push(vec![(Tone::Strong, key), (Tone::Plain, words)]);
+        }
+    };
     lines.push(Vec::new());
     lines.push(vec![(Tone::Strong, "Here, now".into())]);
     for offer in keys::offers_below(state) {
@@ -109,17 +118,19 @@ fn help(state: &State, width: u16) -> Vec<Vec<Span>> {
         } else {
             format!("{}: {}", offer.word, offer.more)
         };
-        lines.push(key(&offer.key, words));
+        key(&mut lines, &offer.key, &words);
     }
     lines.push(Vec::new());
     lines.push(vec![(Tone::Strong, "Everywhere".into())]);
-    lines.extend(ALWAYS.iter().map(|(keys, words)| key(keys, (*words).to_owned())));
+    for (keys, words) in ALWAYS {
+        key(&mut lines, keys, words);
+    }
     lines.push(Vec::new());
     lines.push(vec![(Tone::Strong, "Views".into())]);
     for view in VIEWS.iter().filter(|view| view.offered(state.data())) {
         let about = view.about();
         let number = about.number.map_or(String::new(), |number| format!("{number}, "));
-        lines.push(key(&format!("{number}:{}", about.name), about.title.to_owned()));
+        key(&mut lines, &format!("{number}:{}", about.name), about.title);
     }
     lines
 }

@@ -17,6 +17,7 @@ use super::feed::{self, Ask, Feed};
 use super::input::{self, Input};
 use super::popup::Popup;
 use super::state::State;
+use super::table::Narrow;
 use super::terminal::Screen;
 use super::theme::Look;
 use crate::ops::api::live;
@@ -52,8 +53,9 @@ pub async fn run(feed: Arc<dyn Feed>, look: Look, rate: Duration) -> io::Result<
     let (ask, wanted) = watch::channel(first);
     let mut tasks = JoinSet::new();
     tasks.spawn(feed::ask(Arc::clone(&feed), to.clone(), wanted, rate));
-    tasks.spawn(feed::follow(Arc::clone(&feed), to.clone()));
-    let mut desk = Desk { state, ask, feed, to, tasks, began: Instant::now() };
+    let (narrow, narrowed) = watch::channel(Vec::new());
+    tasks.spawn(feed::follow(Arc::clone(&feed), to.clone(), narrowed));
+    let mut desk = Desk { state, ask, narrow, feed, to, tasks, began: Instant::now() };
     let mut keys = input::start();
     let mut pace = Pace::default();
     let mut clock = interval(Duration::from_secs(1));
@@ -108,6 +110,7 @@ pub async fn run(feed: Arc<dyn Feed>, look: Look, rate: Duration) -> io::Result<
 struct Desk {
     state: State,
     ask: watch::Sender<Ask>,
+    narrow: watch::Sender<Vec<Narrow>>,
     feed: Arc<dyn Feed>,
     to: mpsc::Sender<Event>,
     tasks: JoinSet<()>,
@@ -125,6 +128,11 @@ impl Desk {
         self.ask.send_if_modified(|ask| {
             let wanted = Ask { resolution, view, news: ask.news + u64::from(news) };
             std::mem::replace(ask, wanted) != wanted
+        });
+        self.narrow.send_if_modified(|narrow| {
+            let modified = *narrow != self.state.narrow;
+            narrow.clone_from(&self.state.narrow);
+            modified
         });
         (changed || late, effect)
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::timestamp::time_of_day;
 use crate::base::words::{count, micros, percent, size};
 use crate::ops::api::Level;
 use crate::ops::api::live::{Point, RequestSeen};
@@ -25,7 +26,9 @@ const COLUMNS: [Column; 2] =
 /// Numbers "now" are of so many seconds: one alone jumps about.
 const NOW_S: u32 = 10;
 const LABEL: u16 = 13;
-const CHART_ROWS: u16 = 3;
+/// Lines of the chart of requests; the second is for tall screens.
+const CHART_ROWS: [u16; 2] = [3, 6];
+const TALL: u16 = 32;
 
 impl View for Overview {
     fn about(&self) -> About {
@@ -47,7 +50,7 @@ impl View for Overview {
                 Level::Fail => (Tone::Bad, "FAIL"),
                 Level::Warn => (Tone::Warn, "WARN"),
             };
-            let first = message.lines().next().unwrap_or_default();
+            let first = message.lines().next().unwrap_or_default().trim_end_matches(':');
             let cells = vec![Cell::toned(tone, word), Cell::new(first)];
             Row { cells, facts: Vec::new(), id: message }
         };
@@ -67,7 +70,9 @@ impl View for Overview {
         y += traffic(scene, canvas, y);
         y += list_of_sites(scene, canvas, y);
         let rest = canvas.height().saturating_sub(y);
-        if rest >= 2 {
+        let followed = scene.data.tailing || scene.data.tail_fault.is_some();
+        let rest = rest.saturating_sub(changes(scene, canvas, y, rest));
+        if rest >= 2 && followed {
             let half = canvas.width() / 2;
             let width = canvas.width() - half;
             refused(scene, &mut canvas.part(0, y, half, rest));
@@ -177,8 +182,10 @@ fn traffic(scene: &Scene<'_>, canvas: &mut Canvas<'_>, y: u16) -> u16 {
     let points = history.map_or(&[][..], |history| &history.points);
     let each = history.map_or(1, |history| u64::from(history.resolution_s.max(1)));
     let now = Sum::of(scene.data.recent(NOW_S));
-    requests_chart(scene, canvas, y + 1, points, each, &now);
-    let y = y + 1 + CHART_ROWS;
+    let [few, many] = CHART_ROWS;
+    let rows = if canvas.height() < TALL { few } else { many };
+    requests_chart(scene, canvas, (y + 1, rows), points, each, &now);
+    let y = y + 1 + rows;
     let known = now.seconds > 0;
     let or_dash = |text: String| if known { text } else { "-".to_owned() };
     let latency = format!(
@@ -193,27 +200,28 @@ fn traffic(scene: &Scene<'_>, canvas: &mut Canvas<'_>, y: u16) -> u16 {
         or_dash(percent(now.errors_4xx, now.requests)),
         rate(now.denied, now.seconds)
     );
+    let end = end(scene.data);
     let last = points.last().copied().unwrap_or_default();
-    trend(canvas, y, "latency", &latency, "p95", points.iter().map(|p| p.p95_us));
-    trend(canvas, y + 1, "errors", &errors, "5xx", points.iter().map(|p| p.responses_5xx));
+    trend(canvas, y, "latency", &latency, ("p95", end), points.iter().map(|p| p.p95_us));
+    trend(canvas, y + 1, "errors", &errors, ("5xx", end), points.iter().map(|p| p.responses_5xx));
     let open = connections(scene.data);
-    trend(canvas, y + 2, "connections", &open, "open", points.iter().map(|p| p.connections));
+    trend(canvas, y + 2, "connections", &open, ("open", end), points.iter().map(|p| p.connections));
     let machine = machine(&last, known);
     trend(
         canvas,
         y + 3,
-        "memory",
+        "process",
         &machine,
-        "cpu",
+        ("cpu", end),
         points.iter().map(|p| u64::from(p.cpu_permille)),
     );
-    1 + CHART_ROWS + 4
+    1 + rows + 4
 }
 
 fn requests_chart(
     scene: &Scene<'_>,
     canvas: &mut Canvas<'_>,
-    y: u16,
+    (y, rows): (u16, u16),
     points: &[Point],
     each: u64,
     now: &Sum,
@@ -232,7 +240,9 @@ fn requests_chart(
     let from = 1 + LABEL + 14;
     let values: Vec<u64> = points.iter().map(|point| point.requests).collect();
     let width = canvas.width().saturating_sub(from + 1);
-    for (line, text) in (y..).zip(glyphs::chart(&values, width, CHART_ROWS, canvas.charset())) {
+    for (line, text) in
+        (y..).zip(glyphs::chart(&values, end(scene.data), width, rows, canvas.charset()))
+    {
         canvas.line(from, line, Tone::Chart, &text);
     }
 }
@@ -243,21 +253,29 @@ fn trend(
     y: u16,
     label: &str,
     words: &str,
-    of: &str,
+    of: (&str, u64),
     values: impl Iterator<Item = u64>,
 ) {
     const WORDS: u16 = 42;
+    let (of, end) = of;
     canvas.put(1, y, LABEL, Tone::Quiet, label);
     canvas.line(1 + LABEL, y, Tone::Plain, words);
     let from = 1 + LABEL + WORDS;
     let width = canvas.width().saturating_sub(from + 6);
     if width >= 8 {
         let values: Vec<u64> = values.collect();
-        let chart = glyphs::chart(&values, width, 1, canvas.charset()).concat();
+        let chart = glyphs::chart(&values, end, width, 1, canvas.charset()).concat();
         canvas.clear_from(from, y);
         canvas.line(from, y, Tone::Chart, &chart);
         canvas.line(from + width + 1, y, Tone::Quiet, of);
     }
+}
+
+/// How many points there were since 1970.
+fn end(data: &Data) -> u64 {
+    data.history
+        .as_ref()
+        .map_or(0, |history| history.end_s.unsigned_abs() / u64::from(history.resolution_s.max(1)))
 }
 
 fn connections(data: &Data) -> String {
@@ -280,7 +298,12 @@ fn machine(last: &Point, known: bool) -> String {
         return "-".into();
     }
     let hundredths = last.cpu_permille / 10;
-    format!("{:<12} cpu {}.{:02} cores", size(last.rss_bytes), hundredths / 100, hundredths % 100)
+    format!(
+        "{:<16} cpu {}.{:02} cores",
+        format!("{} memory", size(last.rss_bytes)),
+        hundredths / 100,
+        hundredths % 100
+    )
 }
 
 /// Returns the lines it took.
@@ -324,6 +347,32 @@ fn list_of_sites(scene: &Scene<'_>, canvas: &mut Canvas<'_>, y: u16) -> u16 {
     }
     let lines = u16::try_from(found.len().min(shown)).unwrap_or(0);
     1 + lines.max(1)
+}
+
+/// What became different, at the bottom where there is room. Returns the lines it took.
+fn changes(scene: &Scene<'_>, canvas: &mut Canvas<'_>, y: u16, rest: u16) -> u16 {
+    let found = u16::try_from(scene.data.changes.len()).unwrap_or(u16::MAX);
+    let rows = found.min(rest.saturating_sub(6)).min(5);
+    if rows == 0 {
+        return 0;
+    }
+    let top = y + rest - rows - 1;
+    canvas.rule(top, "Changes", "");
+    for (line, change) in (top + 1..=top + rows).zip(&scene.data.changes) {
+        let at = time_of_day(change.at_ms.div_euclid(1_000));
+        let subject =
+            change.subject.as_deref().map_or(String::new(), |subject| format!("{subject}: "));
+        canvas.spans(
+            1,
+            line,
+            &[
+                (Tone::Quiet, format!("{at}  ")),
+                (Tone::Plain, format!("{:<12}", change.what)),
+                (Tone::Plain, format!(" {subject}{}", change.text)),
+            ],
+        );
+    }
+    rows + 1
 }
 
 /// The requests of the tail that the narrowing leaves.

@@ -17,7 +17,7 @@ const COLUMNS: [Column; 9] = [
     Column::new("TIME", Width::Cells(8), 0),
     Column::number("CODE", 4, 0),
     Column::new("METHOD", Width::Cells(7), 2),
-    Column::new("SITE", Width::Share(12), 3),
+    Column::new("SITE", Width::Cells(16), 3),
     Column::new("PATH", Width::Share(14), 0),
     Column::new("CLIENT", Width::Cells(15), 1),
     Column::number("TOOK", 7, 0),

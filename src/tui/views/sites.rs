@@ -24,7 +24,7 @@ const LIFE_CELLS: u16 = 10;
 const COLUMNS: [Column; 7] = [
     Column::new("SITE", Width::Share(18), 0),
     Column::new("STATE", Width::Cells(5), 0),
-    Column::new("CERTIFICATE", Width::Cells(8), 1),
+    Column::new("SOURCE", Width::Cells(8), 1),
     Column::new("EXPIRES", Width::Cells(16), 0),
     Column::new("LEFT", Width::Cells(LIFE_CELLS), 3),
     Column::new("RENEWS", Width::Cells(10), 2),
