@@ -1,16 +1,19 @@
 //! Keys from the terminal, read on a thread of their own.
 //!
-//! Promises: a terminal that is gone ends the thread, and the dashboard hears of it. The parser reads only when there
-//! is something to read: it would spin on a terminal that has hung up.
+//! Promises: a terminal that is gone ends the thread, and the dashboard hears of it. Reads for itself, since the reader
+//! of the terminal library loses keys that come together with a resize, and spins on a terminal that has hung up.
 
 use std::io;
 use std::os::fd::AsFd;
 
-use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
 
-use super::event::{Event, Key};
+use super::decode::Decoder;
+use super::event::Event;
+
+/// After an escape with nothing behind it for so long it was the key.
+const ESCAPE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// What comes from the terminal.
 #[derive(Debug)]
@@ -25,103 +28,55 @@ pub enum Input {
 pub fn start() -> mpsc::Receiver<Input> {
     let (to, from) = mpsc::channel(256);
     std::thread::spawn(move || {
-        let why = loop {
-            match wait() {
-                Ok(true) => {}
-                Ok(false) => break "the terminal has closed its input".to_owned(),
-                Err(error) => break error.to_string(),
-            }
-            if let Err(error) = read(&to) {
-                break error.to_string();
-            }
-            if to.is_closed() {
-                return;
-            }
+        let why = match read(&to) {
+            Ok(()) => "it has closed its input".to_owned(),
+            Err(error) => error.to_string(),
         };
-        let _ = to.blocking_send(Input::Gone(why));
+        let _ = to.blocking_send(Input::Gone(why)); // nobody wants it: the dashboard has ended
     });
     from
 }
 
-/// Waits for input; `false` is the end of it.
-fn wait() -> io::Result<bool> {
-    let stdin = io::stdin();
-    loop {
-        let mut polled = [PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
-        match poll(&mut polled, None) {
-            Err(rustix::io::Errno::INTR) => continue,
-            other => other?,
-        };
-        let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
-        return Ok(!polled.iter().any(|fd| fd.revents().intersects(gone)));
-    }
+enum Woken {
+    Input,
+    Quiet,
+    Gone,
 }
 
 fn read(to: &mpsc::Sender<Input>) -> io::Result<()> {
-    while event::poll(std::time::Duration::ZERO)? {
-        if let Some(input) = translate(event::read()?)
-            && to.blocking_send(input).is_err()
-        {
-            return Ok(());
+    let stdin = io::stdin();
+    let mut decoder = Decoder::default();
+    let mut bytes = [0; 1024];
+    loop {
+        let inputs = match wait(&stdin, decoder.waits())? {
+            Woken::Gone => return Ok(()),
+            Woken::Quiet => decoder.settle().into_iter().collect(),
+            Woken::Input => match rustix::io::read(&stdin, &mut bytes) {
+                Ok(0) => return Ok(()),
+                Ok(count) => decoder.take(bytes.get(..count).unwrap_or_default()),
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => continue,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        for input in inputs {
+            if to.blocking_send(input).is_err() {
+                return Ok(());
+            }
         }
     }
-    Ok(())
 }
 
-fn translate(event: event::Event) -> Option<Input> {
-    let event = match event {
-        event::Event::Key(key) => Event::Key(key_of(key)?),
-        event::Event::Resize(width, height) => Event::Resize { width, height },
-        event::Event::Paste(text) => return Some(Input::Paste(text)),
-        event::Event::Mouse(mouse) => match mouse.kind {
-            MouseEventKind::ScrollUp => Event::Wheel(-3),
-            MouseEventKind::ScrollDown => Event::Wheel(3),
-            MouseEventKind::Down(_) => Event::Click { x: mouse.column, y: mouse.row },
-            _ => return None,
-        },
-        event::Event::FocusGained | event::Event::FocusLost => return None,
-    };
-    Some(Input::Event(event))
-}
-
-fn key_of(key: KeyEvent) -> Option<Key> {
-    if key.kind == KeyEventKind::Release {
-        return None;
+fn wait(stdin: &impl AsFd, briefly: bool) -> io::Result<Woken> {
+    let mut polled = [PollFd::new(stdin, PollFlags::IN)];
+    loop {
+        match poll(&mut polled, briefly.then_some(&ESCAPE)) {
+            Ok(0) => return Ok(Woken::Quiet),
+            Ok(_) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    Some(match key.code {
-        KeyCode::Char(c) if key.modifiers.contains(KeyModifiers::CONTROL) => Key::Ctrl(c),
-        KeyCode::Char(_) if key.modifiers.contains(KeyModifiers::ALT) => return None,
-        KeyCode::Char(c) => Key::Char(c),
-        KeyCode::Enter => Key::Enter,
-        KeyCode::Esc => Key::Esc,
-        KeyCode::Tab => Key::Tab,
-        KeyCode::BackTab => Key::BackTab,
-        KeyCode::Backspace => Key::Backspace,
-        KeyCode::Up => Key::Up,
-        KeyCode::Down => Key::Down,
-        KeyCode::Left => Key::Left,
-        KeyCode::Right => Key::Right,
-        KeyCode::Home => Key::Home,
-        KeyCode::End => Key::End,
-        KeyCode::PageUp => Key::PageUp,
-        KeyCode::PageDown => Key::PageDown,
-        _ => return None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(code: KeyCode, modifiers: KeyModifiers) -> Option<Key> {
-        key_of(KeyEvent::new(code, modifiers))
-    }
-
-    #[test]
-    fn keys_lose_what_terminals_disagree_about() {
-        assert_eq!(key(KeyCode::Char('G'), KeyModifiers::SHIFT), Some(Key::Char('G')));
-        assert_eq!(key(KeyCode::Char('d'), KeyModifiers::CONTROL), Some(Key::Ctrl('d')));
-        assert_eq!(key(KeyCode::Char('x'), KeyModifiers::ALT), None);
-        assert_eq!(key(KeyCode::F(5), KeyModifiers::NONE), None);
-    }
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    let told = polled.iter().fold(PollFlags::empty(), |all, fd| all | fd.revents());
+    Ok(if told.intersects(gone) { Woken::Gone } else { Woken::Input })
 }

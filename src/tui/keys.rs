@@ -125,6 +125,9 @@ pub fn press(state: &mut State, key: Key) -> Option<Effect> {
         Key::Char('y') => return copy(state),
         Key::Char('m') => {
             state.mouse = !state.mouse;
+            let words =
+                if state.mouse { "mouse on: wheel and click work here" } else { "mouse off" };
+            state.said = Some(words.into());
             return Some(Effect::Mouse(state.mouse));
         }
         Key::Char(c) if state.view().acts().iter().any(|act| act.key == c) => act(state, c),

@@ -6,6 +6,7 @@
 
 mod canvas;
 mod data;
+mod decode;
 mod event;
 mod feed;
 mod glyphs;

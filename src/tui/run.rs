@@ -82,6 +82,10 @@ pub async fn run(feed: Arc<dyn Feed>, look: Look, rate: Duration) -> io::Result<
                 }
                 Some((false, told))
             }
+            Some(Err(ended)) = desk.tasks.join_next() => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic), // nothing would come in any more
+                Err(_) => None,
+            },
             _ = clock.tick() => Some((false, desk.tick())),
             () = sleep_until(pace.next), if pace.waiting => None,
         };

@@ -1,12 +1,12 @@
 //! What keys and data make of the state.
 
-use super::super::event::{Effect, Event, Key, Mutation};
-use super::super::popup::{self, Consent, Popup};
-use super::super::sample;
-use super::super::table::Fact;
-use super::super::text::Charset;
 use super::*;
 use crate::ops::api::live;
+use crate::tui::event::{Effect, Event, Key, Mutation};
+use crate::tui::popup::{self, Consent, Popup};
+use crate::tui::sample;
+use crate::tui::table::Fact;
+use crate::tui::text::Charset;
 
 const LOOK: Look = Look { colour: false, charset: Charset::Utf8 };
 

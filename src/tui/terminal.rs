@@ -8,9 +8,7 @@ use std::rc::Rc;
 use std::sync::Once;
 
 use crossterm::cursor::Show;
-use crossterm::event::{
-    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
-};
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
@@ -21,6 +19,10 @@ use ratatui::backend::CrosstermBackend;
 use super::canvas::Canvas;
 use super::screen;
 use super::state::State;
+
+/// Buttons and wheel in SGR form (xterm, ctlseqs); not every move of the mouse, which a slow line would carry.
+const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
+const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 
 /// Standard output, gathered until it is flushed.
 struct Wire {
@@ -95,7 +97,8 @@ impl Screen {
     /// The terminal is gone.
     pub fn mouse(&mut self, on: bool) -> io::Result<()> {
         let wire = self.terminal.backend_mut();
-        if on { execute!(wire, EnableMouseCapture) } else { execute!(wire, DisableMouseCapture) }
+        wire.write_all(if on { MOUSE_ON } else { MOUSE_OFF })?;
+        Write::flush(wire)
     }
 
     /// To the clipboard, by OSC 52 (xterm, ctlseqs): base64, so no byte of the text is seen by the terminal.
@@ -118,7 +121,8 @@ impl Drop for Screen {
 /// Puts the terminal back; what fails is left, since there is nobody to tell.
 fn restore() {
     let mut out = io::stdout().lock();
-    let _ = queue!(out, DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, Show);
+    let _ = out.write_all(MOUSE_OFF);
+    let _ = queue!(out, DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = out.flush();
     let _ = disable_raw_mode();
 }

@@ -27,3 +27,4 @@ mod reload;
 mod run;
 mod tidy;
 mod tls;
+mod top;
