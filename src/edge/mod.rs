@@ -8,6 +8,7 @@ mod body;
 mod caps;
 mod conn;
 mod deny;
+pub mod explain;
 mod forwarded;
 pub mod hello;
 mod http1;

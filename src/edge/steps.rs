@@ -2,11 +2,13 @@
 //!
 //! Called only for requests that somebody is shown; a request that nobody watches pays nothing for it.
 
+use std::net::IpAddr;
+
 use http::StatusCode;
 
 use super::conn::is_trusted;
 use super::trip::Trip;
-use crate::base::Mode;
+use crate::base::{ClientIp, Mode};
 use crate::telemetry::events::{Outcome, Step};
 
 pub(super) const CLIENT: &str = "client";
@@ -30,7 +32,8 @@ pub(super) fn step(
 /// The steps of a request that has ended: up to the one that decided, then the headers that every answer gets.
 pub(super) fn of(trip: &Trip) -> Vec<Step> {
     let mut steps = Vec::with_capacity(8);
-    steps.push(client(trip));
+    let peer = trip.conn.peer;
+    steps.push(client(trip.client.ip, is_trusted(&trip.view, peer).then_some(peer)));
     let refused = trip.denied.map(|label| (refusing_step(trip, label), trip.why.as_deref()));
     for name in [SITE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, UPSTREAM] {
         let found = match refused {
@@ -50,12 +53,11 @@ pub(super) fn of(trip: &Trip) -> Vec<Step> {
     steps
 }
 
-fn client(trip: &Trip) -> Step {
-    let address = trip.client.ip;
-    let note = if !is_trusted(&trip.view, trip.conn.peer) {
-        format!("{address}, the peer itself")
-    } else {
-        format!("{address}, as the trusted proxy {} says", trip.conn.peer)
+/// `proxy`: the peer, if its word about the client counts.
+pub(super) fn client(client: ClientIp, proxy: Option<IpAddr>) -> Step {
+    let note = match proxy {
+        None => format!("{client}, the peer itself"),
+        Some(proxy) => format!("{client}, as the trusted proxy {proxy} says"),
     };
     step(CLIENT, Outcome::Passed, note)
 }
