@@ -29,7 +29,6 @@ use crate::ports::Clock;
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
 use crate::sys;
 use crate::telemetry::events::Hub;
-use crate::telemetry::history::History;
 use crate::telemetry::log::Writer;
 use crate::telemetry::{Level, Log, Metrics};
 
@@ -57,9 +56,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
         .load(&loaded.settings, &start.environment, &*clock)
         .map_err(StartError::Config)?;
     let settings = loaded.settings;
-    let (log, writer) = open_log(&settings, &clock)?;
     let events = Hub::new(settings.workers, Arc::clone(&clock));
-    let log = log.shown_by(Arc::clone(&events));
+    let (log, writer) = open_log(&settings, &clock, &events)?;
     let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
     let metrics = Metrics::new(settings.workers);
     hook_panics(log.clone(), Arc::clone(&metrics));
@@ -83,11 +81,9 @@ pub fn run(start: Start) -> Result<(), StartError> {
         cut: std::sync::atomic::AtomicUsize::new(0),
         collect_memory: sys::memory::collect,
     });
-    let started = clock.now();
-    let now = live::sample(&*clock, started, None);
     let daemon = Arc::new(Daemon {
-        started,
-        history: History::new(unix_s(&*clock), now),
+        started: clock.now(),
+        history: live::begin(&*clock),
         source: start.source,
         environment: start.environment,
         inner: Mutex::new(Inner {
@@ -271,9 +267,15 @@ fn serve_ops(
     Ok(())
 }
 
-fn open_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(Log, Writer), StartError> {
+fn open_log(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    events: &Arc<Hub>,
+) -> Result<(Log, Writer), StartError> {
     let file = settings.log.file.as_deref();
-    Log::open(file, Arc::clone(clock)).map_err(|error| {
+    let opened = Log::open(file, Arc::clone(clock));
+    let shown = opened.map(|(log, writer)| (log.shown_by(Arc::clone(events)), writer));
+    shown.map_err(|error| {
         let place = file.map_or_else(|| "standard output".into(), |p| p.display().to_string());
         StartError::Failed(format!(
             "cannot write the log to {place}: {error}\n  make its directory and let user id {} write \

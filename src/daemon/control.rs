@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Source;
+use super::live;
 use super::materials::{Materials, Stamp, unix_s};
 use crate::base::timestamp::rfc3339;
 use crate::base::{Capability, Mode};
@@ -14,6 +15,7 @@ use crate::config::Environment;
 use crate::config::settings::{Settings, Site, TlsSource};
 use crate::edge::Shared;
 use crate::edge::accept::{Acceptor, Role};
+use crate::ops::api::live::{ExplainQuery, Explanation};
 use crate::ops::api::{
     Attention, CapabilityStatus, CertificateInfo, CertificateState, Connections, ImportCertificate,
     KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State,
@@ -286,6 +288,10 @@ impl Control for Daemon {
 
     fn events(&self) -> &Arc<Hub> {
         &self.shared.events
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
+        live::explain(&self.shared.policy.load(), query)
     }
 
     fn history(&self) -> &History {

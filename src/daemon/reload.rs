@@ -37,6 +37,11 @@ impl Daemon {
                     line.number("generation", reloaded.generation)
                         .text("changes", &reloaded.changes.join("; "));
                 });
+                let text = match reloaded.changes.join("; ") {
+                    none if none.is_empty() => "nothing changed".into(),
+                    changes => changes,
+                };
+                self.shared.events.changed("reloaded", None, text);
             }
             Err(text) => {
                 inner.last_error = Some(text.clone());
@@ -45,6 +50,8 @@ impl Daemon {
                     line.text("why", text)
                         .text("next", "run `palisade check`; the old configuration still serves");
                 });
+                let first = text.lines().next().unwrap_or_default();
+                self.shared.events.changed("reload_refused", None, first);
             }
         }
         drop(inner);
@@ -123,6 +130,7 @@ impl Daemon {
                 self.shared.log.event(Level::Info, "certificates_reloaded", |line| {
                     line.number("generation", generation);
                 });
+                self.shared.events.changed("certificate", None, "changed files were taken");
             }
             Err(report) => {
                 *failed = Some(stamp);

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::api::live::{EventsQuery, History};
+use super::api::live::{EventsQuery, ExplainQuery, Explanation, History};
 use super::api::{API_HEADER, API_VERSION, CertificateInfo, LocalCa, Problem, Reloaded, Status};
 
 pub use stream::EventStream;
@@ -101,6 +101,21 @@ impl Client {
     pub async fn history(&self, resolution: &str) -> Result<History, ClientError> {
         let query = query_string([("resolution", Some(resolution))]);
         self.call(Method::GET, &format!("/v1/history{query}"), CALL_TIME).await
+    }
+
+    /// What a request would meet by the configuration in force.
+    ///
+    /// # Errors
+    /// As every call; refused when the query is no request.
+    pub async fn explain(&self, query: &ExplainQuery) -> Result<Explanation, ClientError> {
+        let named = [
+            ("url", Some(query.url.as_str())),
+            ("method", query.method.as_deref()),
+            ("ip", query.ip.as_deref()),
+        ];
+        let headers = query.headers.iter().map(|header| ("header", Some(header.as_str())));
+        let query = query_string(named.into_iter().chain(headers));
+        self.call(Method::GET, &format!("/v1/explain{query}"), CALL_TIME).await
     }
 
     async fn connect(&self) -> Result<UnixStream, ClientError> {

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 
+use super::api::live::{ExplainQuery, Explanation};
 use super::api::{
     API_HEADER, API_VERSION, CertificateInfo, Health, ImportCertificate, KeyRotation, LocalCa,
     Problem, Reloaded, State, Status,
@@ -49,6 +50,11 @@ pub trait Control: Send + Sync + 'static {
     /// Where events come from.
     fn events(&self) -> &Arc<Hub>;
     fn history(&self) -> &History;
+    /// What a request would meet.
+    ///
+    /// # Errors
+    /// The query is no request.
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem>;
 }
 
 /// What a call comes to: the answer, or the problem that the caller gets instead.
@@ -65,6 +71,7 @@ pub fn control_router(control: Daemon) -> Router {
         .route("/v1/local-ca", get(local_ca))
         .route("/v1/events", get(moving::events))
         .route("/v1/history", get(moving::history))
+        .route("/v1/explain", get(moving::explain))
         .fallback(unknown_call);
     finish(routes).with_state(control)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::api::live::{ExplainQuery, Explanation};
 use super::api::{
     Attention, CapabilityStatus, CertificateInfo, CertificateState, Connections, ImportCertificate,
     KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State,
@@ -148,6 +149,10 @@ impl Control for Daemon {
 
     fn events(&self) -> &Arc<Hub> {
         events()
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
+        Err(Problem::new(400, "Bad Request", format!("{} is no URL", query.url)))
     }
 
     fn history(&self) -> &History {

@@ -122,6 +122,12 @@ impl Control for SlowReload {
     fn events(&self) -> &Arc<crate::telemetry::events::Hub> {
         unreachable!("not asked for")
     }
+    fn explain(
+        &self,
+        _query: &crate::ops::api::live::ExplainQuery,
+    ) -> Result<crate::ops::api::live::Explanation, Problem> {
+        unreachable!("not asked for")
+    }
     fn history(&self) -> &crate::telemetry::history::History {
         unreachable!("not asked for")
     }
