@@ -48,7 +48,15 @@ fn run_reads_a_file_or_every_option() {
 
 #[test]
 fn every_client_verb_takes_socket_and_json() {
-    for verb in ["", " status", " reload", " cert list", " cert trust"] {
+    for verb in [
+        "",
+        " status",
+        " reload",
+        " cert list",
+        " cert trust",
+        " logs",
+        " explain https://a.example/",
+    ] {
         assert!(parse(&format!("palisade{verb} --socket /run/p.sock --json")).is_ok(), "{verb}");
     }
     assert!(parse("palisade check --json").is_ok());

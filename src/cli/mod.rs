@@ -6,6 +6,8 @@
 mod args;
 mod cert;
 mod connect;
+mod explain;
+mod logs;
 mod output;
 mod setup;
 mod shell;
@@ -58,6 +60,8 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Status(args) => status::status(&args, &environment, &out),
         Verb::Cert(CertVerb::List(args)) => cert::list(&args, &environment, &out),
         Verb::Cert(CertVerb::Trust(args)) => trust::trust(&args, &environment, &out),
+        Verb::Logs(args) => logs::logs(&args, &environment, &out),
+        Verb::Explain(args) => explain::explain(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),
         Verb::Man { verb } => shell::man(&verb, &out),
     }

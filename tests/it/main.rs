@@ -18,6 +18,7 @@ mod config;
 mod deadlines;
 mod demo;
 mod drain;
+mod live;
 mod ops;
 mod parking;
 mod pool;
