@@ -89,10 +89,13 @@ pub(crate) fn status() -> Status {
     }
 }
 
-/// The hub of every [`Daemon`] of a test.
+/// The hub of every [`Daemon`] of a test; each test has a thread of its own.
 pub(crate) fn events() -> &'static Arc<Hub> {
-    static HUB: OnceLock<Arc<Hub>> = OnceLock::new();
-    HUB.get_or_init(|| Hub::new(1, Arc::new(SystemClock)))
+    thread_local! {
+        static HUB: &'static Arc<Hub> =
+            Box::leak(Box::new(Hub::new(1, Arc::new(SystemClock))));
+    }
+    HUB.with(|hub| *hub)
 }
 
 /// Answers calls; `ready` and `reloads` choose how.

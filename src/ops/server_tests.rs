@@ -173,3 +173,51 @@ fn both_loops_can_run_on_any_runtime() {
         serve_control(listener, control(), stop).await;
     });
 }
+
+const EVENTS: &[u8] = b"GET /v1/events?kinds=state HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// A connection to a desk that has no other, with a small buffer in between.
+async fn connected(desk: &mut Desk) -> tokio::io::DuplexStream {
+    let (client, server) = tokio::io::duplex(256);
+    let place = desk.place().await.expect("a place");
+    desk.serve(server, control_router(control()), place);
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_read_outlasts_the_time_of_a_connection() {
+    let (_keep, stop) = watch::channel(false);
+    let mut desk = Desk::new(stop, CONTROL);
+    let mut client = connected(&mut desk).await;
+    client.write_all(EVENTS).await.expect("sent");
+    let begun = tokio::time::Instant::now();
+    let mut alive = 0;
+    while begun.elapsed() < CONTROL.whole * 5 {
+        let mut some = [0; 256];
+        let read = client.read(&mut some).await.expect("readable");
+        assert!(read > 0, "cut after {:?}", begun.elapsed());
+        alive += String::from_utf8_lossy(&some).matches("alive").count();
+    }
+    assert!(alive >= 110, "one in five seconds: {alive}");
+    assert_eq!(desk.places.available_permits(), CONNECTIONS_MAX - 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_reads_gives_its_place_back() {
+    let (_keep, stop) = watch::channel(false);
+    let hub = crate::ops::sample::events();
+    let mut desk = Desk::new(stop.clone(), CONTROL);
+    let mut client = connected(&mut desk).await;
+    let freed = async {
+        client.write_all(EVENTS).await.expect("sent");
+        while !hub.watched() {
+            tokio::task::yield_now().await;
+        }
+        (0..200).for_each(|_| hub.changed("reloaded", None, "x".repeat(1000)));
+        desk.places.acquire_many(64).await.expect("all places are free again").forget();
+    };
+    tokio::select! {
+        () = hub.run(stop) => panic!("nobody stopped it"),
+        () = freed => {}
+    }
+}

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use palisade::ops::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -209,4 +210,32 @@ fn explain_says_what_a_request_would_meet() {
     let mistake = daemon.cli(&["explain", "app.localhost"]);
     assert_eq!(mistake.code, 1);
     assert!(mistake.err.contains("must begin with https:// or http://"), "{mistake:?}");
+}
+
+#[test]
+fn the_history_has_what_happened_second_by_second() {
+    let app = Upstream::text("hello");
+    let daemon = Daemon::site("app.localhost", &app.address());
+    daemon.curl(&["https://app.localhost/"]);
+    daemon.curl(&["https://app.localhost/", "-H", "Host: no.example"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = Client::unix(daemon.control());
+    let ask = |resolution: &str| runtime.block_on(client.history(resolution));
+    let ends = deadline();
+    let points = loop {
+        let points = ask("1s").unwrap().points;
+        if points.iter().map(|point| point.requests).sum::<u64>() == 2 {
+            break points;
+        }
+        assert!(!left(ends).is_zero(), "{points:?}");
+        // Between two looks at a clock that ticks once a second.
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+    };
+    assert_eq!(points.iter().map(|point| point.responses_4xx).sum::<u64>(), 1);
+    assert_eq!(points.iter().map(|point| point.denied).sum::<u64>(), 1);
+    let last = points.iter().rfind(|point| point.requests > 0).unwrap();
+    assert!(last.rss_bytes > 1 << 20 && last.p50_us > 0 && last.p50_us <= last.p99_us, "{last:?}");
+    assert_eq!(ask("1m").unwrap().resolution_s, 60);
+    let unknown = ask("5m").unwrap_err().to_string();
+    assert_eq!(unknown, "resolution must be one of 1s, 10s, 1m");
 }
