@@ -83,14 +83,22 @@ impl Page {
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     colour: bool,
+    /// A line on standard error can be written over.
+    rewrite: bool,
 }
+
+/// Characters of a progress line: one that wrapped could not be taken back.
+const PROGRESS_WIDTH: usize = 72;
+/// Back to the first column, and clear the line (ECMA-48 §8.3.41, EL).
+const OVERWRITE: &str = "\r\x1b[K";
 
 impl Output {
     /// Colour on a terminal, unless `NO_COLOR` (no-color.org) or `TERM=dumb` say otherwise.
     #[must_use]
     pub fn new(no_color: Option<&str>, term: Option<&str>) -> Self {
         let wanted = no_color.is_none_or(str::is_empty) && term != Some("dumb");
-        Self { colour: wanted && std::io::stdout().is_terminal() }
+        let rewrite = term != Some("dumb") && std::io::stderr().is_terminal();
+        Self { colour: wanted && std::io::stdout().is_terminal(), rewrite }
     }
 
     /// A page to standard output.
@@ -119,6 +127,25 @@ impl Output {
     pub fn json_line<T: Serialize>(&self, value: &T) -> bool {
         let text = serde_json::to_string(value).unwrap_or_else(|_| "null".into());
         write(std::io::stdout().lock(), &ended(&escape_json(&text)))
+    }
+
+    /// What a long call is doing and for how long: on a terminal one line that is written over, elsewhere a plain
+    /// line whenever the words have changed. To standard error.
+    pub fn progress(&self, doing: &str, elapsed_s: u64, said: &mut String) {
+        if self.rewrite {
+            let line: String = one_line(doing).chars().take(PROGRESS_WIDTH).collect();
+            write(std::io::stderr().lock(), &format!("{OVERWRITE}{line} {elapsed_s} s"));
+        } else if said != doing {
+            self.complain(one_line(doing));
+        }
+        doing.clone_into(said);
+    }
+
+    /// Takes the progress line back.
+    pub fn progress_end(&self) {
+        if self.rewrite {
+            write(std::io::stderr().lock(), OVERWRITE);
+        }
     }
 
     /// The stable form for scripts.

@@ -15,6 +15,7 @@ use super::{deny, forwarded, proxy, respond, steps, tunnel};
 use crate::base::{Denial, Host, unmapped};
 use crate::config::settings::{RouteMatch, Site};
 use crate::telemetry::events::{Outcome, Step};
+use crate::work::acme::challenges::HTTP_PREFIX;
 
 /// A request that nobody has sent.
 #[derive(Debug)]
@@ -118,6 +119,10 @@ fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&
     let client = client(policy, asked, told);
     told.steps.push(client);
     let site = find_site(policy, asked, told)?;
+    if head.uri.path().starts_with(HTTP_PREFIX) {
+        let note = "while a certificate authority is waiting for it, it is answered here";
+        told.steps.push(steps::step(steps::CHALLENGE, Outcome::Skipped, note));
+    }
     if !asked.tls {
         let authority = text_of(head.headers.get(HOST));
         let location = respond::over_tls(policy, &authority, head.uri.path_and_query())
@@ -167,8 +172,15 @@ fn find_site<'p>(
         Some(ip) => policy.find_by_address(ip),
         None => policy.find(&asked.name),
     };
-    if asked.tls && in_handshake.is_none() {
-        let note = format!("the TLS handshake fails: no site has the name {}", asked.name.as_str());
+    let name = asked.name.as_str();
+    let fails = match in_handshake {
+        _ if !asked.tls => None,
+        None => Some(format!("no site has the name {name}")),
+        Some(at) if policy.tls(at).is_none() => Some(format!("{name} has no certificate yet")),
+        Some(_) => None,
+    };
+    if let Some(why) = fails {
+        let note = format!("the TLS handshake fails: {why}");
         told.steps.push(steps::step(steps::SITE, Outcome::Refused, note));
         return Err(Stopped::NoHandshake);
     }

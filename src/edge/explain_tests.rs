@@ -32,7 +32,7 @@ fn policy() -> Policy {
     let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).expect("a key");
     let key = rustls::sign::CertifiedKey::new(vec![key.cert.der().clone()], signing);
     let tls = TlsFactory::new().and_then(|factory| factory.config(Arc::new(key))).expect("TLS");
-    Policy::new(1, settings, vec![Arc::clone(&tls), tls], 8443)
+    Policy::new(1, settings, vec![Some(tls), None], 8443)
 }
 
 fn told(method: &str, url: &str, fields: &[(&str, &str)]) -> Explained {
@@ -109,6 +109,9 @@ fn an_unknown_name_fails_at_the_handshake_or_is_a_404() {
     let secure = told("GET", "https://no.example/", &[]);
     assert_eq!(way(&secure)[1..], [("site", "refused")]);
     assert!(secure.steps[1].note.starts_with("the TLS handshake fails"), "{secure:?}");
+    let bare = told("GET", "https://other.example.com/", &[]);
+    assert_eq!(way(&bare)[1..], [("site", "refused")]);
+    assert!(bare.steps[1].note.ends_with("other.example.com has no certificate yet"), "{bare:?}");
     let plain = told("GET", "http://no.example/", &[]);
     assert_eq!((way(&plain)[1], plain.status), (("site", "refused"), Some(404)));
 }

@@ -6,6 +6,9 @@
 pub mod accept;
 mod body;
 mod caps;
+mod challenge;
+#[cfg(test)]
+mod challenge_tests;
 mod conn;
 mod deny;
 pub mod explain;
@@ -23,7 +26,10 @@ mod proxy;
 mod request;
 mod respond;
 mod route;
+#[cfg(test)]
+mod sample;
 mod steps;
+mod strangers;
 mod timers;
 pub mod tls;
 mod trip;

@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use super::body::Body;
 use super::conn::Conn;
 use super::trip::Trip;
-use super::{deny, forwarded, proxy, respond, route, tunnel};
+use super::{challenge, deny, forwarded, proxy, respond, route, tunnel};
 use crate::base::Denial;
 
 pub(super) fn serve(
@@ -41,6 +41,9 @@ async fn answer(
     trip.client = forwarded::client(trip, &head.headers); // whoever is behind the trusted proxies
     let host = route::site(&trip.view, &trip.conn, &head)?; // SNI and Host agree, or 421 before any work is spent
     trip.host = Some(Rc::clone(&host));
+    if let Some(answer) = challenge::http(trip, &host) {
+        return Ok(answer); // a CA asks whether the name is ours, on whichever port it arrives
+    }
     if !trip.conn.tls {
         return respond::redirect_to_https(trip, &host); // the plain port has nothing else to say
     }

@@ -10,9 +10,11 @@ use super::conn::is_trusted;
 use super::trip::Trip;
 use crate::base::{ClientIp, Mode};
 use crate::telemetry::events::{Outcome, Step};
+use crate::work::acme::challenges::HTTP_PREFIX;
 
 pub(super) const CLIENT: &str = "client";
 pub(super) const SITE: &str = "site";
+pub(super) const CHALLENGE: &str = "challenge";
 pub(super) const REDIRECT: &str = "redirect";
 pub(super) const ROUTE: &str = "route";
 pub(super) const ADMIT: &str = "admit";
@@ -35,7 +37,10 @@ pub(super) fn of(trip: &Trip) -> Vec<Step> {
     let peer = trip.conn.peer;
     steps.push(client(trip.client.ip, is_trusted(&trip.view, peer).then_some(peer)));
     let refused = trip.denied.map(|label| (refusing_step(trip, label), trip.why.as_deref()));
-    for name in [SITE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, UPSTREAM] {
+    for name in [SITE, CHALLENGE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, UPSTREAM] {
+        if name == CHALLENGE && !was_challenge(trip) {
+            continue; // nearly every request: no word about it
+        }
         let found = match refused {
             Some((at, why)) if at == name => {
                 let why = why.or(trip.denied).unwrap_or_default();
@@ -62,6 +67,12 @@ pub(super) fn client(client: ClientIp, proxy: Option<IpAddr>) -> Step {
     step(CLIENT, Outcome::Passed, note)
 }
 
+/// Whether a CA asked for the proof that the name is ours, and got it.
+fn was_challenge(trip: &Trip) -> bool {
+    let asked = trip.path().starts_with(HTTP_PREFIX) && trip.upstream.is_none();
+    asked && trip.denied.is_none() && trip.status == StatusCode::OK.as_u16()
+}
+
 /// Which step a refusal came from. What is not known here came from the way to the app.
 fn refusing_step(trip: &Trip, label: &str) -> &'static str {
     match label {
@@ -82,6 +93,7 @@ fn passed(trip: &Trip, name: &'static str) -> Step {
             Some(site) => step(SITE, Outcome::Passed, site.name.to_string()),
             None => step(SITE, Outcome::Passed, ""),
         },
+        CHALLENGE => step(CHALLENGE, Outcome::Answered, "the question of a certificate authority"),
         REDIRECT => redirect(trip.conn.tls),
         ROUTE => match trip.route() {
             Some(route) => step(ROUTE, Outcome::Passed, route.name.clone()),

@@ -12,7 +12,10 @@
 
 mod support;
 
+mod acme_manager;
+mod acme_peers;
 mod activation;
+mod certificates;
 mod clients;
 mod config;
 mod deadlines;

@@ -85,7 +85,7 @@ pub struct RequestSeen {
 /// One step of a request's way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// `client`, `site`, `redirect`, `route`, `admit`, `websocket`, `upstream`, `headers`
+    /// `client`, `site`, `challenge` (only where a CA asks), `redirect`, `route`, `admit`, `websocket`, `upstream`, `headers`
     pub name: String,
     /// `passed`, `refused`, `answered` or `skipped`
     pub outcome: String,
