@@ -152,6 +152,9 @@ impl Daemon {
                         .text("issuer", &certificate.facts.issuer)
                         .text("not_after", &rfc3339(certificate.facts.not_after_s));
                 });
+                let text = format!("serves until {}", rfc3339(certificate.facts.not_after_s));
+                let site = Some(site.name.to_string());
+                self.shared.events.changed("certificate", site, text);
             }
             if let Some(place) = inner.certificates.get_mut(at) {
                 *place = shown;
@@ -191,6 +194,8 @@ impl Daemon {
                     line.text("why", &text)
                         .text("next", "the old certificate still serves; put the file right");
                 });
+                let first = text.lines().next().unwrap_or_default();
+                self.shared.events.changed("certificate", None, format!("not taken: {first}"));
                 inner.certificates_error = Some(text);
             }
         }
