@@ -215,4 +215,11 @@ def write(record, root):
     # One round to a line: small, and still readable in a diff.
     text = re.sub(r"\{\s+([^{}]*?)\s+\}", lambda m: "{" + re.sub(r"\s*\n\s*", " ", m[1]) + "}", text)
     (folder / "edge.json").write_text(text + "\n")
-    (folder.parent / "PERFORMANCE.md").write_text(document(record))
+    page = folder.parent / "PERFORMANCE.md"
+    page.write_text(document(record) + store_section(page.read_text() if page.exists() else ""))
+
+
+def store_section(text):
+    """What `cargo bench --bench store` wrote stays."""
+    found = re.search(r"<!-- store:begin -->.*<!-- store:end -->\n", text, re.S)
+    return "\n" + found[0] if found else ""

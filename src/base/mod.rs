@@ -5,6 +5,7 @@
 
 mod capability;
 mod client_ip;
+mod cloudflare;
 mod denial;
 pub mod hex;
 mod host;
@@ -16,7 +17,8 @@ pub mod words;
 
 pub use capability::{Capability, Mode};
 pub use client_ip::{ClientIp, IpKey, TrustedProxies, unmapped};
+pub use cloudflare::CLOUDFLARE;
 pub use denial::Denial;
 pub use host::{Host, HostError};
 pub use request_id::{RequestId, TEXT_LEN as REQUEST_ID_LEN};
-pub use secret::SecretRef;
+pub use secret::{Secret, SecretRef};

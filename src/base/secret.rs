@@ -1,6 +1,9 @@
-//! Where a secret is kept. The secret itself never passes through the configuration file.
+//! Secrets: where one is kept, and one that was fetched. It never passes through the configuration file.
 
+use std::fmt;
 use std::path::PathBuf;
+
+use zeroize::Zeroizing;
 
 /// A place to read a secret from, as written in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -11,4 +14,28 @@ pub enum SecretRef {
     Credential(String),
     /// `{ env = "…" }`: read once at start and removed from the environment.
     Env(String),
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Credential(name) => write!(f, "credential {name}"),
+            Self::Env(name) => write!(f, "environment variable {name}"),
+        }
+    }
+}
+
+/// A secret that was fetched. Wiped when it is dropped; printing it shows only where it was found.
+#[derive(Clone)]
+pub struct Secret {
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// For messages.
+    pub place: String,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret(from {})", self.place)
+    }
 }

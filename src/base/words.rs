@@ -21,6 +21,18 @@ pub fn expiry(in_s: i64) -> String {
     if in_s > 0 { span } else { format!("expired {span} ago") }
 }
 
+/// `45 s`, `10 min`, `3 h`, `28 d`: the largest unit, rounded up so that it is never too early.
+#[must_use]
+pub fn soon(in_s: i64) -> String {
+    let s = u64::try_from(in_s).unwrap_or(0);
+    match s {
+        0..60 => format!("{s} s"),
+        60..3_600 => format!("{} min", s.div_ceil(60)),
+        3_600..86_400 => format!("{} h", s.div_ceil(3_600)),
+        _ => format!("{} d", s.div_ceil(86_400)),
+    }
+}
+
 /// `1,284,007`
 #[must_use]
 pub fn count(number: u64) -> String {
@@ -100,6 +112,14 @@ mod tests {
         assert_eq!(expiry(63 * 86_400 + 5), "63 d");
         assert_eq!(expiry(18_001), "5 h");
         assert_eq!(expiry(-2 * 86_400), "expired 2 d ago");
+    }
+
+    #[test]
+    fn soon_names_one_unit_and_is_never_too_early() {
+        let words = [-5, 0, 59, 60, 61, 600, 3_600, 7_201, 86_400, 28 * 86_400].map(soon);
+        let expected =
+            ["0 s", "0 s", "59 s", "1 min", "2 min", "10 min", "1 h", "3 h", "1 d", "28 d"];
+        assert_eq!(words, expected);
     }
 
     #[test]

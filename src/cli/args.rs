@@ -46,7 +46,7 @@ pub(super) enum Verb {
     #[command(
         after_help = "Examples:\n  palisade run\n  palisade run --config ./palisade.toml\n  palisade run --site app.localhost --upstream 127.0.0.1:3000 --https 127.0.0.1:8443 --http 127.0.0.1:8080"
     )]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Try it: the real daemon with a built-in app on https://localhost:8443, no file, no privileges
     #[command(after_help = "Example:\n  palisade demo --https 9443 --http 9080")]
     Demo(DemoArgs),
@@ -69,12 +69,25 @@ pub(super) enum Verb {
         after_help = "Examples:\n  palisade top\n  palisade top --rate 10s --ascii\n  palisade top --once\n  palisade top --once --json | jq .status.attention"
     )]
     Top(TopArgs),
-    /// Certificates in use, and the local CA
+    /// Certificates: what is served, renewing, importing, and the local CA
     #[command(
         subcommand,
-        after_help = "Examples:\n  palisade cert list\n  sudo palisade cert trust"
+        after_help = "Examples:\n  palisade cert list\n  palisade cert renew app.example.com\n  sudo palisade cert trust"
     )]
     Cert(CertVerb),
+    /// What happens, line by line: requests as they end, lines of the log, changes
+    #[command(
+        after_help = "Filters are for requests and must all hold; use --kind request to see nothing else.\n\nExamples:\n  palisade logs\n  palisade logs --kind request --status 5xx --slower 200ms\n  palisade logs --site app.example.com --json | jq .path"
+    )]
+    Logs(LogsArgs),
+    /// Which steps a request would meet, in order, and which one decides; nothing is sent
+    #[command(
+        after_help = "Examples:\n  palisade explain https://app.example.com/login --ip 203.0.113.9\n  palisade explain https://app.example.com/api/refund --method POST --header x-version:2"
+    )]
+    Explain(ExplainArgs),
+    /// The keys that secrets in the state are sealed with
+    #[command(subcommand, after_help = "Example:\n  palisade crypto rotate")]
+    Crypto(CryptoVerb),
     /// Print the completion script of a shell
     #[command(
         after_help = "Example:\n  palisade completions bash > /etc/bash_completion.d/palisade"
@@ -121,9 +134,15 @@ pub(super) struct RunArgs {
     /// State directory
     #[arg(long, value_name = "DIR", conflicts_with = "config", requires = "site")]
     pub state: Option<PathBuf>,
-    /// Where the certificate comes from: local
+    /// Where the certificate comes from: local or acme [default: local for local names, else acme]
     #[arg(long, value_name = "SOURCE", conflicts_with = "config", requires = "site")]
     pub tls: Option<String>,
+    /// ACME authority: a known name or the URL of its directory [default: letsencrypt]
+    #[arg(long, value_name = "URL", conflicts_with = "config", requires = "site")]
+    pub acme_directory: Option<String>,
+    /// Roots that a private ACME authority is trusted with, as PEM
+    #[arg(long, value_name = "FILE", conflicts_with = "config", requires = "site")]
+    pub acme_ca: Option<PathBuf>,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", conflicts_with = "config", requires = "site")]
     pub workers: Option<usize>,
@@ -146,6 +165,8 @@ impl RunArgs {
             app: self.app,
             state: self.state,
             tls: self.tls,
+            acme_directory: self.acme_directory,
+            acme_ca: self.acme_ca,
             workers: self.workers,
             log_file: self.log_file,
         })
@@ -206,16 +227,103 @@ pub(super) struct CheckArgs {
     pub json: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(super) struct LogsArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Only these kinds; repeat or separate by commas [default: all]
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = ["request", "log", "state"])]
+    pub kind: Vec<String>,
+    /// Requests of this site
+    #[arg(long, value_name = "NAME")]
+    pub site: Option<String>,
+    /// Requests of this route
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+    /// Requests of this client
+    #[arg(long, value_name = "ADDR")]
+    pub ip: Option<std::net::IpAddr>,
+    /// Requests with this status: 404, or 4xx
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    /// Requests whose path begins like this
+    #[arg(long, value_name = "PREFIX")]
+    pub path: Option<String>,
+    /// Requests refused for this reason, named as in the metrics
+    #[arg(long, value_name = "REASON")]
+    pub denied: Option<String>,
+    /// Requests that took longer, such as 200ms
+    #[arg(long, value_name = "TIME")]
+    pub slower: Option<HumanDuration>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// What would be asked for, with https:// or http://
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// How
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub method: String,
+    /// Address that it would come from [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDR")]
+    pub ip: Option<std::net::IpAddr>,
+    /// A header field of it; repeat for several
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub header: Vec<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum CertVerb {
-    /// Every certificate in use, with its names and when it expires
+    /// Every site's certificate: state, names, expiry, next renewal, and why the last attempt failed
     #[command(after_help = "Example:\n  palisade cert list --json | jq '.[].not_after'")]
     List(ClientArgs),
+    /// Get a new certificate from the CA now, and wait for the outcome
+    #[command(after_help = "Example:\n  palisade cert renew app.example.com")]
+    Renew(RenewArgs),
+    /// Take a certificate made elsewhere: chain and private key as PEM files
+    #[command(
+        after_help = "Example:\n  palisade cert import app.example.com --cert fullchain.pem --key privkey.pem"
+    )]
+    Import(ImportArgs),
     /// Make this machine trust the local CA: system store (as root) and the browsers' databases
     #[command(
         after_help = "Examples:\n  palisade cert trust\n  sudo palisade cert trust --yes\n  palisade cert trust --print > palisade-ca.pem"
     )]
     Trust(TrustArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CryptoVerb {
+    /// Make a new data key and seal every secret under it; safe to interrupt and to repeat
+    #[command(after_help = "Example:\n  palisade crypto rotate --json")]
+    Rotate(ClientArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct RenewArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Name of the site
+    #[arg(value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub name: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ImportArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Name of the site, which asks for it with tls = "imported"
+    #[arg(value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub name: String,
+    /// The certificate and its chain, the site's own first
+    #[arg(long, value_name = "FILE")]
+    pub cert: PathBuf,
+    /// Its private key, in a file that others cannot read
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -29,7 +29,7 @@ fn a_file_and_options_instead_of_one_do_not_mix() {
 
 fn run_args(line: &str) -> args::RunArgs {
     match parse(line).expect("parsed").verb {
-        Some(Verb::Run(args)) => args,
+        Some(Verb::Run(args)) => *args,
         other => panic!("{other:?}"),
     }
 }
@@ -48,7 +48,18 @@ fn run_reads_a_file_or_every_option() {
 
 #[test]
 fn every_client_verb_takes_socket_and_json() {
-    for verb in ["", " status", " reload", " cert list", " cert trust"] {
+    for verb in [
+        "",
+        " status",
+        " reload",
+        " cert list",
+        " cert trust",
+        " logs",
+        " explain https://a.example/",
+        " cert renew a",
+        " cert import a --cert c --key k",
+        " crypto rotate",
+    ] {
         assert!(parse(&format!("palisade{verb} --socket /run/p.sock --json")).is_ok(), "{verb}");
     }
     assert!(parse("palisade check --json").is_ok());
@@ -76,6 +87,11 @@ fn mistakes_end_with_2_and_help_with_0() {
     assert_eq!(run("palisade nothing"), Exit::Usage);
     assert_eq!(run("palisade man nothing"), Exit::Usage);
     assert_eq!(run("palisade --version"), Exit::Done);
+    assert_eq!(run("palisade cert renew"), Exit::Usage);
+    assert_eq!(run("palisade cert import a --cert c"), Exit::Usage);
+    assert_eq!(run("palisade crypto rotate --socket /nonexistent/control.sock"), Exit::Unreachable);
+    assert_eq!(run("palisade cert renew a --socket /nonexistent/control.sock"), Exit::Unreachable);
+    assert_eq!(run("palisade cert import a --cert /nonexistent --key /nonexistent"), Exit::Failed);
     assert_eq!(run("palisade status --socket /nonexistent/control.sock"), Exit::Unreachable);
     assert_eq!(run("palisade --socket /nonexistent/control.sock"), Exit::Unreachable);
     assert_eq!(run("palisade cert trust --state /nonexistent"), Exit::Failed);

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::args::ClientArgs;
+use super::output::one_line;
 use super::{Exit, Output};
 use crate::config::{self, Environment};
+use crate::ops::api::Problem;
 use crate::ops::{Client, ClientError};
 
 /// Asks the daemon at `--socket`, or the first one that answers where daemons usually listen.
@@ -53,23 +55,36 @@ where
 
 /// Tells why there is no answer and with which code to end.
 pub(super) fn fail(error: &ClientError, json: bool, out: &Output) -> Exit {
-    let exit = exit_code(error);
-    if json {
-        out.json(&error_json(error, exit));
-    } else {
-        out.complain(format!("error: {error}{}", next_step(error)));
+    fail_as(error, Exit::Failed, json, out)
+}
+
+/// The same where a refusal by the daemon has a code of its own.
+pub(super) fn fail_as(error: &ClientError, refusal: Exit, json: bool, out: &Output) -> Exit {
+    let exit = exit_code(error, refusal);
+    match error {
+        _ if json => out.json(&error_json(error, exit)),
+        ClientError::Refused(problem) => out.complain(refused(problem)),
+        _ => out.complain(format!("error: {error}{}", next_step(error))),
     }
     exit
 }
 
-fn exit_code(error: &ClientError) -> Exit {
+fn exit_code(error: &ClientError, refusal: Exit) -> Exit {
     match error {
         ClientError::Unreachable { .. } | ClientError::Silent { .. } => Exit::Unreachable,
-        ClientError::Refused(problem) if problem.status == 422 => Exit::Config,
-        ClientError::Refused(_) | ClientError::Version { .. } | ClientError::Garbled(_) => {
-            Exit::Failed
-        }
+        ClientError::Refused(_) => refusal,
+        ClientError::Version { .. } | ClientError::Garbled(_) => Exit::Failed,
     }
+}
+
+/// What the daemon refused: what, and below it why and what to do.
+pub(super) fn refused(problem: &Problem) -> String {
+    let mut text = format!("error: {}", one_line(&problem.title));
+    for line in problem.detail.iter().flat_map(|detail| detail.lines()) {
+        text.push_str("\n  ");
+        text.push_str(line.trim_end());
+    }
+    text
 }
 
 fn next_step(error: &ClientError) -> &'static str {
@@ -97,7 +112,6 @@ fn error_json(error: &ClientError, exit: Exit) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::api::Problem;
 
     fn unreachable() -> ClientError {
         ClientError::Unreachable {
@@ -108,12 +122,20 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_exit_code() {
-        assert_eq!(exit_code(&unreachable()), Exit::Unreachable);
+        let code = |error: &ClientError| exit_code(error, Exit::Config);
+        assert_eq!(code(&unreachable()), Exit::Unreachable);
         let silent = ClientError::Silent { path: "/run/p.sock".into(), after_s: 10 };
-        assert_eq!(exit_code(&silent), Exit::Unreachable);
-        assert_eq!(exit_code(&ClientError::Refused(Problem::new(422, "No", "no"))), Exit::Config);
-        assert_eq!(exit_code(&ClientError::Refused(Problem::new(403, "No", "no"))), Exit::Failed);
-        assert_eq!(exit_code(&ClientError::Version { theirs: None }), Exit::Failed);
+        assert_eq!(code(&silent), Exit::Unreachable);
+        assert_eq!(code(&ClientError::Version { theirs: None }), Exit::Failed);
+        let refused = ClientError::Refused(Problem::new(422, "No", "no"));
+        assert_eq!(code(&refused), Exit::Config);
+        assert_eq!(exit_code(&refused, Exit::Failed), Exit::Failed);
+    }
+
+    #[test]
+    fn a_refusal_shows_what_and_below_it_why_and_no_escape() {
+        let problem = Problem::new(404, "There is no site x\x1b", "one\n  two");
+        assert_eq!(refused(&problem), "error: There is no site x\n  one\n    two");
     }
 
     #[test]

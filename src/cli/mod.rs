@@ -5,7 +5,12 @@
 
 mod args;
 mod cert;
+mod cert_change;
 mod connect;
+mod crypto;
+mod explain;
+mod failure;
+mod logs;
 mod output;
 mod setup;
 mod shell;
@@ -22,7 +27,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::config::Environment;
-use args::{CertVerb, Cli, Verb};
+use args::{CertVerb, Cli, CryptoVerb, Verb};
 pub use output::Output;
 
 /// What a command ends with (sysexits.h for 78; systemd does not restart on it).
@@ -51,7 +56,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let Some(verb) = cli.verb else { return status::overview(&cli.client, &environment, &out) };
     match verb {
-        Verb::Run(args) => start::run(args, environment, &out),
+        Verb::Run(args) => start::run(*args, environment, &out),
         Verb::Demo(args) => start::demo(args, environment, &out),
         Verb::Init(args) => setup::init(&args, &out),
         Verb::Check(args) => setup::check(&args, &environment, &out),
@@ -59,7 +64,12 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Status(args) => status::status(&args, &environment, &out),
         Verb::Top(args) => top::top(&args, &environment, &out),
         Verb::Cert(CertVerb::List(args)) => cert::list(&args, &environment, &out),
+        Verb::Cert(CertVerb::Renew(args)) => cert_change::renew(&args, &environment, &out),
+        Verb::Cert(CertVerb::Import(args)) => cert_change::import(&args, &environment, &out),
+        Verb::Crypto(CryptoVerb::Rotate(args)) => crypto::rotate(&args, &environment, &out),
         Verb::Cert(CertVerb::Trust(args)) => trust::trust(&args, &environment, &out),
+        Verb::Logs(args) => logs::logs(&args, &environment, &out),
+        Verb::Explain(args) => explain::explain(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),
         Verb::Man { verb } => shell::man(&verb, &out),
     }

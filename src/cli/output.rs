@@ -83,14 +83,22 @@ impl Page {
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     colour: bool,
+    /// A line on standard error can be written over.
+    rewrite: bool,
 }
+
+/// Characters of a progress line: one that wrapped could not be taken back.
+const PROGRESS_WIDTH: usize = 72;
+/// Back to the first column, and clear the line (ECMA-48 §8.3.41, EL).
+const OVERWRITE: &str = "\r\x1b[K";
 
 impl Output {
     /// Colour on a terminal, unless `NO_COLOR` (no-color.org) or `TERM=dumb` say otherwise.
     #[must_use]
     pub fn new(no_color: Option<&str>, term: Option<&str>) -> Self {
         let wanted = no_color.is_none_or(str::is_empty) && term != Some("dumb");
-        Self { colour: wanted && std::io::stdout().is_terminal() }
+        let rewrite = term != Some("dumb") && std::io::stderr().is_terminal();
+        Self { colour: wanted && std::io::stdout().is_terminal(), rewrite }
     }
 
     /// A page to standard output.
@@ -106,6 +114,38 @@ impl Output {
     /// Lines to standard error.
     pub fn complain(&self, text: impl AsRef<str>) {
         write(std::io::stderr().lock(), &ended(&clean(text.as_ref())));
+    }
+
+    /// Lines of something that goes on; false when nobody reads them any more.
+    #[must_use]
+    pub fn stream(&self, page: &Page) -> bool {
+        write(std::io::stdout().lock(), &page.text(self.colour))
+    }
+
+    /// One line of JSON of something that goes on; false when nobody reads it any more.
+    #[must_use]
+    pub fn json_line<T: Serialize>(&self, value: &T) -> bool {
+        let text = serde_json::to_string(value).unwrap_or_else(|_| "null".into());
+        write(std::io::stdout().lock(), &ended(&escape_json(&text)))
+    }
+
+    /// What a long call is doing and for how long: on a terminal one line that is written over, elsewhere a plain
+    /// line whenever the words have changed. To standard error.
+    pub fn progress(&self, doing: &str, elapsed_s: u64, said: &mut String) {
+        if self.rewrite {
+            let line: String = one_line(doing).chars().take(PROGRESS_WIDTH).collect();
+            write(std::io::stderr().lock(), &format!("{OVERWRITE}{line} {elapsed_s} s"));
+        } else if said != doing {
+            self.complain(one_line(doing));
+        }
+        doing.clone_into(said);
+    }
+
+    /// Takes the progress line back.
+    pub fn progress_end(&self) {
+        if self.rewrite {
+            write(std::io::stderr().lock(), OVERWRITE);
+        }
     }
 
     /// The stable form for scripts.
@@ -130,9 +170,9 @@ impl Output {
     }
 }
 
-/// The reader may have gone (`palisade status | head -1`); that is its right.
-fn write(mut to: impl Write, text: &str) {
-    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+/// False when the reader has gone (`palisade status | head -1`); that is its right.
+fn write(mut to: impl Write, text: &str) -> bool {
+    to.write_all(text.as_bytes()).and_then(|()| to.flush()).is_ok()
 }
 
 fn ended(text: &str) -> String {

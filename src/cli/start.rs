@@ -8,7 +8,7 @@ use super::{Exit, Output};
 use crate::config::{self, Environment};
 use crate::daemon::{self, Source, Start, StartError};
 use crate::demo;
-use crate::ops::api::Status;
+use crate::ops::api::{CertificateState, Status};
 
 /// Serves until it is told to stop.
 pub(super) fn run(args: RunArgs, environment: Environment, out: &Output) -> Exit {
@@ -20,7 +20,9 @@ pub(super) fn run(args: RunArgs, environment: Environment, out: &Output) -> Exit
     let usual = config::default_control_paths(&environment);
     let out = *out;
     let announce = std::io::stderr().is_terminal().then(|| {
-        let say = move |status: &Status| out.complain(announcement(status, &usual));
+        let say = move |status: &Status, notes: &[String]| {
+            out.complain(announcement(status, notes, &usual));
+        };
         Box::new(say) as daemon::Announce
     });
     end(daemon::run(Start { source, environment, announce }), &out)
@@ -53,7 +55,7 @@ fn end(outcome: Result<(), StartError>, out: &Output) -> Exit {
 }
 
 /// What a person who started it in a terminal wants to know; logs have the same for everyone else.
-fn announcement(status: &Status, usual: &[PathBuf]) -> String {
+fn announcement(status: &Status, notes: &[String], usual: &[PathBuf]) -> String {
     let sites: Vec<&str> = status.sites.iter().map(|site| site.name.as_str()).collect();
     let addresses = |role: &str| {
         let of_role = status.listeners.iter().filter(|listener| listener.role == role);
@@ -65,8 +67,19 @@ fn announcement(status: &Status, usual: &[PathBuf]) -> String {
     } else {
         format!(" --socket {control}")
     };
+    let certificates = status.sites.iter().map(|site| &site.certificate);
+    let lacking = certificates.filter(|info| info.state != CertificateState::Served);
+    let lacking = lacking.map(|info| match info.source.as_str() {
+        "imported" => format!("\n  note    {0} waits for: palisade cert import {0}", info.site),
+        _ => {
+            let doing = info.activity.as_deref().unwrap_or("is being ordered");
+            format!("\n  note    certificate for {}: {doing}", info.site)
+        }
+    });
+    let notes = notes.iter().map(|note| format!("\n  note    {note}"));
+    let notes: String = lacking.chain(notes).collect();
     format!(
-        "palisade {} serves {}\n  https   {}\n  http    {}\n  ops     http://{}/health\n  look    palisade status{socket}\n  stop    Ctrl-C",
+        "palisade {} serves {}\n  https   {}\n  http    {}\n  ops     http://{}/health\n  look    palisade status{socket}\n  stop    Ctrl-C{notes}",
         status.version,
         sites.join(", "),
         addresses("https"),
@@ -82,12 +95,14 @@ mod tests {
 
     #[test]
     fn the_announcement_names_sites_addresses_and_the_next_command() {
-        let text = announcement(&sample::status(), &[PathBuf::from("/run/palisade/control.sock")]);
+        let text =
+            announcement(&sample::status(), &[], &[PathBuf::from("/run/palisade/control.sock")]);
         assert_eq!(
             text,
             "palisade 0.1.0 serves app.example.com, shop.example.com\n  https   [::]:443\n  http    [::]:80\n  ops     http://127.0.0.1:9180/health\n  look    palisade status\n  stop    Ctrl-C"
         );
-        let text = announcement(&sample::status(), &[]);
+        let text = announcement(&sample::status(), &["made a key".to_owned()], &[]);
+        assert!(text.ends_with("\n  note    made a key"), "{text}");
         assert!(text.contains("palisade status --socket /run/palisade/control.sock"));
     }
 }

@@ -1,22 +1,25 @@
 //! `status`, `reload` and plain `palisade`: what is running and what needs attention, at 80 columns.
 
 use super::args::ClientArgs;
-use super::connect::{ask, fail};
+use super::connect::{ask, fail, fail_as};
 use super::output::{Page, Tone};
-use super::words::{and_more, column, count, expiry, span};
-use super::{Exit, Output};
+use super::words::{and_more, column, count, expiry, soon, span};
+use super::{Exit, Output, failure};
 use crate::config::Environment;
 use crate::ops::ClientError;
 use crate::ops::api::{
-    Attention, CapabilityStatus, CertificateInfo, Level, Reloaded, SiteStatus, State, Status,
+    Attention, CapabilityStatus, CertificateInfo, CertificateState, Level, Reloaded, SiteStatus,
+    State, Status,
 };
 
 /// A certificate with less than this left is not all well.
 const EXPIRES_SOON_S: i64 = 14 * 86_400;
 
-/// With `local, expired 100 d ago` beside them these two fill 80 columns.
-const SITE_WIDTH: usize = 30;
-const UPSTREAM_WIDTH: usize = 23;
+/// With `served 60 d, next try in 10 min` beside them these two fill 80 columns.
+const SITE_WIDTH: usize = 26;
+const UPSTREAM_WIDTH: usize = 19;
+/// Failed attempts that are shown whole; `cert list` has all.
+const FAILURES_MAX: usize = 3;
 
 pub(super) fn status(args: &ClientArgs, environment: &Environment, out: &Output) -> Exit {
     match ask(args, environment, |client| async move { client.status().await }) {
@@ -50,9 +53,16 @@ pub(super) fn reload(args: &ClientArgs, environment: &Environment, out: &Output)
             out.complain(problem.detail.unwrap_or(problem.title));
             return Exit::Config;
         }
+        Err(error) if refused_config(&error) => {
+            return fail_as(&error, Exit::Config, args.json, out);
+        }
         Err(error) => return fail(&error, args.json, out),
     }
     Exit::Done
+}
+
+fn refused_config(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(problem) if problem.status == 422)
 }
 
 fn absent(path: &str, why: &str) -> String {
@@ -173,16 +183,30 @@ fn first_of(names: &[String], width: usize) -> String {
     and_more(first, names.len().saturating_sub(1), width)
 }
 
+/// What visitors see, and when that changes: `served 63 d, renews in 33 d`, `none, next try in 10 min`.
 fn certificate(info: &CertificateInfo) -> (Tone, String) {
-    let Some(expires_in_s) = info.expires_in_s else {
-        return (Tone::Bad, format!("{}, none yet", info.source));
+    let failing = info.failure.is_some();
+    let (tone, state) = match (info.state, info.expires_in_s) {
+        (CertificateState::Missing, _) | (_, None) => (Tone::Bad, "none".to_owned()),
+        (_, Some(in_s @ ..=0)) => return (Tone::Bad, expiry(in_s)),
+        (CertificateState::StandIn, Some(_)) => (Tone::Warn, "stand-in".to_owned()),
+        (CertificateState::Served, Some(in_s)) => {
+            let soon = failing || (in_s < EXPIRES_SOON_S && info.renewal.is_none());
+            let tone = if soon { Tone::Warn } else { Tone::Plain };
+            (tone, format!("served {}", expiry(in_s)))
+        }
     };
-    let tone = match expires_in_s {
-        ..=0 => Tone::Bad,
-        1..EXPIRES_SOON_S => Tone::Warn,
-        _ => Tone::Plain,
+    let retry_in_s = info.failure.as_ref().and_then(|failure| failure.retry_in_s);
+    let next = match (retry_in_s, &info.renewal) {
+        (Some(in_s), _) => when("next try", in_s),
+        (None, Some(renewal)) => when("renews", renewal.in_s),
+        (None, None) => String::new(),
     };
-    (tone, format!("{}, {}", info.source, expiry(expires_in_s)))
+    (tone, format!("{state}{next}"))
+}
+
+fn when(what: &str, in_s: i64) -> String {
+    if in_s > 0 { format!(", {what} in {}", soon(in_s)) } else { format!(", {what} now") }
 }
 
 fn counters(page: &mut Page, status: &Status) {
@@ -228,7 +252,8 @@ fn capabilities(page: &mut Page, capabilities: &[CapabilityStatus]) {
 /// `whole` also shows why a reload was refused, which may be long.
 fn attention(page: &mut Page, status: &Status, whole: bool) {
     page.blank();
-    if status.attention.is_empty() && status.reload.last_error.is_none() {
+    let failing = whole && status.sites.iter().any(|site| site.certificate.failure.is_some());
+    if status.attention.is_empty() && status.reload.last_error.is_none() && !failing {
         page.line("Nothing needs attention.");
         return;
     }
@@ -244,6 +269,9 @@ fn attention(page: &mut Page, status: &Status, whole: bool) {
             (Tone::Plain, format!("  {message}")),
         ]);
     }
+    if whole {
+        failures(page, &status.sites);
+    }
     if let Some(error) = &status.reload.last_error {
         let text = "  the last reload was refused, the configuration before it is in force:".into();
         page.spans([(Tone::Plain, "  ".into()), (Tone::Warn, "WARN".into()), (Tone::Plain, text)]);
@@ -255,6 +283,18 @@ fn attention(page: &mut Page, status: &Status, whole: bool) {
             page.line(format!("        {}", error.lines().next().unwrap_or_default()));
             page.line("        all of it: palisade status");
         }
+    }
+}
+
+/// What the CAs have said.
+fn failures(page: &mut Page, sites: &[SiteStatus]) {
+    let failing = || sites.iter().filter(|site| site.certificate.failure.is_some());
+    for site in failing().take(FAILURES_MAX) {
+        failure::block(page, &site.certificate, "  ");
+    }
+    let more = failing().count().saturating_sub(FAILURES_MAX);
+    if more > 0 {
+        page.line(format!("  {more} more: palisade cert list"));
     }
 }
 

@@ -18,9 +18,9 @@ http     [::]:80
 ops      127.0.0.1:9180
 control  /run/palisade/control.sock
 
-SITE                            UPSTREAM                 CERTIFICATE
-app.example.com +1              127.0.0.1:3000           local, 63 d
-shop.example.com                127.0.0.1:3000           local, expired 2 d ago
+SITE                        UPSTREAM             CERTIFICATE
+app.example.com +1          127.0.0.1:3000       served 63 d
+shop.example.com            127.0.0.1:3000       expired 2 d ago
 
 connections  12 open of 20,000, 3 refused
 requests     1,284,007, 4xx 311, 5xx 2
@@ -49,11 +49,53 @@ fn plain_palisade_is_short_and_leads_with_the_verdict() {
         short(&status).plain(),
         "\
 palisade 0.1.0  OK  up 12d 4h  pid 4242  2 workers
-  app.example.com +1            127.0.0.1:3000           local, 63 d
+  app.example.com +1        127.0.0.1:3000       served 63 d
 
 Nothing needs attention.
 "
     );
+}
+
+#[test]
+fn the_certificate_column_says_what_is_served_and_when_that_changes() {
+    use crate::ops::api::CertificateState::{Missing, StandIn};
+    let words = |info: &CertificateInfo| certificate(info);
+    let mut info = sample::renewed("a", 60);
+    assert_eq!(words(&info), (Tone::Plain, "served 60 d, renews in 30 d".into()));
+    assert_eq!(words(&sample::renewed("a", 5)), (Tone::Plain, "served 5 d, renews now".into()));
+    info.failure = sample::failing("a", Missing).failure;
+    assert_eq!(words(&info), (Tone::Warn, "served 60 d, next try in 10 min".into()));
+    assert_eq!(words(&sample::certificate("a", 5)), (Tone::Warn, "served 5 d".into()));
+    assert_eq!(words(&sample::certificate("a", -100)), (Tone::Bad, "expired 100 d ago".into()));
+    let none = (Tone::Bad, "none, next try in 10 min".into());
+    assert_eq!(words(&sample::failing("a", Missing)), none);
+    let stand_in = (Tone::Warn, "stand-in, next try in 10 min".into());
+    assert_eq!(words(&sample::failing("a", StandIn)), stand_in);
+}
+
+#[test]
+fn status_shows_what_the_ca_said_and_not_for_ever() {
+    let mut status = sample::status();
+    let site = status.sites[0].clone();
+    status.sites = (0..5).map(|_| site.clone()).collect();
+    for (number, site) in status.sites.iter_mut().enumerate() {
+        let name = format!("{number}.example.com");
+        site.certificate = sample::failing(&name, CertificateState::Missing);
+    }
+    let text = full(&status).plain();
+    let shown = "\
+  certificate for 0.example.com: not issued (attempt 2, next in 10 min)
+    CA says: urn:ietf:params:acme:error:connection - 203.0.113.7: Fetching http://0.example.com/.well-known/…: Timeout
+";
+    assert!(text.contains(shown), "{text}");
+    assert!(!text.contains("certificate for 3.example.com"), "{text}");
+    assert!(
+        text.lines()
+            .filter(|line| line.contains("127.0.0.1"))
+            .all(|line| line.chars().count() <= 80)
+    );
+    assert!(text.ends_with("  2 more: palisade cert list\n"), "{text}");
+    assert!(!short(&status).plain().contains("CA says"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::settings::{
 };
 use super::source::Place;
 use super::wire::Table;
-use super::{defaults, site, values};
+use super::{acme, crypto, defaults, site, values};
 use crate::base::units::Bytes;
 use crate::base::{Capability, Mode, TrustedProxies};
 
@@ -49,13 +49,18 @@ pub(super) fn build(
     let http2 = http2_limits(cx, &mut top);
     let connections = connections(cx, &mut top);
     let log = log(cx, &mut top);
+    let crypto = crypto::crypto(cx, &mut top);
     let file = capabilities(cx, &mut top);
+    let acme = acme::acme(cx, &mut top);
     let sites = top.section(cx, "site", "site");
-    let sites = site::sites(
-        cx,
-        &sites,
-        &site::Around { listen: &listen_at, timeout: &timeout, connections: &connections },
-    );
+    let around = site::Around {
+        listen: &listen_at,
+        timeout: &timeout,
+        connections: &connections,
+        acme: &acme,
+    };
+    let sites = site::sites(cx, &sites, &around);
+    acme::cross_check(cx, &mut top, &acme, (&listen_at, &sites));
     top.finish(cx);
     Settings {
         state_dir,
@@ -66,6 +71,8 @@ pub(super) fn build(
         http2,
         connections,
         log,
+        acme,
+        crypto,
         sites,
         capabilities: Capabilities::new(file, flags),
     }

@@ -57,31 +57,19 @@ pub const CONNECTIONS_TOTAL: usize = 10_000;
 pub const CONNECTIONS_PER_IP: usize = 1_000;
 pub const CONNECTIONS_PER_64: usize = 2_000;
 
+/// ACME directories by name. Sources: letsencrypt.org/docs (also for staging), zerossl.com/documentation/acme,
+/// cloud.google.com/certificate-manager/docs/public-ca.
+pub const ACME_DIRECTORIES: [(&str, &str); 4] = [
+    ("letsencrypt", "https://acme-v02.api.letsencrypt.org/directory"),
+    ("letsencrypt-staging", "https://acme-staging-v02.api.letsencrypt.org/directory"),
+    ("zerossl", "https://acme.zerossl.com/v2/DV90"),
+    ("google", "https://dv.acme-v02.api.pki.goog/directory"),
+];
+pub const ACME_DIRECTORY: &str = "letsencrypt";
+/// Where attempts after a failure are rehearsed when the directory is [`ACME_DIRECTORY`].
+pub const ACME_STAGING: &str = "letsencrypt-staging";
+
 /// One line per request.
 pub const ACCESS_LOG: bool = true;
 
-/// `trusted_proxies = ["cloudflare"]`: <https://www.cloudflare.com/ips/>.
-pub const CLOUDFLARE: [&str; 22] = [
-    "173.245.48.0/20",
-    "103.21.244.0/22",
-    "103.22.200.0/22",
-    "103.31.4.0/22",
-    "141.101.64.0/18",
-    "108.162.192.0/18",
-    "190.93.240.0/20",
-    "188.114.96.0/20",
-    "197.234.240.0/22",
-    "198.41.128.0/17",
-    "162.158.0.0/15",
-    "104.16.0.0/13",
-    "104.24.0.0/14",
-    "172.64.0.0/13",
-    "131.0.72.0/22",
-    "2400:cb00::/32",
-    "2606:4700::/32",
-    "2803:f800::/32",
-    "2405:b500::/32",
-    "2405:8100::/32",
-    "2a06:98c0::/29",
-    "2c0f:f248::/32",
-];
+pub use crate::base::CLOUDFLARE;

@@ -1,11 +1,13 @@
 //! What a reload would change, in words. Pure: two settings in, lines out.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use super::settings::{Listen, Origins, Route, Settings, Site, TlsSource};
 use crate::base::units::HumanDuration;
 use crate::base::{Capability, SecretRef};
+use crate::work::acme::settings::Acme;
 
 /// The difference between two settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,6 +68,13 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
         c.note("log.file", &old.log.file, &new.log.file, |file| {
             file.as_ref().map_or_else(|| "standard output".to_owned(), |f| f.display().to_string())
         });
+        let kept = |place: &Option<SecretRef>| {
+            place.as_ref().map_or_else(|| "not named".to_owned(), SecretRef::to_string)
+        };
+        let (a, b) = (&old.crypto, &new.crypto);
+        c.note("crypto.master_key", &a.master_key, &b.master_key, kept);
+        let (a, b) = (&a.previous_master_key, &b.previous_master_key);
+        c.note("crypto.previous_master_key", a, b, kept);
     });
     changes.list("listen.https", &old.listen.https, &new.listen.https);
     changes.list("listen.http", &old.listen.http, &new.listen.http);
@@ -74,6 +83,7 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
     }
     changes.shown("log.access", &old.log.access, &new.log.access);
     limits(&mut changes, old, new);
+    acme(&mut changes, &old.acme, &new.acme);
     for capability in Capability::ALL {
         let mode = |settings: &Settings| settings.capabilities.mode(capability).word();
         changes.shown(&format!("capability.{}", capability.key()), &mode(old), &mode(new));
@@ -117,6 +127,26 @@ fn limits(c: &mut Changes, old: &Settings, new: &Settings) {
     c.shown("connections.per_64", &a.per_64, &b.per_64);
 }
 
+fn acme(c: &mut Changes, old: &Acme, new: &Acme) {
+    let or_none = |text: Option<&str>| text.unwrap_or("none").to_owned();
+    c.shown("acme.directory", &old.directory.name, &new.directory.name);
+    c.note("acme.staging", &old.staging, &new.staging, |staging| {
+        or_none(staging.as_ref().map(|directory| directory.name.as_str()))
+    });
+    c.note("acme.contact", &old.contact, &new.contact, |contact| or_none(contact.as_deref()));
+    c.note("acme.ca_file", &old.ca_file, &new.ca_file, |file| {
+        or_none(file.as_deref().and_then(Path::to_str))
+    });
+    c.note("acme.challenges", &old.challenges, &new.challenges, |kinds| {
+        words(&kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>())
+    });
+    c.note("acme.eab", &old.eab, &new.eab, |eab| {
+        eab.as_ref()
+            .map_or_else(|| "none".to_owned(), |eab| format!("{} with {}", eab.kid, eab.hmac))
+    });
+    c.note("acme.profile", &old.profile, &new.profile, |profile| or_none(profile.as_deref()));
+}
+
 fn sites(c: &mut Changes, old: &[Site], new: &[Site]) {
     for site in old.iter().filter(|site| !new.iter().any(|other| other.name == site.name)) {
         c.lines.push(format!("site {}: removed", site.name));
@@ -146,18 +176,13 @@ fn one_site(c: &mut Changes, old: &Site, new: &Site) {
     routes(c, old, new);
 }
 
-/// Names where the key is kept; two places that read alike differ in kind.
 fn tls(tls: &TlsSource) -> String {
     match tls {
+        TlsSource::Acme { stand_in: false } => "acme".to_owned(),
+        TlsSource::Acme { stand_in: true } => "acme, local until then".to_owned(),
+        TlsSource::Imported => "imported".to_owned(),
         TlsSource::Local => "local".to_owned(),
-        TlsSource::Files { cert, key } => {
-            let key = match key {
-                SecretRef::File(path) => path.display().to_string(),
-                SecretRef::Credential(name) => format!("credential {name}"),
-                SecretRef::Env(name) => format!("environment {name}"),
-            };
-            format!("{} with {key}", cert.display())
-        }
+        TlsSource::Files { cert, key } => format!("{} with {key}", cert.display()),
     }
 }
 
@@ -180,6 +205,27 @@ fn routes(c: &mut Changes, old: &Site, new: &Site) {
 mod tests {
     use super::*;
     use crate::config::tests::settings;
+
+    #[test]
+    fn another_authority_is_named() {
+        let site = "[site.\"app.example.com\"]\nupstream = \"127.0.0.1:3000\"\n";
+        let old = settings(&format!("{site}tls = \"local\"\n"));
+        let new = settings(&format!(
+            "acme = {{ directory = \"https://ca.example.com/dir\", contact = \"ops@example.com\", \
+             challenges = \"http-01\", profile = \"short\" }}\n{site}tls = [\"acme\", \"local\"]\n"
+        ));
+        assert_eq!(
+            diff(&old, &new).lines,
+            [
+                "acme.directory: letsencrypt -> https://ca.example.com/dir",
+                "acme.staging: letsencrypt-staging -> none",
+                "acme.contact: none -> ops@example.com",
+                "acme.challenges: tls-alpn-01, http-01 -> http-01",
+                "acme.profile: none -> short",
+                "site app.example.com: tls: local -> acme, local until then",
+            ]
+        );
+    }
 
     const SITE: &str = "[site.localhost]\nupstream = \"127.0.0.1:3000\"\n";
 

@@ -26,6 +26,13 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Wipes and drops what was read and is not needed any more.
+    pub fn forget(&mut self, names: &[&str]) {
+        for name in names {
+            drop(self.0.remove(*name).map(zeroize::Zeroizing::new));
+        }
+    }
+
     /// Where systemd put the credentials of the unit (systemd.exec(5), `LoadCredential=`).
     #[must_use]
     pub fn credentials_directory(&self) -> Option<&Path> {

@@ -22,6 +22,8 @@ pub struct Flags {
     pub app: Option<PathBuf>,
     pub state: Option<PathBuf>,
     pub tls: Option<String>,
+    pub acme_directory: Option<String>,
+    pub acme_ca: Option<PathBuf>,
     pub workers: Option<usize>,
     pub log_file: Option<PathBuf>,
 }
@@ -89,6 +91,12 @@ fn tree(flags: &Flags) -> Table {
         let site = entry("--site", name, Value::Table(Table(keys.into_iter().flatten().collect())));
         entry("--site", "site", Value::Table(Table(vec![site])))
     });
+    let acme = [
+        flags.acme_directory.as_deref().map(|text| one("--acme-directory", "directory", text)),
+        path("--acme-ca", "ca_file", flags.acme_ca.as_deref()),
+    ];
+    let acme: Vec<Entry> = acme.into_iter().flatten().collect();
+    let acme = entry("--acme-directory", "acme", Value::Table(Table(acme)));
     let workers = flags.workers.map(|workers| {
         let number = Value::Integer(i64::try_from(workers).ok());
         entry("--workers", "workers", number)
@@ -97,7 +105,7 @@ fn tree(flags: &Flags) -> Table {
     let log = log.map(|file| entry("--log-file", "log", Value::Table(Table(vec![file]))));
     let listen = Some(entry("--https", "listen", Value::Table(listen)));
     let state = path("--state", "state_dir", flags.state.as_deref());
-    Table([state, workers, listen, site, log].into_iter().flatten().collect())
+    Table([state, workers, listen, site, Some(acme), log].into_iter().flatten().collect())
 }
 
 fn entry(flag: &str, key: &str, value: Value) -> Entry {
@@ -123,6 +131,7 @@ fn list(flag: &str, key: &str, texts: &[String]) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::settings::TlsSource;
 
     fn flags() -> Flags {
         Flags {
@@ -170,11 +179,27 @@ mod tests {
     }
 
     #[test]
+    fn four_flags_are_a_site_with_a_private_authority() {
+        let flags = Flags {
+            site: Some("app.example.com".into()),
+            acme_directory: Some("https://ca.example.com/dir".into()),
+            acme_ca: Some("ca.pem".into()),
+            ..flags()
+        };
+        let settings = from_flags_as(&flags, &env(), true).expect("settings").settings;
+        assert_eq!(settings.acme.directory.url, "https://ca.example.com/dir");
+        assert_eq!(settings.acme.ca_file.as_deref(), Some(Path::new("ca.pem")));
+        assert_eq!(settings.acme.staging, None);
+        assert_eq!(settings.sites[0].tls, TlsSource::Acme { stand_in: false });
+    }
+
+    #[test]
     fn every_error_names_its_flag() {
         let wrong = Flags {
             site: Some("app.example.com".into()),
             upstream: vec!["http://127.0.0.1:3000".into(), "3000".into()],
             https: vec!["443x".into()],
+            acme_directory: Some("http://ca.example.com/dir".into()),
             workers: Some(0),
             ..Flags::default()
         };
@@ -184,7 +209,7 @@ mod tests {
             "error: --upstream: a port alone is no upstream",
             "error: --https: \"443x\" is no address to listen on",
             "error: --workers: the number is out of bounds",
-            "error: --site: app.example.com needs a certificate",
+            "error: --acme-directory: an ACME directory is reached over TLS only",
             "5 errors; nothing was changed.",
         ] {
             assert!(refused.contains(line), "{line}\n{refused}");
@@ -194,6 +219,6 @@ mod tests {
         assert!(refused.contains("--upstream: no app is named"), "{refused}");
         assert!(refused.contains("2 errors;"), "{refused}");
         let acme = Flags { tls: Some("acme".into()), ..flags() };
-        assert!(refusal(&acme).contains("--tls: certificates from an ACME"), "{}", refusal(&acme));
+        assert!(refusal(&acme).contains("--site: localhost cannot have"), "{}", refusal(&acme));
     }
 }

@@ -4,8 +4,7 @@
 //! its capability arrives.
 
 /// Section, key, and what it belongs to.
-const LATER: [(&str, &str, &str); 25] = [
-    ("", "acme", "certificates from an ACME authority come with a later version"),
+const LATER: [(&str, &str, &str); 24] = [
     ("", "plan", "plans come with rate limits"),
     ("", "shared", "shared state comes with a later version"),
     ("", "limit", LIMITS),

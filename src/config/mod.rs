@@ -4,7 +4,9 @@
 //! Refuses: unknown keys, secrets in the file, anything that cannot mean what it says.
 //! Bounds: files of 4 MiB, 200 files in `conf.d`.
 
+mod acme;
 mod check;
+mod crypto;
 pub mod defaults;
 mod diff;
 mod env;
@@ -14,11 +16,13 @@ mod read;
 mod report;
 mod route;
 mod secret;
+mod secret_ref;
 pub mod settings;
 mod site;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 mod wire;
 
@@ -26,6 +30,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use crypto::{MASTER_KEY_VARIABLES, master_key_file, master_keys, previous_master_key};
 pub use diff::{Changes, diff};
 pub use env::{Environment, default_control_paths};
 pub use flags::{Flags, from_flags};
@@ -59,6 +64,7 @@ impl Loaded {
         if cx.report.errors() > 0 {
             return Err(cx.report);
         }
+        cx.secret_env.extend(MASTER_KEY_VARIABLES.map(str::to_owned));
         cx.secret_env.sort();
         cx.secret_env.dedup();
         Ok(Self { settings, warnings: cx.report, secret_env: cx.secret_env })

@@ -55,17 +55,9 @@ pub fn resolve_secret(secret: &SecretRef, env: &Environment) -> Result<Vec<u8>, 
         }
     };
     if bytes.is_empty() {
-        return Err(SecretError::Empty { place: place(secret) });
+        return Err(SecretError::Empty { place: secret.to_string() });
     }
     Ok(bytes)
-}
-
-fn place(secret: &SecretRef) -> String {
-    match secret {
-        SecretRef::File(path) => path.display().to_string(),
-        SecretRef::Credential(name) => format!("credential {name}"),
-        SecretRef::Env(name) => format!("environment variable {name}"),
-    }
 }
 
 /// The open file is what is checked, so that it cannot be exchanged in between.
@@ -86,7 +78,8 @@ fn read(path: &Path) -> Result<Vec<u8>, SecretError> {
     if meta.len() > SECRET_MAX {
         return Err(SecretError::TooLarge { path });
     }
-    let mut bytes = Vec::new();
+    // Large enough at once: growing would leave copies behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0).saturating_add(1));
     file.take(SECRET_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }

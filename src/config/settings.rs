@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::base::units::Bytes;
 use crate::base::{Capability, Host, Mode, SecretRef, TrustedProxies};
+use crate::work::acme::settings::Acme;
 
 /// Everything one start or one reload needs to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Directory for the local CA and, later, the databases.
+    /// Directory for the local CA and the state that survives a restart.
     pub state_dir: PathBuf,
     /// Worker threads; one per core unless told otherwise.
     pub workers: usize,
@@ -20,6 +21,8 @@ pub struct Settings {
     pub http2: Http2Limits,
     pub connections: ConnectionCaps,
     pub log: LogSettings,
+    pub acme: Acme,
+    pub crypto: Crypto,
     /// In the order of the files, each with its routes in the order of matching: longest path first, then as written.
     pub sites: Vec<Site>,
     pub capabilities: Capabilities,
@@ -99,6 +102,14 @@ pub struct LogSettings {
     pub access: bool,
 }
 
+/// Where the master key is kept; what is not named is looked for in the usual places.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Crypto {
+    pub master_key: Option<SecretRef>,
+    /// What wraps the data keys until a start has wrapped them anew.
+    pub previous_master_key: Option<SecretRef>,
+}
+
 /// One fronted site.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Site {
@@ -121,6 +132,15 @@ impl Site {
     pub fn names(&self) -> impl Iterator<Item = &Host> {
         std::iter::once(&self.name).chain(&self.also)
     }
+
+    /// Where requests of a route go, or those of none.
+    #[must_use]
+    pub fn upstreams_of<'a>(&'a self, route: Option<&'a Route>) -> &'a [UpstreamAddr] {
+        match route {
+            Some(route) if !route.upstreams.is_empty() => &route.upstreams,
+            _ => &self.upstreams,
+        }
+    }
 }
 
 /// Which `Origin` may open a WebSocket (INVARIANTS 22).
@@ -135,6 +155,10 @@ pub enum Origins {
 /// Where a site's certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsSource {
+    /// Ordered from the authority of `[acme]`; until the first one is there, one of the local CA stands in if asked.
+    Acme { stand_in: bool },
+    /// Given with `palisade cert import`; never ordered.
+    Imported,
     /// Issued by the built-in local CA.
     Local,
     /// PEM files. The key may also be a systemd credential or an environment variable.

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::read::{Cx, Fault, Section, nearest, table};
+use super::read::{Cx, Section, table};
 use super::route;
-use super::settings::{
-    ConnectionCaps, Listen, Origins, Route, Site, Timeouts, TlsSource, UpstreamAddr,
-};
+use super::settings::{ConnectionCaps, Listen, Origins, Route, Site, Timeouts, UpstreamAddr};
 use super::source::Place;
+use super::tls;
 use super::values;
-use super::wire::{Entry, Node, Table, Value};
-use crate::base::{Host, SecretRef};
+use super::wire::{Entry, Table, Value};
+use crate::base::Host;
+use crate::work::acme::settings::Acme;
 
 /// The settings around a site that its own settings are checked against.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,7 @@ pub(super) struct Around<'a> {
     pub listen: &'a Listen,
     pub timeout: &'a Timeouts,
     pub connections: &'a ConnectionCaps,
+    pub acme: &'a Acme,
 }
 
 const THREE_LINES: &str =
@@ -63,7 +64,7 @@ fn site(
         cx.missing(&entry.key_place, message, "add: upstream = \"127.0.0.1:3000\"");
     }
     let names = std::iter::once((&name, &entry.key_place)).chain(also.iter().map(|(n, p)| (n, p)));
-    let tls = tls(cx, &mut section, names);
+    let tls = tls::tls(cx, &mut section, &names.collect::<Vec<_>>(), around.acme);
     let origins = origins(cx, &mut section);
     let connections_per_ip = connections_per_ip(cx, &mut section, around.connections);
     let routes = section.section(cx, "route", "site.*.route");
@@ -144,129 +145,6 @@ fn is_own(upstream: &UpstreamAddr, listen: &Listen) -> bool {
             address.ip() == ip
         }
     })
-}
-
-fn tls<'a>(
-    cx: &mut Cx,
-    section: &mut Section<'_>,
-    mut names: impl Iterator<Item = (&'a Host, &'a Place)>,
-) -> TlsSource {
-    let Some(entry) = section.entry(cx, "tls") else {
-        if let Some((public, place)) = names.find(|(name, _)| !name.is_local()) {
-            let label = if cx.flags {
-                "add --tls local for a certificate of the built-in local CA; certificate files need a configuration file"
-            } else {
-                "add: tls = { cert = \"/etc/palisade/site.pem\", key = \"/etc/palisade/site.key\" }, or tls = \"local\""
-            };
-            cx.missing(place, format!("{public} needs a certificate"), label);
-        }
-        return TlsSource::Local;
-    };
-    match &entry.node.value {
-        Value::Table(table) => tls_files(cx, entry, table).unwrap_or(TlsSource::Local),
-        _ => {
-            if let Err(fault) = tls_word(&entry.node) {
-                cx.error(&entry.node.place, fault.message, fault.label);
-            }
-            TlsSource::Local
-        }
-    }
-}
-
-fn tls_word(node: &Node) -> Result<(), Fault> {
-    let files = "tls = { cert = \"/etc/palisade/site.pem\", key = \"/etc/palisade/site.key\" }";
-    let Ok(word) = values::text(node) else {
-        let message = format!("expected \"local\" or a table, found {}", node.kind());
-        return Err(Fault::new(message, format!("write tls = \"local\" or {files}")));
-    };
-    match word {
-        "local" => Ok(()),
-        "acme" => Err(Fault::new(
-            "certificates from an ACME authority are not available in this version",
-            "write \"local\", or { cert = \"…\", key = \"…\" }",
-        )),
-        _ => Err(Fault::new(
-            format!("\"{word}\" is no source of certificates"),
-            match nearest(word, ["local"]) {
-                Some(known) => format!("did you mean \"{known}\"?"),
-                None => format!("write \"local\" or {files}"),
-            },
-        )),
-    }
-}
-
-fn tls_files(cx: &mut Cx, entry: &Entry, table: &Table) -> Option<TlsSource> {
-    let mut section = Section::new("site.*.tls", table);
-    let cert = section.optional(cx, "cert", values::path);
-    let key_entry = section.entry(cx, "key");
-    let key = key_entry.and_then(|entry| secret(cx, entry));
-    for (missing, what) in
-        [(section.entry(cx, "cert").is_none(), "cert"), (key_entry.is_none(), "key")]
-    {
-        if missing {
-            let label = format!(
-                "add {what} = \"/etc/palisade/site.{}\"",
-                if what == "cert" { "pem" } else { "key" }
-            );
-            cx.missing(&entry.key_place, format!("`tls` names no {what}"), label);
-        }
-    }
-    section.finish(cx);
-    Some(TlsSource::Files { cert: cert?, key: key? })
-}
-
-/// A path, or `{ file | credential | env = "…" }`.
-fn secret(cx: &mut Cx, entry: &Entry) -> Option<SecretRef> {
-    let Value::Table(table) = &entry.node.value else {
-        return match values::path(&entry.node) {
-            Ok(path) => Some(SecretRef::File(path)),
-            Err(fault) => {
-                cx.error(&entry.node.place, fault.message, fault.label);
-                None
-            }
-        };
-    };
-    let mut section = Section::new("site.*.tls.key", table);
-    let before = cx.report.errors();
-    let file = section.optional(cx, "file", values::path).map(SecretRef::File);
-    let credential = section.optional(cx, "credential", credential_name).map(SecretRef::Credential);
-    let env = section.optional(cx, "env", variable_name).map(SecretRef::Env);
-    section.finish(cx);
-    let mut given = [file, credential, env].into_iter().flatten();
-    match (given.next(), given.next()) {
-        (Some(secret), None) => {
-            if let SecretRef::Env(name) = &secret {
-                cx.secret_env.push(name.clone());
-            }
-            return Some(secret);
-        }
-        (None, _) if cx.report.errors() > before => {}
-        _ => cx.error(
-            &entry.node.place,
-            "a secret is kept in exactly one place",
-            "write { file = \"…\" }, { credential = \"…\" } or { env = \"…\" }",
-        ),
-    }
-    None
-}
-
-fn credential_name(node: &Node) -> Result<String, Fault> {
-    let text = values::text(node)?;
-    if text.contains(['/', '\0']) || text == "." || text == ".." {
-        return Err(Fault::new(
-            "a credential has a name, not a path",
-            "write the name from LoadCredential=",
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-fn variable_name(node: &Node) -> Result<String, Fault> {
-    let text = values::text(node)?;
-    if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Ok(text.to_owned());
-    }
-    Err(Fault::new("this is no name of an environment variable", "write the name, not the value"))
 }
 
 fn origins(cx: &mut Cx, section: &mut Section<'_>) -> Origins {

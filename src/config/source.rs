@@ -141,8 +141,10 @@ fn line_starts(text: &str) -> Vec<usize> {
 }
 
 /// Keys whose literal value is never repeated in a message.
-const SECRET_WORDS: [&str; 7] =
-    ["secret", "password", "passphrase", "token", "hmac", "private", "env"];
+const SECRET_WORDS: [&str; 8] =
+    ["secret", "password", "passphrase", "token", "hmac", "private", "env", "master_key"];
+/// Fewest hexadecimal digits that are taken for a key: 128 bits.
+const KEY_DIGITS_MIN: usize = 32;
 
 /// Replaces quoted text behind keys that sound like secrets, and private keys, by as many asterisks.
 fn blotted(text: &str) -> String {
@@ -185,7 +187,13 @@ fn push_blotted(shown: &mut String, hidden: &str) {
 fn names_a_place(before: &str, inner: &str) -> bool {
     let key = before.trim_end().trim_end_matches('=').trim_end();
     let is_name = inner.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    key.ends_with("file") || key.ends_with("credential") || (key.ends_with("env") && is_name)
+    let place = key.ends_with("file") || key.ends_with("credential");
+    (place || (key.ends_with("env") && is_name)) && !is_key(inner)
+}
+
+/// Whether a text is surely a key in hexadecimal, and no place of one.
+pub(super) fn is_key(text: &str) -> bool {
+    text.len() >= KEY_DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether a private key was pasted into the text.

@@ -222,7 +222,7 @@ fn values_come_out_as_they_are_meant() {
             key: crate::base::SecretRef::Env("KEY".into())
         }
     );
-    assert_eq!(loaded.secret_env, ["KEY"]);
+    assert_eq!(loaded.secret_env, ["ENCRYPTION_KEY", "KEY", "PALISADE_MASTER_KEY"]);
     let origins = ["https://shop.example.com", "http://a:8080"].map(str::to_owned).to_vec();
     assert_eq!(site.origins, settings::Origins::SiteAnd(origins));
     let listen = &loaded.settings.listen;

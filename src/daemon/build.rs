@@ -1,6 +1,7 @@
 //! The composition root: builds every part in dependency order, binds before serving, and runs until the end.
 
 use std::panic::PanicHookInfo;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,21 +16,23 @@ use super::control::Inner;
 use super::drain::{self, Signals};
 use super::listen::{self, Sockets};
 use super::live;
-use super::materials::{Materials, Stamp, unix_s};
+use super::materials::{self, Materials, Stamp, unix_s};
 use super::reload::{self, describe, https_port};
+use super::state::{self, World};
 use super::supervise::Supervisor;
 use super::{Announce, Start, StartError};
+use crate::base::Host;
 use crate::config::settings::{ConnectionCaps, Settings};
+use crate::config::{self, Loaded};
 use crate::edge::accept::Acceptor;
 use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
 use crate::edge::{Caps, Drain, Policy, Shared};
 use crate::ops::api::{Listener, State};
 use crate::ops::{self, Control};
-use crate::ports::Clock;
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
+use crate::ports::{Clock, Entropy, Resolver};
 use crate::sys;
 use crate::telemetry::events::Hub;
-use crate::telemetry::history::History;
 use crate::telemetry::log::Writer;
 use crate::telemetry::{Level, Log, Metrics};
 
@@ -44,84 +47,120 @@ const SERVERS_END: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// Why nothing was started.
-pub fn run(start: Start) -> Result<(), StartError> {
+pub fn run(mut start: Start) -> Result<(), StartError> {
     let inherited = sys::fds::inherited()
         .map_err(|error| StartError::Failed(format!("the sockets of systemd: {error}")))?;
     let loaded = start.source.load(&start.environment).map_err(StartError::Config)?;
     // Before the first thread: the environment of a running process can be read by others.
     sys::env::remove(&loaded.secret_env);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut materials = Materials::new().map_err(failed("the system's randomness"))?;
-    let stamp = Stamp::of(&loaded.settings);
-    let keys = materials
-        .load(&loaded.settings, &start.environment, &*clock)
-        .map_err(StartError::Config)?;
-    let settings = loaded.settings;
-    let (log, writer) = open_log(&settings, &clock)?;
+    let settings = &loaded.settings;
+    // Before anything is made: a start that the configuration forbids leaves nothing behind.
+    materials::check_errors(settings, &start.environment, &*clock).map_err(StartError::Config)?;
     let events = Hub::new(settings.workers, Arc::clone(&clock));
-    let log = log.shown_by(Arc::clone(&events));
+    let (log, writer) = open_log(settings, &clock, &events)?;
     let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
+    let control_file = ControlFile(sockets.own_control.then(|| settings.listen.control.clone()));
+    let announce = start.announce.take();
+    let daemon = assemble(start, loaded, &sockets, clock, &log, events)?;
+    let runtime = control_runtime()?;
+    let result = serve(&runtime, &daemon, sockets, announce);
+    drop(control_file);
+    runtime.shutdown_timeout(Duration::ZERO);
+    // With it the state is closed, after everything that uses it.
+    drop(daemon);
+    // The panic hook holds a handle to the log, so the writer is not joined but flushed.
+    log.flush();
+    drop(writer);
+    result
+}
+
+/// Opens the state and puts the parts of the daemon together; nothing of it runs yet.
+fn assemble(
+    mut start: Start,
+    loaded: Loaded,
+    sockets: &Sockets,
+    clock: Arc<dyn Clock>,
+    log: &Log,
+    events: Arc<Hub>,
+) -> Result<Arc<Daemon>, StartError> {
+    let settings = loaded.settings;
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
+    let world = World {
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        resolver: Arc::clone(&resolver),
+        log: log.clone(),
+    };
+    let state = state::open(&settings, &start.environment, world)?;
+    // Nothing reads it again: what a dump of this process could show is less by one copy.
+    start.environment.forget(&config::MASTER_KEY_VARIABLES);
+    let stamp = Stamp::of(&settings);
+    let mut materials = Materials::new().map_err(failed("the system's randomness"))?;
+    let stored = |site: &Host| state.manager.certificate(site);
+    let keys = materials
+        .load(&settings, &start.environment, &stored, &*clock)
+        .map_err(StartError::Config)?;
     let metrics = Metrics::new(settings.workers);
     hook_panics(log.clone(), Arc::clone(&metrics));
 
-    let listeners = shown(&sockets, &settings);
+    let listeners = shown(sockets, &settings);
     let (limits, lowered) = caps(&settings);
-    let mut warnings: Vec<String> =
-        keys.certificates.iter().flat_map(|c| c.warnings.clone()).chain(lowered).collect();
+    let mut warnings: Vec<String> = keys.warnings().chain(lowered).collect();
     warnings.extend((!loaded.warnings.is_empty()).then(|| loaded.warnings.to_string()));
     let https = https_port(&settings, &listeners, &sockets.inherited);
     let shared = Arc::new(Shared {
         policy: ArcSwap::from_pointee(Policy::new(1, settings.clone(), keys.tls, https)),
         caps: Caps::new(limits),
         clock: Arc::clone(&clock),
-        entropy: Arc::new(SystemEntropy),
-        resolver: Arc::new(SystemResolver),
+        entropy,
+        resolver,
         dial: Arc::new(SystemDial),
         metrics,
         log: log.clone(),
         events,
+        challenges: Arc::clone(&state.challenges),
         cut: std::sync::atomic::AtomicUsize::new(0),
         collect_memory: sys::memory::collect,
     });
-    let started = clock.now();
-    let now = live::sample(&*clock, started, None);
-    let daemon = Arc::new(Daemon {
-        started,
-        history: History::new(unix_s(&*clock), now),
+    let inner = Inner {
+        state: State::Starting,
+        materials,
+        certificates: keys.certificates,
+        stamp,
+        generation: 1,
+        loaded_at_s: unix_s(&*clock),
+        last_error: None,
+        certificates_error: None,
+        reloads_refused: 0,
+        app_down: std::collections::VecDeque::new(),
+        warnings,
+        listeners,
+        inherited: sockets.inherited.clone(),
+        acceptor: None,
+        settings,
+    };
+    Ok(Arc::new(Daemon {
+        started: clock.now(),
+        history: live::begin(&*clock),
         source: start.source,
         environment: start.environment,
-        inner: Mutex::new(Inner {
-            state: State::Starting,
-            materials,
-            certificates: keys.certificates,
-            stamp,
-            generation: 1,
-            loaded_at_s: unix_s(&*clock),
-            last_error: None,
-            certificates_error: None,
-            reloads_refused: 0,
-            app_down: std::collections::VecDeque::new(),
-            warnings,
-            listeners,
-            inherited: sockets.inherited.clone(),
-            acceptor: None,
-            settings,
-        }),
+        inner: Mutex::new(inner),
+        state,
         shared,
-    });
-    let runtime = control_runtime()?;
-    let own_control = sockets.own_control;
-    let result = serve(&runtime, &daemon, sockets, start.announce);
-    if own_control {
-        // While it is still held: nobody else can have bound it.
-        let _ = std::fs::remove_file(&daemon.inner().settings.listen.control);
+    }))
+}
+
+/// The control socket that was made here. Removed while it is still held: nobody else can have bound it.
+struct ControlFile(Option<PathBuf>);
+
+impl Drop for ControlFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
     }
-    runtime.shutdown_timeout(Duration::ZERO);
-    drop(daemon);
-    // The panic hook holds a handle to the log, so the writer is not joined but flushed.
-    log.flush();
-    drop(writer);
-    result
 }
 
 fn control_runtime() -> Result<Runtime, StartError> {
@@ -162,8 +201,13 @@ fn serve(
             inner.acceptor = Some(acceptor);
             inner.state = State::Ready;
         }
+        // An authority asks for proof as soon as it is told of an order: not before connections are accepted.
+        let manager = Arc::clone(&daemon.state.manager);
+        let (stop_orders, no_orders) = watch::channel(false);
+        supervisor.keep("orders", move || Arc::clone(&manager).run(no_orders.clone()));
         started(daemon, announce);
         signals.until_stop(daemon).await;
+        let _ = stop_orders.send(true);
         drain::drain(Arc::clone(daemon), workers, tell, &mut signals).await;
         let _ = stop.send(true);
         supervisor.finish(SERVERS_END).await;
@@ -202,7 +246,10 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
     }
     let _ = sys::notify::ready(&format!("serving {} sites", status.sites.len()));
     if let Some(announce) = announce {
-        announce(&status);
+        let generated = daemon.state.generated.as_ref();
+        let notes = generated
+            .map(|path| format!("made a master key: keep a copy of {} elsewhere", path.display()));
+        announce(&status, notes.as_slice());
     }
 }
 
@@ -271,9 +318,15 @@ fn serve_ops(
     Ok(())
 }
 
-fn open_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(Log, Writer), StartError> {
+fn open_log(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    events: &Arc<Hub>,
+) -> Result<(Log, Writer), StartError> {
     let file = settings.log.file.as_deref();
-    Log::open(file, Arc::clone(clock)).map_err(|error| {
+    let opened = Log::open(file, Arc::clone(clock));
+    let shown = opened.map(|(log, writer)| (log.shown_by(Arc::clone(events)), writer));
+    shown.map_err(|error| {
         let place = file.map_or_else(|| "standard output".into(), |p| p.display().to_string());
         StartError::Failed(format!(
             "cannot write the log to {place}: {error}\n  make its directory and let user id {} write \

@@ -7,26 +7,28 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Source;
-use super::materials::{Materials, Stamp, unix_s};
+use super::live;
+use super::materials::{Materials, Shown, Stamp, unix_s};
+use super::state;
 use crate::base::timestamp::rfc3339;
 use crate::base::{Capability, Mode};
 use crate::config::Environment;
-use crate::config::settings::{Settings, Site, TlsSource};
+use crate::config::settings::Settings;
 use crate::edge::Shared;
 use crate::edge::accept::{Acceptor, Role};
+use crate::ops::api::live::{ExplainQuery, Explanation};
 use crate::ops::api::{
     Attention, CapabilityStatus, CertificateInfo, CertificateState, Connections, ImportCertificate,
     KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State,
     Status, Traffic,
 };
 use crate::ops::{Answer, Control};
+use crate::store::Health;
+use crate::telemetry::Level as Severity;
 use crate::telemetry::events::Hub;
 use crate::telemetry::history::History;
-use crate::telemetry::metrics::Gauges;
-use crate::work::certs::{self, Certificate};
-
-/// A certificate is mentioned when less than this is left.
-const EXPIRY_WARN_S: i64 = 14 * 86_400;
+use crate::telemetry::metrics::{Gauges, StateFigures};
+use crate::work::certs;
 
 /// Refusals that mean that the app is not there or does not answer.
 const APP_DOWN: [&str; 3] = ["upstream_unreachable", "upstream_broke", "upstream_timeout"];
@@ -41,6 +43,7 @@ pub(super) struct Daemon {
     pub source: Source,
     pub environment: Environment,
     pub started: Instant,
+    pub state: state::State,
     pub inner: Mutex<Inner>,
     pub history: History,
 }
@@ -50,7 +53,8 @@ pub(super) struct Inner {
     pub state: State,
     pub settings: Settings,
     pub materials: Materials,
-    pub certificates: Vec<Certificate>,
+    /// In the order of the sites.
+    pub certificates: Vec<Shown>,
     pub stamp: Stamp,
     pub generation: u64,
     pub loaded_at_s: i64,
@@ -92,24 +96,11 @@ impl Daemon {
         self.shared.clock.now().saturating_duration_since(self.started).as_secs()
     }
 
-    fn certificate_infos(&self, inner: &Inner) -> Vec<CertificateInfo> {
-        let now_s = self.now_s();
-        let sites = inner.settings.sites.iter().zip(&inner.certificates);
-        sites.map(|(site, certificate)| shown(site, certificate, now_s)).collect()
-    }
-
     fn attention(&self, inner: &Inner, certificates: &[CertificateInfo]) -> Vec<Attention> {
         let mut found = Vec::new();
         let mut say = |level, message: String| found.push(Attention { level, message });
-        for certificate in certificates {
-            let (site, ends) = (&certificate.site, certificate.not_after.as_deref());
-            let ends = ends.unwrap_or_default();
-            let Some(expires_in_s) = certificate.expires_in_s else { continue };
-            if expires_in_s <= 0 {
-                say(Level::Fail, format!("certificate of {site} expired on {ends}"));
-            } else if expires_in_s < EXPIRY_WARN_S && certificate.source == "files" {
-                say(Level::Warn, format!("certificate of {site} ends on {ends}"));
-            }
+        if let Health::Refusing { why, .. } = self.state.store.health() {
+            say(Level::Fail, format!("the state cannot be written, sites are served on: {why}"));
         }
         if let Some(error) = &inner.certificates_error {
             let first = error.lines().next().unwrap_or_default();
@@ -148,6 +139,7 @@ impl Daemon {
         if panics > 0 {
             say(Level::Warn, format!("{panics} panics since start; each is in the log"));
         }
+        found.extend(self.about_certificates(inner, certificates));
         found.sort_by_key(|attention| attention.level);
         found
     }
@@ -239,34 +231,52 @@ impl Control for Daemon {
         })
     }
 
-    fn renew_certificate<'a>(&'a self, _site: &'a str) -> Answer<'a, CertificateInfo> {
-        todo!()
+    fn renew_certificate<'a>(&'a self, site: &'a str) -> Answer<'a, CertificateInfo> {
+        Box::pin(self.renew(site))
     }
 
     fn import_certificate<'a>(
         &'a self,
-        _site: &'a str,
-        _import: ImportCertificate,
+        site: &'a str,
+        import: ImportCertificate,
     ) -> Answer<'a, CertificateInfo> {
-        todo!()
+        Box::pin(self.import(site, import))
     }
 
     fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
-        todo!()
+        Box::pin(async move {
+            // Cannot be left half done: a second call finishes what the first began.
+            let rotated = tokio::task::block_in_place(|| self.state.keyring.rotate());
+            let rotated = rotated.map_err(|error| {
+                let title = "The keys were not rotated; what was sealed before can still be read";
+                Problem::new(503, title, error.to_string())
+            })?;
+            let (key, rows) = (rotated.key, rotated.rows);
+            self.shared.log.event(Severity::Info, "keys_rotated", |line| {
+                line.number("key", u64::from(key)).number("rows", rows);
+            });
+            Ok(KeyRotation { key, rows })
+        })
     }
 
     fn readiness(&self) -> Result<(), Vec<String>> {
-        let state = self.inner().state;
-        match state {
-            State::Ready => Ok(()),
-            State::Starting => Err(vec!["starting".into()]),
-            State::Draining => Err(vec!["stopping: finishing what was accepted".into()]),
+        let mut why = match self.inner().state {
+            State::Ready => Vec::new(),
+            State::Starting => vec!["starting".to_owned()],
+            State::Draining => vec!["stopping: finishing what was accepted".to_owned()],
+        };
+        if let Health::Refusing { why: refusing, .. } = self.state.store.health() {
+            why.push(format!("state: {refusing}"));
         }
+        if why.is_empty() { Ok(()) } else { Err(why) }
     }
 
     fn metrics(&self) -> String {
         let inner = self.inner();
-        let now_s = self.now_s();
+        let certificates = self.certificate_infos(&inner);
+        let missing = |info: &&CertificateInfo| info.state != CertificateState::Served;
+        let totals = self.state.manager.totals();
+        let figures = self.state.store.figures();
         let gauges = Gauges {
             uptime_s: self.uptime_s(),
             connections_open: self.shared.caps.open() as u64,
@@ -274,11 +284,20 @@ impl Control for Daemon {
             log_lines_dropped: self.shared.log.dropped(),
             config_generation: inner.generation,
             reloads_refused: inner.reloads_refused,
-            certificates: self
-                .certificate_infos(&inner)
+            certificates_missing: certificates.iter().filter(missing).count() as u64,
+            certificates: certificates
                 .into_iter()
-                .filter_map(|info| Some((info.site, now_s.saturating_add(info.expires_in_s?))))
+                .filter_map(|info| Some((info.site, info.expires_in_s?)))
                 .collect(),
+            certificates_issued: totals.issued,
+            certificate_failures: totals.failed.to_vec(),
+            state: StateFigures {
+                commits: figures.commits,
+                rows: figures.rows,
+                failures: figures.failures,
+                file_bytes: figures.file_bytes,
+                writable: self.state.store.health() == Health::Writable,
+            },
         };
         drop(inner);
         self.shared.metrics.render(gauges)
@@ -288,32 +307,12 @@ impl Control for Daemon {
         &self.shared.events
     }
 
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
+        live::explain(&self.shared.policy.load(), query)
+    }
+
     fn history(&self) -> &History {
         &self.history
-    }
-}
-
-/// A certificate as the API shows it.
-fn shown(site: &Site, certificate: &Certificate, now_s: i64) -> CertificateInfo {
-    let facts = &certificate.facts;
-    let source = match &site.tls {
-        TlsSource::Local => "local",
-        TlsSource::Files { .. } => "files",
-    };
-    CertificateInfo {
-        site: site.name.to_string(),
-        source: source.into(),
-        state: CertificateState::Served,
-        names: facts.names.clone(),
-        issuer: Some(facts.issuer.clone()),
-        not_before: Some(rfc3339(facts.not_before_s)),
-        not_after: Some(rfc3339(facts.not_after_s)),
-        expires_in_s: Some(facts.expires_in_s(now_s)),
-        sha256: Some(facts.sha256.clone()),
-        path: certificate.path.clone(),
-        renewal: None,
-        failure: None,
-        activity: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
+use super::state;
 use crate::base::{Host, SecretRef};
 use crate::config::settings::{Settings, Site, TlsSource};
 use crate::config::{Environment, Report, resolve_secret};
@@ -26,10 +27,41 @@ pub struct Materials {
 }
 
 /// The certificates of one configuration, in the order of its sites.
+#[derive(Default)]
 pub struct Loaded {
-    pub certificates: Vec<Certificate>,
-    pub tls: Vec<Arc<ServerConfig>>,
+    pub certificates: Vec<Shown>,
+    pub tls: Vec<Option<Arc<ServerConfig>>>,
 }
+
+impl Loaded {
+    /// What is not quite right with them, one sentence each.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.certificates.iter().filter_map(Shown::certificate).flat_map(|c| c.warnings.clone())
+    }
+}
+
+/// What a site shows to its visitors.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// What it asks for. An expired one too: a browser warns of it as of none at all, and some clients go on.
+    Served(Certificate),
+    /// One of the local CA, until the right one is there.
+    StandIn(Certificate),
+    /// Nothing: handshakes are refused.
+    Missing,
+}
+
+impl Shown {
+    pub const fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Served(certificate) | Self::StandIn(certificate) => Some(certificate),
+            Self::Missing => None,
+        }
+    }
+}
+
+/// Where the certificates are that palisade keeps itself.
+pub type Stored<'a> = &'a dyn Fn(&Host) -> Option<Certificate>;
 
 impl Materials {
     /// # Errors
@@ -51,23 +83,26 @@ impl Materials {
         &mut self,
         settings: &Settings,
         environment: &Environment,
+        stored: Stored<'_>,
         clock: &dyn Clock,
     ) -> Result<Loaded, Report> {
         let now_s = unix_s(clock);
         let mut report = Report::default();
-        let mut loaded = Loaded { certificates: Vec::new(), tls: Vec::new() };
+        let mut loaded = Loaded::default();
         for site in &settings.sites {
-            let certificate = match &site.tls {
-                TlsSource::Local => self.local(&settings.state_dir, site, now_s),
-                TlsSource::Files { cert, key } => from_files(site, cert, key, environment, now_s),
+            let state = &settings.state_dir;
+            let shown = match &site.tls {
+                TlsSource::Acme { .. } | TlsSource::Imported => {
+                    self.managed(state, site, stored, now_s)
+                }
+                TlsSource::Local => self.local(state, site, now_s).map(Shown::Served),
+                TlsSource::Files { cert, key } => {
+                    from_files(site, cert, key, environment, now_s).map(Shown::Served)
+                }
             };
-            let made = certificate.and_then(|certificate| {
-                let tls = self.factory.config(Arc::clone(&certificate.key));
-                tls.map(|tls| (certificate, tls)).map_err(|error| failure(site, error.to_string()))
-            });
-            match made {
-                Ok((certificate, tls)) => {
-                    loaded.certificates.push(certificate);
+            match shown.and_then(|shown| Ok((self.server(site, &shown)?, shown))) {
+                Ok((tls, shown)) => {
+                    loaded.certificates.push(shown);
                     loaded.tls.push(tls);
                 }
                 Err(found) => report.extend(found),
@@ -76,12 +111,42 @@ impl Materials {
         if report.is_empty() { Ok(loaded) } else { Err(report) }
     }
 
+    /// The certificate that palisade keeps for a site, or what stands in for it.
+    fn managed(
+        &mut self,
+        state: &Path,
+        site: &Site,
+        stored: Stored<'_>,
+        now_s: i64,
+    ) -> Result<Shown, Report> {
+        match (stored(&site.name), &site.tls) {
+            // Its warnings change with time: the manager is asked for them when they are wanted.
+            (Some(certificate), _) => {
+                Ok(Shown::Served(Certificate { warnings: Vec::new(), ..certificate }))
+            }
+            (None, TlsSource::Acme { stand_in: true }) => {
+                self.local(state, site, now_s).map(Shown::StandIn)
+            }
+            (None, _) => Ok(Shown::Missing),
+        }
+    }
+
+    /// The server side of what a site shows.
+    ///
+    /// # Errors
+    /// As [`TlsFactory::config`].
+    pub fn server(&self, site: &Site, shown: &Shown) -> Result<Option<Arc<ServerConfig>>, Report> {
+        let Some(certificate) = shown.certificate() else { return Ok(None) };
+        let config = self.factory.config(Arc::clone(&certificate.key));
+        config.map(Some).map_err(|error| failure(site, error.to_string()))
+    }
+
     fn local(&mut self, state: &Path, site: &Site, now_s: i64) -> Result<Certificate, Report> {
         let names: Vec<Host> = site.names().cloned().collect();
-        if let Some(kept) = self.local.get(&names) {
-            if kept.facts.expires_in_s(now_s) > LOCAL_RENEW_S {
-                return Ok(kept.clone());
-            }
+        if let Some(kept) = self.local.get(&names)
+            && kept.facts.expires_in_s(now_s) > LOCAL_RENEW_S
+        {
+            return Ok(kept.clone());
         }
         let ca = match self.ca.take() {
             Some(ca) => ca,
@@ -96,7 +161,7 @@ impl Materials {
     }
 }
 
-/// Loads what comes from files and leaves the local CA alone.
+/// Loads what comes from files and leaves the local CA and the state alone. Warnings make a report too.
 pub fn check(
     settings: &Settings,
     environment: &Environment,
@@ -114,7 +179,33 @@ pub fn check(
             }
         }
     }
+    report.extend(unreadable_roots(settings));
+    report.extend(state::wanted(settings, environment).err().unwrap_or_default());
+    report.extend(state::check_keys(settings, environment).err().unwrap_or_default());
     if report.is_empty() { Ok(()) } else { Err(report) }
+}
+
+/// A warning only: certificates that are stored are served without it, new ones are not to be had.
+fn unreadable_roots(settings: &Settings) -> Report {
+    let orders = settings.sites.iter().any(|site| matches!(site.tls, TlsSource::Acme { .. }));
+    let file = settings.acme.ca_file.as_deref().filter(|_| orders);
+    let Some((path, error)) = file.and_then(|path| Some((path, std::fs::read(path).err()?))) else {
+        return Report::default();
+    };
+    let what = format!("acme.ca_file: {} cannot be read: {error}", path.display());
+    Report::warning(what, "until it can, no certificate is ordered")
+}
+
+/// [`check`] without its warnings.
+pub fn check_errors(
+    settings: &Settings,
+    environment: &Environment,
+    clock: &dyn Clock,
+) -> Result<(), Report> {
+    check(settings, environment, clock).or_else(|report| match report.errors() {
+        0 => Ok(()),
+        _ => Err(report),
+    })
 }
 
 fn from_files(
@@ -158,7 +249,7 @@ impl Stamp {
         let files = settings.sites.iter().flat_map(|site| match &site.tls {
             TlsSource::Files { cert, key: SecretRef::File(key) } => vec![cert, key],
             TlsSource::Files { cert, .. } => vec![cert],
-            TlsSource::Local => Vec::new(),
+            TlsSource::Acme { .. } | TlsSource::Imported | TlsSource::Local => Vec::new(),
         });
         let stamp = |path: &PathBuf| {
             let meta = std::fs::metadata(path).ok();

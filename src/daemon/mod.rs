@@ -4,6 +4,7 @@
 //! that cannot be used never replaces one that can (58); what was accepted is finished before the end (59).
 
 mod build;
+mod certificates;
 mod control;
 mod drain;
 mod listen;
@@ -11,6 +12,7 @@ mod live;
 mod materials;
 mod owner;
 mod reload;
+mod state;
 mod supervise;
 
 use std::path::PathBuf;
@@ -49,8 +51,8 @@ impl Source {
     }
 }
 
-/// Called once, when everything serves.
-pub type Announce = Box<dyn FnOnce(&Status) + Send>;
+/// Called once, when everything serves, with what there is to say about this start alone, a sentence each.
+pub type Announce = Box<dyn FnOnce(&Status, &[String]) + Send>;
 
 /// What a start needs.
 pub struct Start {

@@ -9,8 +9,11 @@ use tokio::sync::watch;
 
 use super::control::{Daemon, Inner, switched};
 use super::listen;
-use super::materials::Stamp;
-use crate::config::settings::{Settings, TlsSource};
+use super::materials::{LOCAL_RENEW_S, Shown, Stamp};
+use super::state;
+use crate::base::Host;
+use crate::base::timestamp::rfc3339;
+use crate::config::settings::{Settings, Site, TlsSource};
 use crate::config::{Report, diff};
 use crate::edge::Policy;
 use crate::edge::accept::{Listener, Role};
@@ -37,6 +40,11 @@ impl Daemon {
                     line.number("generation", reloaded.generation)
                         .text("changes", &reloaded.changes.join("; "));
                 });
+                let text = match reloaded.changes.join("; ") {
+                    none if none.is_empty() => "nothing changed".into(),
+                    changes => changes,
+                };
+                self.shared.events.changed("reloaded", None, text);
             }
             Err(text) => {
                 inner.last_error = Some(text.clone());
@@ -45,6 +53,8 @@ impl Daemon {
                     line.text("why", text)
                         .text("next", "run `palisade check`; the old configuration still serves");
                 });
+                let first = text.lines().next().unwrap_or_default();
+                self.shared.events.changed("reload_refused", None, first);
             }
         }
         drop(inner);
@@ -83,13 +93,16 @@ impl Daemon {
     ) -> Result<(), Report> {
         // Looked at before reading: a file that changes in between is read again at the next look.
         let stamp = Stamp::of(&settings);
-        let loaded = inner.materials.load(&settings, &self.environment, &*self.shared.clock)?;
+        let wanted = state::wanted(&settings, &self.environment)?;
+        let stored = |site: &Host| self.state.manager.certificate(site);
+        let loaded =
+            inner.materials.load(&settings, &self.environment, &stored, &*self.shared.clock)?;
+        inner.warnings = loaded.warnings().collect();
         let generation = inner.generation + 1;
         let https = https_port(&settings, &inner.listeners, &inner.inherited);
         let policy = Policy::new(generation, settings.clone(), loaded.tls, https);
         self.shared.policy.store(Arc::new(policy));
         self.shared.caps.set_limits(super::build::caps(&settings).0);
-        inner.warnings = loaded.certificates.iter().flat_map(|c| c.warnings.clone()).collect();
         inner.warnings.extend((!warnings.is_empty()).then_some(warnings));
         inner.certificates = loaded.certificates;
         inner.certificates_error = None;
@@ -98,7 +111,55 @@ impl Daemon {
         inner.loaded_at_s = self.now_s();
         log_switches(&self.shared.log, &settings);
         inner.settings = settings;
+        // Orders come last: they ask for answers that the policy now in force gives.
+        self.state.manager.configure(wanted);
+        self.state.stored.notify_one();
         Ok(())
+    }
+
+    /// Puts certificates in force that the manager has stored since the last look. Only the certificates of those
+    /// sites change: the generation stays, and with it everything that connections remember.
+    pub(super) fn take_stored(&self) {
+        let mut inner = self.inner();
+        let policy = self.shared.policy.load_full();
+        let mut tls = Vec::with_capacity(inner.settings.sites.len());
+        let mut taken = Vec::new();
+        for (at, site) in inner.settings.sites.iter().enumerate() {
+            let now = policy.tls(at).cloned();
+            let new = managed(site).then(|| self.state.manager.certificate(&site.name)).flatten();
+            let shown = new.filter(|new| {
+                let served = inner.certificates.get(at);
+                !matches!(served, Some(Shown::Served(old)) if old.facts.sha256 == new.facts.sha256)
+            });
+            let Some(shown) = shown.map(Shown::Served) else {
+                tls.push(now);
+                continue;
+            };
+            // Cannot fail where the same was done at the start.
+            tls.push(inner.materials.server(site, &shown).unwrap_or(now));
+            taken.push((at, shown));
+        }
+        if taken.is_empty() {
+            return;
+        }
+        self.shared.policy.store(Arc::new(policy.with_certificates(tls)));
+        for (at, shown) in taken {
+            if let (Some(site), Some(certificate)) =
+                (inner.settings.sites.get(at), shown.certificate())
+            {
+                self.shared.log.event(Level::Info, "certificate_in_force", |line| {
+                    line.text("site", site.name.as_str())
+                        .text("issuer", &certificate.facts.issuer)
+                        .text("not_after", &rfc3339(certificate.facts.not_after_s));
+                });
+                let text = format!("serves until {}", rfc3339(certificate.facts.not_after_s));
+                let site = Some(site.name.to_string());
+                self.shared.events.changed("certificate", site, text);
+            }
+            if let Some(place) = inner.certificates.get_mut(at) {
+                *place = shown;
+            }
+        }
     }
 
     /// Loads certificates again when their files have changed. A file that is half written, or does not match its
@@ -108,9 +169,10 @@ impl Daemon {
         let stamp = Stamp::of(&inner.settings);
         let sites = inner.settings.sites.iter().zip(&inner.certificates);
         let now_s = self.now_s();
-        let renew_local = sites.into_iter().any(|(site, certificate)| {
-            site.tls == TlsSource::Local
-                && certificate.facts.expires_in_s(now_s) < super::materials::LOCAL_RENEW_S
+        let renew_local = sites.into_iter().any(|(site, shown)| {
+            let local = site.tls == TlsSource::Local || matches!(shown, Shown::StandIn(_));
+            local
+                && shown.certificate().is_some_and(|c| c.facts.expires_in_s(now_s) < LOCAL_RENEW_S)
         });
         if (stamp == inner.stamp || failed.as_ref() == Some(&stamp)) && !renew_local {
             return;
@@ -123,6 +185,7 @@ impl Daemon {
                 self.shared.log.event(Level::Info, "certificates_reloaded", |line| {
                     line.number("generation", generation);
                 });
+                self.shared.events.changed("certificate", None, "changed files were taken");
             }
             Err(report) => {
                 *failed = Some(stamp);
@@ -131,19 +194,29 @@ impl Daemon {
                     line.text("why", &text)
                         .text("next", "the old certificate still serves; put the file right");
                 });
+                let first = text.lines().next().unwrap_or_default();
+                self.shared.events.changed("certificate", None, format!("not taken: {first}"));
                 inner.certificates_error = Some(text);
             }
         }
     }
 }
 
-/// Looks at the certificate files until `stop`.
+/// Whether palisade keeps the certificate of this site itself.
+pub(super) const fn managed(site: &Site) -> bool {
+    matches!(site.tls, TlsSource::Acme { .. } | TlsSource::Imported)
+}
+
+/// Looks at the certificate files, and takes what the manager has stored, until `stop`.
 pub(super) async fn watch_certificates(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
     let mut failed = None;
     let mut looks = tokio::time::interval(WATCH_EVERY);
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
+            () = daemon.state.stored.notified() => {
+                tokio::task::block_in_place(|| daemon.take_stored());
+            }
             _ = looks.tick() => {
                 daemon.sample();
                 tokio::task::block_in_place(|| daemon.look_at_certificates(&mut failed));

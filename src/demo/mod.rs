@@ -83,7 +83,7 @@ pub fn run(options: Options, environment: Environment) -> Result<(), Error> {
     let outcome = daemon::run(Start {
         source: Source::Flags(Box::new(flags)),
         environment,
-        announce: Some(Box::new(move |status| print(&announcement(status, &state, &shell)))),
+        announce: Some(Box::new(move |status, _| print(&announcement(status, &state, &shell)))),
     });
     demo_app.end();
     outcome.map_err(Error::Daemon)

@@ -6,8 +6,12 @@
 pub mod accept;
 mod body;
 mod caps;
+mod challenge;
+#[cfg(test)]
+mod challenge_tests;
 mod conn;
 mod deny;
+pub mod explain;
 mod forwarded;
 pub mod hello;
 mod http1;
@@ -22,7 +26,10 @@ mod proxy;
 mod request;
 mod respond;
 mod route;
+#[cfg(test)]
+mod sample;
 mod steps;
+mod strangers;
 mod timers;
 pub mod tls;
 mod trip;

@@ -12,8 +12,8 @@ pub struct Policy {
     /// 1 at start, one more for each reload taken.
     pub generation: u64,
     pub settings: Settings,
-    /// In the order of `settings.sites`.
-    tls: Vec<Arc<rustls::ServerConfig>>,
+    /// In the order of `settings.sites`; `None` where a site has no certificate yet.
+    tls: Vec<Option<Arc<rustls::ServerConfig>>>,
     /// Names, wildcards among them, to positions in `settings.sites`.
     names: HashMap<Box<str>, usize>,
     /// Where the plain port redirects to.
@@ -22,12 +22,12 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// `tls` holds one configuration per site, in the order of `settings.sites`.
+    /// `tls` holds one entry per site, in the order of `settings.sites`.
     #[must_use]
     pub fn new(
         generation: u64,
         settings: Settings,
-        tls: Vec<Arc<rustls::ServerConfig>>,
+        tls: Vec<Option<Arc<rustls::ServerConfig>>>,
         https_port: u16,
     ) -> Self {
         let names = settings
@@ -57,8 +57,22 @@ impl Policy {
         self.settings.sites.get(at)
     }
 
+    /// `None`: no such site, or no certificate for it yet.
     #[must_use]
     pub fn tls(&self, at: usize) -> Option<&Arc<rustls::ServerConfig>> {
-        self.tls.get(at)
+        self.tls.get(at)?.as_ref()
+    }
+
+    /// The same generation with other certificates: what connections remember of it stays right.
+    #[must_use]
+    pub fn with_certificates(&self, tls: Vec<Option<Arc<rustls::ServerConfig>>>) -> Self {
+        Self {
+            generation: self.generation,
+            settings: self.settings.clone(),
+            tls,
+            names: self.names.clone(),
+            https_port: self.https_port,
+            security_headers: self.security_headers,
+        }
     }
 }

@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use super::body::Body;
 use super::conn::Conn;
 use super::trip::Trip;
-use super::{deny, forwarded, proxy, respond, route, tunnel};
+use super::{challenge, deny, forwarded, proxy, respond, route, tunnel};
 use crate::base::Denial;
 
 pub(super) fn serve(
@@ -41,13 +41,16 @@ async fn answer(
     trip.client = forwarded::client(trip, &head.headers); // whoever is behind the trusted proxies
     let host = route::site(&trip.view, &trip.conn, &head)?; // SNI and Host agree, or 421 before any work is spent
     trip.host = Some(Rc::clone(&host));
+    if let Some(answer) = challenge::http(trip, &host) {
+        return Ok(answer); // a CA asks whether the name is ours, on whichever port it arrives
+    }
     if !trip.conn.tls {
         return respond::redirect_to_https(trip, &host); // the plain port has nothing else to say
     }
     let policy = Rc::clone(&trip.view);
     let site = policy.policy.site(host.site).ok_or(Denial::UnknownHost)?;
     trip.route = route::route(site, &head);
-    proxy::admit(trip, &head)?; // sizes and methods that no app should see
+    proxy::admit(&policy.policy, &head)?; // sizes and methods that no app should see
     let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
     forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
     if upgrade { tunnel::open(trip, head).await } else { proxy::forward(trip, head, body).await }

@@ -2,15 +2,19 @@
 //!
 //! Called only for requests that somebody is shown; a request that nobody watches pays nothing for it.
 
+use std::net::IpAddr;
+
 use http::StatusCode;
 
 use super::conn::is_trusted;
 use super::trip::Trip;
-use crate::base::Mode;
+use crate::base::{ClientIp, Mode};
 use crate::telemetry::events::{Outcome, Step};
+use crate::work::acme::challenges::HTTP_PREFIX;
 
 pub(super) const CLIENT: &str = "client";
 pub(super) const SITE: &str = "site";
+pub(super) const CHALLENGE: &str = "challenge";
 pub(super) const REDIRECT: &str = "redirect";
 pub(super) const ROUTE: &str = "route";
 pub(super) const ADMIT: &str = "admit";
@@ -30,9 +34,13 @@ pub(super) fn step(
 /// The steps of a request that has ended: up to the one that decided, then the headers that every answer gets.
 pub(super) fn of(trip: &Trip) -> Vec<Step> {
     let mut steps = Vec::with_capacity(8);
-    steps.push(client(trip));
+    let peer = trip.conn.peer;
+    steps.push(client(trip.client.ip, is_trusted(&trip.view, peer).then_some(peer)));
     let refused = trip.denied.map(|label| (refusing_step(trip, label), trip.why.as_deref()));
-    for name in [SITE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, UPSTREAM] {
+    for name in [SITE, CHALLENGE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, UPSTREAM] {
+        if name == CHALLENGE && !was_challenge(trip) {
+            continue; // nearly every request: no word about it
+        }
         let found = match refused {
             Some((at, why)) if at == name => {
                 let why = why.or(trip.denied).unwrap_or_default();
@@ -50,14 +58,19 @@ pub(super) fn of(trip: &Trip) -> Vec<Step> {
     steps
 }
 
-fn client(trip: &Trip) -> Step {
-    let address = trip.client.ip;
-    let note = if !is_trusted(&trip.view, trip.conn.peer) {
-        format!("{address}, the peer itself")
-    } else {
-        format!("{address}, as the trusted proxy {} says", trip.conn.peer)
+/// `proxy`: the peer, if its word about the client counts.
+pub(super) fn client(client: ClientIp, proxy: Option<IpAddr>) -> Step {
+    let note = match proxy {
+        None => format!("{client}, the peer itself"),
+        Some(proxy) => format!("{client}, as the trusted proxy {proxy} says"),
     };
     step(CLIENT, Outcome::Passed, note)
+}
+
+/// Whether a CA asked for the proof that the name is ours, and got it.
+fn was_challenge(trip: &Trip) -> bool {
+    let asked = trip.path().starts_with(HTTP_PREFIX) && trip.upstream.is_none();
+    asked && trip.denied.is_none() && trip.status == StatusCode::OK.as_u16()
 }
 
 /// Which step a refusal came from. What is not known here came from the way to the app.
@@ -80,6 +93,7 @@ fn passed(trip: &Trip, name: &'static str) -> Step {
             Some(site) => step(SITE, Outcome::Passed, site.name.to_string()),
             None => step(SITE, Outcome::Passed, ""),
         },
+        CHALLENGE => step(CHALLENGE, Outcome::Answered, "the question of a certificate authority"),
         REDIRECT => redirect(trip.conn.tls),
         ROUTE => match trip.route() {
             Some(route) => step(ROUTE, Outcome::Passed, route.name.clone()),

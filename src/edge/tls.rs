@@ -1,7 +1,8 @@
 //! TLS: server configurations, and the handshake of one connection.
 //!
 //! Defaults: 1.2 and 1.3, ECDHE with AES-GCM or ChaCha20, X25519MLKEM768 preferred, one ticket, tickets whose keys
-//! rotate and outlive a reload. An unknown name gets the `unrecognized_name` alert (RFC 6066 §3) and nothing else.
+//! rotate and outlive a reload. An unknown name gets the `unrecognized_name` alert (RFC 6066 §3) and nothing else; a
+//! client that asks for many of them not even that.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -15,21 +16,27 @@ use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{HandshakeKind, ServerConfig};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::caps::SitePermit;
+use super::challenge;
 use super::conn::last_words;
 use super::hello::{self, HELLO_MAX, Hello, Parsed, ServerName};
 use super::io::Prefixed;
 use super::timers::Deadline;
-use super::worker::Worker;
+use super::worker::{View, Worker};
 use crate::base::Host;
 use crate::telemetry::metrics::Handshake;
 
 /// Fatal `unrecognized_name` in a plaintext record (RFC 8446 §6).
 const ALERT_UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+/// Fatal `internal_error`: palisade's own fault, and it may be over soon.
+const ALERT_INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
+/// Fatal `no_application_protocol` (RFC 7301 §3.2).
+const ALERT_NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 /// Fatal `decode_error`.
 const ALERT_DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
@@ -117,42 +124,109 @@ pub async fn handshake(worker: &Rc<Worker>, mut tcp: TcpStream, peer: IpAddr) ->
         ServerName::Absent => (None, tcp.local_addr().ok().map(|addr| addr.ip().to_canonical())),
         ServerName::Unusable => (None, None),
     };
+    let asked = challenge::asked_by(&hello.alpn);
     let view = worker.view();
-    let site = match (&sni, local) {
+    match choose(worker, &view, (sni.as_ref(), local), asked) {
+        Choice::Site { at, config } => {
+            let site = view.policy.site(at)?;
+            let name = site.name.as_str();
+            let permit = match site.connections_per_ip {
+                Some(max) => Some(worker.shared.caps.admit_to_site(name, peer, max).ok()?),
+                None => None,
+            };
+            drop(view);
+            let stream = accept(worker, &deadline, config, Prefixed::new(tcp, read)).await?;
+            let (_, session) = stream.get_ref();
+            worker.shard.handshake(match session.handshake_kind() {
+                Some(HandshakeKind::Resumed) => Handshake::Resumed,
+                _ => Handshake::Full,
+            });
+            let http2 = session.alpn_protocol() == Some(b"h2");
+            Some(Secured { stream: Box::new(stream), http2, sni, local, permit })
+        }
+        Choice::Challenge(config) => {
+            drop(view);
+            let mut stream = accept(worker, &deadline, config, Prefixed::new(tcp, read)).await?;
+            worker.shard.handshake(Handshake::Challenge);
+            before(&deadline, stream.shutdown()).await;
+            None
+        }
+        Choice::Refuse(outcome, alert) => {
+            drop(view);
+            let stranger = outcome == Handshake::UnknownName;
+            let now_ms = worker.timers.now_ms();
+            if stranger && !worker.strangers(|s| s.may_be_answered(peer, now_ms)) {
+                worker.shard.handshake(Handshake::UnknownThrottled);
+                return None;
+            }
+            worker.shard.handshake(outcome);
+            before(&deadline, last_words(tcp, alert)).await;
+            None
+        }
+    }
+}
+
+/// What a hello leads to.
+enum Choice {
+    Site {
+        at: usize,
+        config: Arc<ServerConfig>,
+    },
+    /// A CA asks for a proof that is there.
+    Challenge(Arc<ServerConfig>),
+    Refuse(Handshake, &'static [u8]),
+}
+
+fn choose(
+    worker: &Worker,
+    view: &View,
+    (sni, local): (Option<&Host>, Option<IpAddr>),
+    challenge_asked: bool,
+) -> Choice {
+    let generation = view.policy.generation;
+    let found = match (sni, local) {
+        (Some(name), _) if worker.strangers(|s| s.knows_as_unknown(name, generation)) => None,
         (Some(name), _) => view.policy.find(name),
         (None, Some(local)) => view.policy.find_by_address(local),
         (None, None) => None,
     };
-    let chosen = site.and_then(|at| Some((view.policy.site(at)?, view.policy.tls(at)?)));
-    let Some((site, config)) = chosen else {
-        worker.shard.handshake(Handshake::UnknownName);
-        before(&deadline, last_words(tcp, &ALERT_UNRECOGNIZED_NAME)).await;
-        return None;
+    let Some(at) = found else {
+        if let Some(name) = sni {
+            worker.strangers(|s| s.note_unknown(name, generation));
+        }
+        return Choice::Refuse(Handshake::UnknownName, &ALERT_UNRECOGNIZED_NAME);
     };
-    let permit = match site.connections_per_ip {
-        Some(max) => Some(worker.shared.caps.admit_to_site(site.name.as_str(), peer, max).ok()?),
-        None => None,
-    };
-    let acceptor = TlsAcceptor::from(Arc::clone(config));
-    drop(view);
-    let stream = match before(&deadline, acceptor.accept(Prefixed::new(tcp, read))).await {
-        Some(Ok(stream)) => Box::new(stream),
+    if challenge_asked {
+        let proof = sni.and_then(|name| worker.shared.challenges.tls(name));
+        return match proof.and_then(|key| challenge::config(key).ok()) {
+            Some(config) => Choice::Challenge(config),
+            None => Choice::Refuse(Handshake::ChallengeUnknown, &ALERT_NO_APPLICATION_PROTOCOL),
+        };
+    }
+    match view.policy.tls(at) {
+        Some(config) => Choice::Site { at, config: Arc::clone(config) },
+        None => Choice::Refuse(Handshake::NoCertificate, &ALERT_INTERNAL_ERROR),
+    }
+}
+
+/// Shakes hands; `None` when that failed, which is counted.
+async fn accept(
+    worker: &Worker,
+    deadline: &Deadline,
+    config: Arc<ServerConfig>,
+    tcp: Prefixed,
+) -> Option<TlsStream<Prefixed>> {
+    match before(deadline, TlsAcceptor::from(config).accept(tcp)).await {
+        Some(Ok(stream)) => Some(stream),
         Some(Err(_)) => {
             worker.shard.handshake(Handshake::Failed);
-            return None;
+            None
         }
         None => {
             worker.shard.handshake(Handshake::Timeout);
-            return None;
+            None
         }
-    };
-    let (_, session) = stream.get_ref();
-    worker.shard.handshake(match session.handshake_kind() {
-        Some(HandshakeKind::Resumed) => Handshake::Resumed,
-        _ => Handshake::Full,
-    });
-    let http2 = session.alpn_protocol() == Some(b"h2");
-    Some(Secured { stream, http2, sni, local, permit })
+    }
 }
 
 /// The hello and every byte read with it, or what to say before closing.

@@ -24,6 +24,7 @@ use super::conn;
 use super::ids::Ids;
 use super::pages::Pages;
 use super::policy::Policy;
+use super::strangers::Strangers;
 use super::timers::{TICK, Timers};
 use super::upstream::{Group, Pool};
 use crate::config::settings::{Timeouts, UpstreamAddr};
@@ -31,6 +32,7 @@ use crate::ports::{Clock, Dial, Entropy, Resolver};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::events::Hub;
 use crate::telemetry::{Log, Metrics, Shard};
+use crate::work::acme::challenges::Challenges;
 
 /// New connections waiting for one worker.
 pub const ARRIVALS_MAX: usize = 512;
@@ -46,6 +48,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub log: Log,
     pub events: Arc<Hub>,
+    /// What a CA that asks for proof is told.
+    pub challenges: Arc<Challenges>,
     /// Connections that were open when the grace time was over.
     pub cut: AtomicUsize,
     /// Gives freed memory back to the system; called by a worker that has become idle.
@@ -84,6 +88,7 @@ pub struct Worker {
     policy: RefCell<Cache<PolicySource, Arc<Policy>>>,
     view: RefCell<Rc<View>>,
     ids: RefCell<Ids>,
+    strangers: RefCell<Strangers>,
     access: RefCell<AccessLog>,
 }
 
@@ -158,6 +163,7 @@ impl Worker {
             policy: RefCell::new(Cache::new(PolicySource(Arc::clone(&shared)))),
             view: RefCell::new(Rc::new(View::build(&policy, None))),
             ids: RefCell::new(Ids::new(Arc::clone(&shared.entropy))),
+            strangers: RefCell::default(),
             access: RefCell::new(access),
             shared,
         }))
@@ -187,6 +193,10 @@ impl Worker {
 
     pub fn ids<T>(&self, act: impl FnOnce(&mut Ids) -> T) -> T {
         act(&mut self.ids.borrow_mut())
+    }
+
+    pub fn strangers<T>(&self, act: impl FnOnce(&mut Strangers) -> T) -> T {
+        act(&mut self.strangers.borrow_mut())
     }
 
     pub fn access<T>(&self, act: impl FnOnce(&mut AccessLog) -> T) -> T {

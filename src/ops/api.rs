@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Capability, Mode};
 
+/// Largest body of a call: a certificate chain and its key are a few KiB.
+pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Names the version of the API on every answer.
 pub const API_HEADER: &str = "palisade-api";
 /// The version; the client compares it.

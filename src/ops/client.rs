@@ -1,7 +1,7 @@
 //! The typed client of the control socket: what the command line and tests speak.
 //!
 //! Promises: every call ends within its time; an answer of another API version is never misread.
-//! Bounds: answers of at most 4 MiB.
+//! Bounds: calls of at most 2 MiB, answers of at most 4 MiB.
 
 mod stream;
 
@@ -11,15 +11,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::api::live::{EventsQuery, History};
-use super::api::{API_HEADER, API_VERSION, CertificateInfo, LocalCa, Problem, Reloaded, Status};
+use super::api::live::{EventsQuery, ExplainQuery, Explanation, History};
+use super::api::{
+    API_HEADER, API_VERSION, CertificateInfo, ImportCertificate, KeyRotation, LocalCa, Problem,
+    Reloaded, Status,
+};
 
 pub use stream::EventStream;
 
@@ -27,6 +30,12 @@ const CONNECT_TIME: Duration = Duration::from_secs(2);
 const CALL_TIME: Duration = Duration::from_secs(10);
 /// A reload reads files and loads certificates first.
 const RELOAD_TIME: Duration = Duration::from_secs(90);
+/// An order at a CA; the daemon answers before this is over, whatever the CA does.
+const RENEW_TIME: Duration = Duration::from_secs(290);
+/// Writes to the state, which may wait for a slow disk.
+const IMPORT_TIME: Duration = Duration::from_secs(60);
+/// Every secret is sealed and written anew.
+const ROTATE_TIME: Duration = Duration::from_secs(290);
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why there is no answer, or not the hoped-for one.
@@ -65,25 +74,58 @@ impl Client {
     /// # Errors
     /// As every call: no daemon, a refusal, another version.
     pub async fn status(&self) -> Result<Status, ClientError> {
-        self.call(Method::GET, "/v1/status", CALL_TIME).await
+        self.call(Method::GET, "/v1/status", Bytes::new(), CALL_TIME).await
     }
 
     /// # Errors
     /// [`ClientError::Refused`] with status 422 when the configuration is not taken.
     pub async fn reload(&self) -> Result<Reloaded, ClientError> {
-        self.call(Method::POST, "/v1/reload", RELOAD_TIME).await
+        self.call(Method::POST, "/v1/reload", Bytes::new(), RELOAD_TIME).await
     }
 
     /// # Errors
     /// As every call.
     pub async fn certificates(&self) -> Result<Vec<CertificateInfo>, ClientError> {
-        self.call(Method::GET, "/v1/certificates", CALL_TIME).await
+        self.call(Method::GET, "/v1/certificates", Bytes::new(), CALL_TIME).await
     }
 
     /// # Errors
     /// As every call; refused when no site uses the local CA.
     pub async fn local_ca(&self) -> Result<LocalCa, ClientError> {
-        self.call(Method::GET, "/v1/local-ca", CALL_TIME).await
+        self.call(Method::GET, "/v1/local-ca", Bytes::new(), CALL_TIME).await
+    }
+
+    /// Attempts the certificate of a site now; the answer comes when the attempt has ended, which takes minutes.
+    ///
+    /// # Errors
+    /// As every call; refused with the CA's words when the attempt failed.
+    pub async fn renew_certificate(&self, site: &str) -> Result<CertificateInfo, ClientError> {
+        let path = format!("/v1/certificates/{}/renew", segment(site));
+        self.call(Method::POST, &path, Bytes::new(), RENEW_TIME).await
+    }
+
+    /// Hands over a certificate made elsewhere.
+    ///
+    /// # Errors
+    /// As every call; refused with status 422 when the pair cannot be used.
+    pub async fn import_certificate(
+        &self,
+        site: &str,
+        import: &ImportCertificate,
+    ) -> Result<CertificateInfo, ClientError> {
+        let path = format!("/v1/certificates/{}/import", segment(site));
+        let body = serde_json::to_vec(import).map_err(|_| {
+            ClientError::Garbled("the certificate cannot be written as JSON".to_owned())
+        })?;
+        self.call(Method::POST, &path, body.into(), IMPORT_TIME).await
+    }
+
+    /// Seals every secret under a new data key.
+    ///
+    /// # Errors
+    /// As every call; a rotation that was cut off is finished by the next.
+    pub async fn rotate_keys(&self) -> Result<KeyRotation, ClientError> {
+        self.call(Method::POST, "/v1/crypto/rotate", Bytes::new(), ROTATE_TIME).await
     }
 
     /// What happens from now on.
@@ -100,7 +142,22 @@ impl Client {
     /// As every call; refused when there is no such resolution.
     pub async fn history(&self, resolution: &str) -> Result<History, ClientError> {
         let query = query_string([("resolution", Some(resolution))]);
-        self.call(Method::GET, &format!("/v1/history{query}"), CALL_TIME).await
+        self.call(Method::GET, &format!("/v1/history{query}"), Bytes::new(), CALL_TIME).await
+    }
+
+    /// What a request would meet by the configuration in force.
+    ///
+    /// # Errors
+    /// As every call; refused when the query is no request.
+    pub async fn explain(&self, query: &ExplainQuery) -> Result<Explanation, ClientError> {
+        let named = [
+            ("url", Some(query.url.as_str())),
+            ("method", query.method.as_deref()),
+            ("ip", query.ip.as_deref()),
+        ];
+        let headers = query.headers.iter().map(|header| ("header", Some(header.as_str())));
+        let query = query_string(named.into_iter().chain(headers));
+        self.call(Method::GET, &format!("/v1/explain{query}"), Bytes::new(), CALL_TIME).await
     }
 
     async fn connect(&self) -> Result<UnixStream, ClientError> {
@@ -114,10 +171,11 @@ impl Client {
         &self,
         method: Method,
         path: &str,
+        body: Bytes,
         time: Duration,
     ) -> Result<T, ClientError> {
         let stream = self.connect().await?;
-        match timeout(time, exchange(stream, method, path)).await {
+        match timeout(time, exchange(stream, method, path, body)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientError::Silent { path: self.path.clone(), after_s: time.as_secs() }),
         }
@@ -139,9 +197,9 @@ impl Client {
     }
 }
 
-fn asking(method: Method, path: &str) -> Result<Request<Empty<Bytes>>, ClientError> {
+fn asking(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, ClientError> {
     let request = Request::builder().method(method).uri(path);
-    let request = request.header(http::header::HOST, "localhost").body(Empty::new());
+    let request = request.header(http::header::HOST, "localhost").body(Full::new(body));
     request.map_err(|error| ClientError::Garbled(error.to_string()))
 }
 
@@ -149,13 +207,18 @@ fn asking(method: Method, path: &str) -> Result<Request<Empty<Bytes>>, ClientErr
 ///
 /// # Errors
 /// Everything but [`ClientError::Unreachable`] and [`ClientError::Silent`]: the caller owns the connection and the time.
-pub async fn exchange<T, S>(stream: S, method: Method, path: &str) -> Result<T, ClientError>
+pub async fn exchange<T, S>(
+    stream: S,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> Result<T, ClientError>
 where
     T: DeserializeOwned,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let garbled = |error: &dyn std::error::Error| ClientError::Garbled(error.to_string());
-    let request = asking(method, path)?;
+    let request = asking(method, path, body)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| garbled(&error))?;
@@ -170,6 +233,19 @@ where
     };
     // The connection moves the bytes; it ends when the answer is read, and its errors show there.
     tokio::join!(answer, connection).0
+}
+
+/// A text as one segment of a path, or as a value of a query: only what is unreserved stands as it is (RFC 3986 §2.3).
+fn segment(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
 }
 
 /// Only an answer of the same version can be understood.
@@ -189,14 +265,7 @@ fn query_string<'a>(pairs: impl IntoIterator<Item = (&'a str, Option<&'a str>)>)
         text.push(if text.is_empty() { '?' } else { '&' });
         text.push_str(name);
         text.push('=');
-        for byte in value.bytes() {
-            // RFC 3986 §2.3: what needs no escape.
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                text.push(char::from(byte));
-            } else {
-                text.push_str(&format!("%{byte:02X}"));
-            }
-        }
+        text.push_str(&segment(value));
     }
     text
 }

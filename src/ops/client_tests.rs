@@ -37,6 +37,34 @@ async fn every_call_arrives_and_its_answer_too() {
     .await;
 }
 
+fn pair(cert_pem: &str) -> ImportCertificate {
+    ImportCertificate { cert_pem: cert_pem.into(), key_pem: "-----BEGIN PRIVATE KEY-----".into() }
+}
+
+#[tokio::test]
+async fn calls_about_one_site_name_it_and_carry_their_body() {
+    with_daemon(true, |client| async move {
+        let renewed = client.renew_certificate("app.example.com").await.expect("answered");
+        assert_eq!((renewed.site.as_str(), renewed.source.as_str()), ("app.example.com", "acme"));
+        let long = pair(&"-----BEGIN CERTIFICATE-----\n".repeat(10_000));
+        let imported = client.import_certificate("*.example.com", &long).await.expect("answered");
+        assert_eq!(imported.site, "*.example.com");
+        assert_eq!(client.rotate_keys().await.expect("answered").rows, 7);
+        let refused = client.renew_certificate("shop.example.com").await.expect_err("refused");
+        assert_eq!(refused.to_string(), "the CA says: no");
+        let odd = "a/../b?c#d e%00\u{e9}";
+        let refused = client.renew_certificate(odd).await.expect_err("refused");
+        assert_eq!(refused.to_string(), format!("there is no site \"{odd}\""));
+        let Err(ClientError::Refused(problem)) =
+            client.import_certificate("app.example.com", &pair("x")).await
+        else {
+            panic!("taken")
+        };
+        assert_eq!(problem.status, 422);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_refused_reload_keeps_its_words() {
     let refused = with_daemon(false, |client| async move { client.reload().await }).await;
@@ -62,7 +90,7 @@ async fn against(answer: &[u8]) -> ClientError {
         let _ = server.read(&mut seen).await.expect("a request");
         server.write_all(answer).await.expect("sent");
     };
-    let call = exchange::<Status, _>(client, Method::GET, "/v1/status");
+    let call = exchange::<Status, _>(client, Method::GET, "/v1/status", Bytes::new());
     tokio::join!(call, server).0.expect_err("no status")
 }
 

@@ -1,4 +1,4 @@
-//! The calls about what moves: the event stream and the history.
+//! The calls about what moves: the event stream, the history, and what a request would meet.
 
 use axum::Extension;
 use axum::body::Body;
@@ -8,7 +8,7 @@ use http::Uri;
 use http::header::CONTENT_TYPE;
 
 use super::api::Problem;
-use super::api::live::{History, Point};
+use super::api::live::{ExplainQuery, History, Point};
 use super::patience::Patience;
 use super::router::{Daemon, answer, refuse};
 use super::stream::EventBody;
@@ -68,6 +68,29 @@ pub(super) async fn history(Shared(daemon): Shared<Daemon>, uri: Uri) -> Respons
     }))
 }
 
+/// `GET /v1/explain`
+pub(super) async fn explain(Shared(daemon): Shared<Daemon>, uri: Uri) -> Response {
+    let query = pairs(&uri).and_then(explain_query);
+    answer(query.and_then(|query| daemon.explain(&query)))
+}
+
+fn explain_query(pairs: Pairs) -> Result<ExplainQuery, Problem> {
+    let mut query = ExplainQuery::default();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "url" => query.url = value,
+            "method" => query.method = Some(value),
+            "ip" => query.ip = Some(value),
+            "header" => query.headers.push(value),
+            _ => {
+                let detail = format!("`{name}` is unknown; there are url, method, ip, header");
+                return Err(Problem::new(400, "Bad Request", detail));
+            }
+        }
+    }
+    Ok(query)
+}
+
 fn point(point: history::Point) -> Point {
     Point {
         requests: point.requests.into(),
@@ -85,7 +108,7 @@ fn point(point: history::Point) -> Point {
 
 type Pairs = Vec<(String, String)>;
 
-pub(super) fn pairs(uri: &Uri) -> Result<Pairs, Problem> {
+fn pairs(uri: &Uri) -> Result<Pairs, Problem> {
     let pairs = Query::<Pairs>::try_from_uri(uri);
     pairs
         .map(|Query(pairs)| pairs)

@@ -21,3 +21,4 @@ pub use client::{Client, ClientError, EventStream};
 pub use router::{Answer, Control, control_router, ops_router};
 pub use server::{serve_control, serve_ops};
 pub use socket::{BindError, bind_control};
+pub use stream::shown_step;

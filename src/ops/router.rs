@@ -3,22 +3,33 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::{Request, State as Shared};
+use axum::body::Body;
+use axum::extract::{Path, Request, State as Shared};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
+
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 
+use super::api::live::{ExplainQuery, Explanation};
 use super::api::{
-    API_HEADER, API_VERSION, CertificateInfo, Health, ImportCertificate, KeyRotation, LocalCa,
-    Problem, Reloaded, State, Status,
+    API_HEADER, API_VERSION, BODY_BYTES_MAX, CertificateInfo, Health, ImportCertificate,
+    KeyRotation, LocalCa, Problem, Reloaded, State, Status,
 };
 use super::{auth, live as moving};
 use crate::telemetry::events::Hub;
 use crate::telemetry::history::History;
+
+/// For the body of a call, which comes from the same machine.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// For an order at a CA, which validates every name and may be slow at each step.
+const RENEW_TIME: Duration = Duration::from_secs(270);
 
 /// What the daemon offers to its operators; implemented by the composition root.
 pub trait Control: Send + Sync + 'static {
@@ -49,6 +60,11 @@ pub trait Control: Send + Sync + 'static {
     /// Where events come from.
     fn events(&self) -> &Arc<Hub>;
     fn history(&self) -> &History;
+    /// What a request would meet.
+    ///
+    /// # Errors
+    /// The query is no request.
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem>;
 }
 
 /// What a call comes to: the answer, or the problem that the caller gets instead.
@@ -62,9 +78,13 @@ pub fn control_router(control: Daemon) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/reload", post(reload))
         .route("/v1/certificates", get(certificates))
+        .route("/v1/certificates/{site}/renew", post(renew))
+        .route("/v1/certificates/{site}/import", post(import))
+        .route("/v1/crypto/rotate", post(rotate))
         .route("/v1/local-ca", get(local_ca))
         .route("/v1/events", get(moving::events))
         .route("/v1/history", get(moving::history))
+        .route("/v1/explain", get(moving::explain))
         .fallback(unknown_call);
     finish(routes).with_state(control)
 }
@@ -150,6 +170,50 @@ async fn local_ca(Shared(daemon): Shared<Daemon>) -> Response {
 
 async fn reload(Shared(daemon): Shared<Daemon>) -> Response {
     answer(daemon.reload().await)
+}
+
+/// The attempt goes on when its time here is over; only the answer comes without its outcome.
+async fn renew(Shared(daemon): Shared<Daemon>, Path(site): Path<String>) -> Response {
+    match timeout(RENEW_TIME, daemon.renew_certificate(&site)).await {
+        Ok(outcome) => answer(outcome),
+        Err(_) => {
+            let detail = format!(
+                "the attempt for {site} is still under way; palisade cert list shows how it ends"
+            );
+            refuse(&Problem::new(504, "Still under way", detail))
+        }
+    }
+}
+
+async fn import(
+    Shared(daemon): Shared<Daemon>,
+    Path(site): Path<String>,
+    request: Request,
+) -> Response {
+    match taken(request.into_body()).await {
+        Ok(import) => answer(daemon.import_certificate(&site, import).await),
+        Err(problem) => refuse(&problem),
+    }
+}
+
+/// The body of a call. A refusal never repeats it: it may hold a private key.
+async fn taken<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Problem> {
+    let whole = timeout(BODY_TIME, Limited::new(body, BODY_BYTES_MAX).collect());
+    let bytes = match whole.await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let detail = format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20);
+            return Err(Problem::new(413, "Content Too Large", detail));
+        }
+        Ok(Err(_)) => return Err(Problem::new(400, "Bad Request", "the body ended too early")),
+        Err(_) => return Err(Problem::new(408, "Request Timeout", "the body did not arrive")),
+    };
+    let unread = "the body is not what this call takes; is the command another palisade?";
+    serde_json::from_slice(&bytes).map_err(|_| Problem::new(400, "Bad Request", unread))
+}
+
+async fn rotate(Shared(daemon): Shared<Daemon>) -> Response {
+    answer(daemon.rotate_keys().await)
 }
 
 async fn health(Shared(daemon): Shared<Daemon>) -> Response {

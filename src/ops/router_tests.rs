@@ -6,7 +6,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use super::*;
-use crate::ops::sample::Daemon;
+use crate::ops::{api, sample::Daemon};
 
 async fn ask(
     router: Router,
@@ -14,11 +14,21 @@ async fn ask(
     path: &str,
     headers: &[(&str, &str)],
 ) -> (http::response::Parts, String) {
+    ask_with(router, method, path, headers, "").await
+}
+
+async fn ask_with(
+    router: Router,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> (http::response::Parts, String) {
     let mut request = http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Body::empty()).expect("a request");
+    let request = request.body(body.into()).expect("a request");
     let response = TowerToHyperService::new(router).call(request).await.expect("infallible");
     let (head, body) = response.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
@@ -94,6 +104,41 @@ async fn a_refused_configuration_is_a_422() {
     assert!(body.contains("error: no site"), "{body}");
     let (head, _) = ask(control(true), "GET", "/v1/reload", &[]).await;
     assert_eq!(head.status, 405, "a GET must change nothing");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_or_no_call_is_refused_and_not_repeated() {
+    let path = "/v1/certificates/app.example.com/import";
+    let large = "x".repeat(api::BODY_BYTES_MAX + 1);
+    let cases = [
+        (large.as_str(), 413),
+        ("", 400),
+        ("{\"cert_pem\":\"hunter2\"}", 400),
+        ("[\"hunter2\"]", 400),
+        ("{\"cert_pem\":\"hunter2\",\"key_pem\":\"hunter2\"}", 422),
+    ];
+    for (sent, status) in cases {
+        let (head, body) = ask_with(control(true), "POST", path, &[], sent.to_owned()).await;
+        assert_eq!(head.status, status, "{body}");
+        assert_eq!(serde_json::from_str::<Problem>(&body).expect("a problem").status, status);
+        assert!(!body.contains("hunter2"), "{body}");
+    }
+    let good = r#"{"cert_pem":"CERTIFICATE","key_pem":"PRIVATE KEY"}"#;
+    assert_eq!(ask_with(control(true), "POST", path, &[], good).await.0.status, 200);
+}
+
+#[tokio::test]
+async fn nothing_about_certificates_or_keys_changes_by_a_get_or_on_the_ops_address() {
+    let paths = [
+        "/v1/certificates/app.example.com/renew",
+        "/v1/certificates/app.example.com/import",
+        "/v1/crypto/rotate",
+    ];
+    for path in paths {
+        assert_eq!(ask(control(true), "GET", path, &[]).await.0.status, 405, "{path}");
+        let (head, _) = ask(ops(true), "POST", path, &[("host", "localhost")]).await;
+        assert_eq!(head.status, 404, "{path}");
+    }
 }
 
 #[tokio::test]

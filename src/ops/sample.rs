@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::api::live::{ExplainQuery, Explanation};
 use super::api::{
-    Attention, CapabilityStatus, CertificateInfo, CertificateState, Connections, ImportCertificate,
-    KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State,
-    Status, Traffic,
+    Attention, CapabilityStatus, CertificateFailure, CertificateInfo, CertificateState,
+    Connections, ImportCertificate, KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus,
+    Reloaded, Renewal, SiteStatus, State, Status, Traffic,
 };
 use super::router::{Answer, Control};
 use crate::base::{Capability, Mode};
@@ -28,6 +29,50 @@ pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
         renewal: None,
         failure: None,
         activity: None,
+    }
+}
+
+/// From a CA, with its next renewal planned.
+pub(crate) fn renewed(site: &str, days: i64) -> CertificateInfo {
+    let renewal = Renewal {
+        at: "2027-01-20T03:04:05Z".into(),
+        in_s: (days - 30) * 86_400,
+        why: "the CA suggests this window".into(),
+    };
+    CertificateInfo {
+        source: "acme".into(),
+        issuer: Some("Let's Encrypt E7".into()),
+        renewal: Some(renewal),
+        ..certificate(site, days)
+    }
+}
+
+/// Ordered from a CA that cannot reach port 80; a certificate of the local CA stands in or nothing does.
+pub(crate) fn failing(site: &str, state: CertificateState) -> CertificateInfo {
+    let failure = CertificateFailure {
+        at: "2026-11-21T20:17:46Z".into(),
+        attempts: 2,
+        kind: Some("urn:ietf:params:acme:error:connection".into()),
+        detail: format!("203.0.113.7: Fetching http://{site}/.well-known/…: Timeout"),
+        likely: "port 80 is closed in front of this machine (DNS does point here)".into(),
+        next: format!(
+            "open port 80, or set acme.challenges = [\"tls-alpn-01\"]; then `palisade cert renew {site}`"
+        ),
+        retry_in_s: Some(600),
+    };
+    let info = CertificateInfo { source: "acme".into(), state, ..certificate(site, 63) };
+    let failure = Some(failure);
+    match state {
+        CertificateState::Missing => CertificateInfo {
+            issuer: None,
+            not_before: None,
+            not_after: None,
+            expires_in_s: None,
+            sha256: None,
+            failure,
+            ..info
+        },
+        _ => CertificateInfo { failure, ..info },
     }
 }
 
@@ -88,10 +133,13 @@ pub(crate) fn status() -> Status {
     }
 }
 
-/// The hub of every [`Daemon`] of a test.
+/// The hub of every [`Daemon`] of a test; each test has a thread of its own.
 pub(crate) fn events() -> &'static Arc<Hub> {
-    static HUB: OnceLock<Arc<Hub>> = OnceLock::new();
-    HUB.get_or_init(|| Hub::new(1, Arc::new(SystemClock)))
+    thread_local! {
+        static HUB: &'static Arc<Hub> =
+            Box::leak(Box::new(Hub::new(1, Arc::new(SystemClock))));
+    }
+    HUB.with(|hub| *hub)
 }
 
 /// Answers calls; `ready` and `reloads` choose how.
@@ -122,20 +170,31 @@ impl Control for Daemon {
         })
     }
 
-    fn renew_certificate<'a>(&'a self, _site: &'a str) -> Answer<'a, CertificateInfo> {
-        todo!()
+    fn renew_certificate<'a>(&'a self, site: &'a str) -> Answer<'a, CertificateInfo> {
+        Box::pin(async move {
+            match site {
+                "app.example.com" => Ok(renewed(site, 90)),
+                "shop.example.com" => Err(Problem::new(502, "Not issued", "the CA says: no")),
+                _ => Err(Problem::new(404, "Not Found", format!("there is no site \"{site}\""))),
+            }
+        })
     }
 
     fn import_certificate<'a>(
         &'a self,
-        _site: &'a str,
-        _import: ImportCertificate,
+        site: &'a str,
+        import: ImportCertificate,
     ) -> Answer<'a, CertificateInfo> {
-        todo!()
+        Box::pin(async move {
+            if import.cert_pem.contains("CERTIFICATE") && import.key_pem.contains("PRIVATE KEY") {
+                return Ok(CertificateInfo { source: "imported".into(), ..certificate(site, 90) });
+            }
+            Err(Problem::new(422, "Not imported", "the key does not belong to the certificate"))
+        })
     }
 
     fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
-        todo!()
+        Box::pin(async { Ok(KeyRotation { key: 2, rows: 7 }) })
     }
 
     fn readiness(&self) -> Result<(), Vec<String>> {
@@ -148,6 +207,10 @@ impl Control for Daemon {
 
     fn events(&self) -> &Arc<Hub> {
         events()
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
+        Err(Problem::new(400, "Bad Request", format!("{} is no URL", query.url)))
     }
 
     fn history(&self) -> &History {

@@ -29,8 +29,8 @@ use super::{api::Problem, auth};
 const CONNECTIONS_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const FIELDS_MAX: usize = 64;
-/// The control socket: long enough for a reload that reads many certificates.
-const CONTROL: Times = Times { head: Duration::from_secs(10), whole: Duration::from_secs(120) };
+/// The control socket: long enough for an order at a slow CA, whose outcome is waited for.
+const CONTROL: Times = Times { head: Duration::from_secs(10), whole: Duration::from_secs(300) };
 /// The ops address.
 const OPS: Times = Times { head: Duration::from_secs(10), whole: Duration::from_secs(30) };
 /// What is under way when the daemon stops.

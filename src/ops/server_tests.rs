@@ -98,7 +98,7 @@ impl Control for SlowReload {
         })
     }
     fn renew_certificate<'a>(&'a self, _site: &'a str) -> Answer<'a, CertificateInfo> {
-        todo!()
+        Box::pin(std::future::pending())
     }
 
     fn import_certificate<'a>(
@@ -106,11 +106,11 @@ impl Control for SlowReload {
         _site: &'a str,
         _import: ImportCertificate,
     ) -> Answer<'a, CertificateInfo> {
-        todo!()
+        Box::pin(std::future::pending())
     }
 
     fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
-        todo!()
+        Box::pin(std::future::pending())
     }
 
     fn readiness(&self) -> Result<(), Vec<String>> {
@@ -120,6 +120,12 @@ impl Control for SlowReload {
         String::new()
     }
     fn events(&self) -> &Arc<crate::telemetry::events::Hub> {
+        unreachable!("not asked for")
+    }
+    fn explain(
+        &self,
+        _query: &crate::ops::api::live::ExplainQuery,
+    ) -> Result<crate::ops::api::live::Explanation, Problem> {
         unreachable!("not asked for")
     }
     fn history(&self) -> &crate::telemetry::history::History {
@@ -153,6 +159,30 @@ async fn a_reload_is_finished_although_its_client_left() {
     assert_eq!(control.done.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_takes_minutes_is_answered_before_the_connection_is_closed() {
+    let notify = tokio::sync::Notify::new;
+    let control = Arc::new(SlowReload { started: notify(), go: notify(), done: 0.into() });
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let (_keep, mut stop) = watch::channel(false);
+    let mut answer = String::new();
+    let asked = async {
+        let call =
+            b"POST /v1/certificates/app.example.com/renew HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        client.write_all(call).await.expect("sent");
+        client.read_to_string(&mut answer).await.expect("answered");
+    };
+    let routes = control_router(control);
+    let served = tokio::time::timeout(
+        CONTROL.whole,
+        converse(server, routes, CONTROL.head, &mut stop, Patience::default()),
+    );
+    let (ended, ()) = tokio::join!(served, asked);
+    assert!(ended.is_ok(), "the answer comes in time");
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert!(answer.contains("palisade cert list shows how it ends"), "{answer}");
+}
+
 #[test]
 fn both_loops_can_run_on_any_runtime() {
     fn sendable<T: Send>(_: impl FnOnce() -> T) {}
@@ -166,4 +196,52 @@ fn both_loops_can_run_on_any_runtime() {
         let listener = UnixListener::bind("/nonexistent").expect("bound");
         serve_control(listener, control(), stop).await;
     });
+}
+
+const EVENTS: &[u8] = b"GET /v1/events?kinds=state HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// A connection to a desk that has no other, with a small buffer in between.
+async fn connected(desk: &mut Desk) -> tokio::io::DuplexStream {
+    let (client, server) = tokio::io::duplex(256);
+    let place = desk.place().await.expect("a place");
+    desk.serve(server, control_router(control()), place);
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_read_outlasts_the_time_of_a_connection() {
+    let (_keep, stop) = watch::channel(false);
+    let mut desk = Desk::new(stop, CONTROL);
+    let mut client = connected(&mut desk).await;
+    client.write_all(EVENTS).await.expect("sent");
+    let begun = tokio::time::Instant::now();
+    let mut alive = 0;
+    while begun.elapsed() < CONTROL.whole * 5 {
+        let mut some = [0; 256];
+        let read = client.read(&mut some).await.expect("readable");
+        assert!(read > 0, "cut after {:?}", begun.elapsed());
+        alive += String::from_utf8_lossy(&some).matches("alive").count();
+    }
+    assert!(alive >= 110, "one in five seconds: {alive}");
+    assert_eq!(desk.places.available_permits(), CONNECTIONS_MAX - 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_reads_gives_its_place_back() {
+    let (_keep, stop) = watch::channel(false);
+    let hub = crate::ops::sample::events();
+    let mut desk = Desk::new(stop.clone(), CONTROL);
+    let mut client = connected(&mut desk).await;
+    let freed = async {
+        client.write_all(EVENTS).await.expect("sent");
+        while !hub.watched() {
+            tokio::task::yield_now().await;
+        }
+        (0..200).for_each(|_| hub.changed("reloaded", None, "x".repeat(1000)));
+        desk.places.acquire_many(64).await.expect("all places are free again").forget();
+    };
+    tokio::select! {
+        () = hub.run(stop) => panic!("nobody stopped it"),
+        () = freed => {}
+    }
 }

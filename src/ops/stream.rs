@@ -117,11 +117,13 @@ fn request(seen: Seen) -> RequestSeen {
         denied: seen.denied,
         why: seen.why,
         aborted: seen.aborted,
-        steps: seen.steps.into_iter().map(step).collect(),
+        steps: seen.steps.into_iter().map(shown_step).collect(),
     }
 }
 
-pub(super) fn step(step: events::Step) -> Step {
+/// A step as the API has it.
+#[must_use]
+pub fn shown_step(step: events::Step) -> Step {
     Step {
         name: step.name.into(),
         outcome: step.outcome.word().into(),

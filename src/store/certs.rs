@@ -1,11 +1,26 @@
 //! ACME accounts, orders, certificates and their history, by site name (accounts: by directory URL).
 //!
-//! A record and its secret are written in one transaction, and go in one.
+//! Promises: a record and its secret are written in one transaction, and go in one; each write is all or nothing.
+//! Bounds: orders placed are remembered for a week, at most 20,000 per directory.
 
 use serde::{Deserialize, Serialize};
 
-use super::sealed::Sealed;
+use super::sealed::{ACCOUNT_KEYS, CERTIFICATE_KEYS, ORDER_KEYS, Sealed};
 use super::{Receipt, Store, StoreError};
+
+const ACCOUNTS: &str = "accounts";
+const ORDERS: &str = "orders";
+const CERTIFICATES: &str = "certificates";
+const HISTORIES: &str = "histories";
+const ORDERS_PLACED: &str = "orders_placed";
+
+/// The tables of this file.
+pub(super) const ALL: [&str; 5] = [ACCOUNTS, ORDERS, CERTIFICATES, HISTORIES, ORDERS_PLACED];
+
+/// The longest that a CA counts new orders back.
+const PLACED_KEPT_S: i64 = 7 * 86_400;
+/// Let's Encrypt takes 300 new orders in 3 hours: 16,800 in a week.
+const PLACED_MAX: usize = 20_000;
 
 /// An account at a CA.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,18 +119,28 @@ pub struct Failure {
 impl Store {
     /// # Errors
     /// As every read.
-    pub fn account(&self, _directory: &str) -> Result<Option<Account>, StoreError> {
-        todo!()
+    pub fn account(&self, directory: &str) -> Result<Option<Account>, StoreError> {
+        self.read(|reading| reading.get(ACCOUNTS, directory))
     }
 
     /// With `key` the secret is written too; without, the one that is there stays.
-    pub fn put_account(&self, _account: Account, _key: Option<Sealed>) -> Receipt<()> {
-        todo!()
+    pub fn put_account(&self, account: Account, key: Option<Sealed>) -> Receipt<()> {
+        self.write(move |writing| {
+            let row = &account.directory;
+            if let Some(key) = &key {
+                writing.put(ACCOUNT_KEYS, row, key)?;
+            }
+            writing.put(ACCOUNTS, row, &account)
+        })
     }
 
     /// Removes an account that the CA does not know any more.
-    pub fn remove_account(&self, _directory: &str) -> Receipt<()> {
-        todo!()
+    pub fn remove_account(&self, directory: &str) -> Receipt<()> {
+        let row = directory.to_owned();
+        self.write(move |writing| {
+            writing.remove(ACCOUNTS, &row)?;
+            writing.remove(ACCOUNT_KEYS, &row)
+        })
     }
 
     /// All orders on their way.
@@ -123,61 +148,123 @@ impl Store {
     /// # Errors
     /// As every read.
     pub fn orders(&self) -> Result<Vec<Order>, StoreError> {
-        todo!()
+        self.read(|reading| reading.all(ORDERS))
+    }
+
+    /// As [`Store::orders`], with the refusals of records that cannot be read beside those that can.
+    ///
+    /// # Errors
+    /// The state cannot be read at all.
+    pub fn readable_orders(&self) -> Result<(Vec<Order>, Vec<StoreError>), StoreError> {
+        self.read(|reading| reading.readable(ORDERS))
     }
 
     /// With `key` the secret is written too; without, the one that is there stays.
-    pub fn put_order(&self, _order: Order, _key: Option<Sealed>) -> Receipt<()> {
-        todo!()
+    pub fn put_order(&self, order: Order, key: Option<Sealed>) -> Receipt<()> {
+        self.write(move |writing| {
+            let row = &order.site;
+            if let Some(key) = &key {
+                writing.put(ORDER_KEYS, row, key)?;
+            }
+            writing.put(ORDERS, row, &order)
+        })
     }
 
     /// The order has ended without a certificate: removes it and records `history`, in one transaction.
-    pub fn end_order(&self, _site: &str, _history: History) -> Receipt<()> {
-        todo!()
+    pub fn end_order(&self, site: &str, history: History) -> Receipt<()> {
+        let row = site.to_owned();
+        self.write(move |writing| {
+            writing.remove(ORDERS, &row)?;
+            writing.remove(ORDER_KEYS, &row)?;
+            writing.put(HISTORIES, &history.site, &history)
+        })
     }
 
     /// # Errors
     /// As every read.
     pub fn certificates(&self) -> Result<Vec<Certificate>, StoreError> {
-        todo!()
+        self.read(|reading| reading.all(CERTIFICATES))
     }
 
-    /// Stores a certificate with its key, removes the order it came from if any, and records `history`: one transaction.
+    /// As [`Store::certificates`], with the refusals of records that cannot be read beside those that can.
+    ///
+    /// # Errors
+    /// The state cannot be read at all.
+    pub fn readable_certificates(&self) -> Result<(Vec<Certificate>, Vec<StoreError>), StoreError> {
+        self.read(|reading| reading.readable(CERTIFICATES))
+    }
+
+    /// Stores a certificate with its key, removes the order it came from if any, and records `history`: one
+    /// transaction. An imported one came from no order.
     pub fn put_certificate(
         &self,
-        _certificate: Certificate,
-        _key: Sealed,
-        _history: History,
+        certificate: Certificate,
+        key: Sealed,
+        history: History,
     ) -> Receipt<()> {
-        todo!()
+        self.write(move |writing| {
+            let row = &certificate.site;
+            if certificate.origin == Origin::Acme {
+                writing.remove(ORDERS, row)?;
+                writing.remove(ORDER_KEYS, row)?;
+            }
+            writing.put(CERTIFICATES, row, &certificate)?;
+            writing.put(CERTIFICATE_KEYS, row, &key)?;
+            writing.put(HISTORIES, &history.site, &history)
+        })
     }
 
     /// Records the CA's answer about the renewal window; nothing if the certificate was replaced meanwhile.
-    pub fn put_ari(&self, _site: &str, _not_after_s: i64, _ari: Ari) -> Receipt<()> {
-        todo!()
+    pub fn put_ari(&self, site: &str, not_after_s: i64, ari: Ari) -> Receipt<()> {
+        let row = site.to_owned();
+        self.write(move |writing| match writing.get::<Certificate>(CERTIFICATES, &row)? {
+            Some(mut certificate) if certificate.not_after_s == not_after_s => {
+                certificate.ari = Some(ari.clone());
+                writing.put(CERTIFICATES, &row, &certificate)
+            }
+            _ => Ok(()),
+        })
     }
 
     /// # Errors
     /// As every read.
     pub fn histories(&self) -> Result<Vec<History>, StoreError> {
-        todo!()
+        self.read(|reading| reading.all(HISTORIES))
+    }
+
+    /// As [`Store::histories`], with the refusals of records that cannot be read beside those that can.
+    ///
+    /// # Errors
+    /// The state cannot be read at all.
+    pub fn readable_histories(&self) -> Result<(Vec<History>, Vec<StoreError>), StoreError> {
+        self.read(|reading| reading.readable(HISTORIES))
     }
 
     /// Records what happened without an order (the CA could not be reached).
-    pub fn put_history(&self, _history: History) -> Receipt<()> {
-        todo!()
+    pub fn put_history(&self, history: History) -> Receipt<()> {
+        self.write(move |writing| writing.put(HISTORIES, &history.site, &history))
     }
 
     /// When new orders were placed at `directory`, Unix seconds, oldest first; older than a week is forgotten.
     ///
     /// # Errors
     /// As every read.
-    pub fn orders_placed(&self, _directory: &str) -> Result<Vec<i64>, StoreError> {
-        todo!()
+    pub fn orders_placed(&self, directory: &str) -> Result<Vec<i64>, StoreError> {
+        self.read(|reading| Ok(reading.get(ORDERS_PLACED, directory)?.unwrap_or_default()))
     }
 
     /// Records that a new order is about to be placed.
-    pub fn order_placed(&self, _directory: &str, _at_s: i64) -> Receipt<()> {
-        todo!()
+    pub fn order_placed(&self, directory: &str, at_s: i64) -> Receipt<()> {
+        let row = directory.to_owned();
+        self.write(move |writing| {
+            let mut placed: Vec<i64> = writing.get(ORDERS_PLACED, &row)?.unwrap_or_default();
+            placed.push(at_s);
+            placed.sort_unstable();
+            // Back from the newest, not from `at_s`: a clock set back must not bring old ones to life again.
+            let newest = placed.last().copied().unwrap_or(at_s);
+            placed.retain(|at| *at > newest.saturating_sub(PLACED_KEPT_S));
+            placed.drain(..placed.len().saturating_sub(PLACED_MAX));
+            writing.put(ORDERS_PLACED, &row, &placed)
+        })
     }
 }

@@ -17,6 +17,12 @@ pub const CERTIFICATE_KEYS: &str = "sealed_certificate_keys";
 /// All tables that hold sealed rows.
 pub const TABLES: [&str; 3] = [ACCOUNT_KEYS, ORDER_KEYS, CERTIFICATE_KEYS];
 
+/// Data keys, by number.
+const WRAPPED_KEYS: &str = "wrapped_keys";
+
+/// The tables of this file.
+pub(super) const ALL: [&str; 4] = [ACCOUNT_KEYS, ORDER_KEYS, CERTIFICATE_KEYS, WRAPPED_KEYS];
+
 /// Number of a data key; 1 is the first.
 pub type KeyId = u32;
 
@@ -55,12 +61,16 @@ impl Store {
     /// # Errors
     /// As every read.
     pub fn wrapped_keys(&self) -> Result<Vec<WrappedKey>, StoreError> {
-        todo!()
+        self.read(|reading| reading.all(WRAPPED_KEYS))
     }
 
     /// Adds or replaces data keys, all in one transaction.
-    pub fn put_wrapped_keys(&self, _keys: Vec<WrappedKey>) -> Receipt<()> {
-        todo!()
+    pub fn put_wrapped_keys(&self, keys: Vec<WrappedKey>) -> Receipt<()> {
+        self.write(move |writing| {
+            // Ten digits, so that the order of rows is that of numbers.
+            keys.iter()
+                .try_for_each(|key| writing.put(WRAPPED_KEYS, &format!("{:010}", key.id), key))
+        })
     }
 
     /// Up to `limit` rows of `table` after `after` that are sealed under another key than `current`, in order.
@@ -69,24 +79,56 @@ impl Store {
     /// As every read.
     pub fn rows_to_reseal(
         &self,
-        _table: &'static str,
-        _after: Option<&str>,
-        _current: KeyId,
-        _limit: usize,
+        table: &'static str,
+        after: Option<&str>,
+        current: KeyId,
+        limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        todo!()
+        known(table)?;
+        let mut rows = Vec::new();
+        self.read(|reading| {
+            reading.scan(table, after, |row, sealed: Sealed| {
+                if sealed.key != current && rows.len() < limit {
+                    rows.push(Row { table, row: row.to_owned(), sealed });
+                }
+                rows.len() < limit
+            })
+        })?;
+        Ok(rows)
     }
 
     /// Replaces each row whose ciphertext still is the one given; returns how many were. One transaction.
-    pub fn reseal(&self, _rows: Vec<(Row, Sealed)>) -> Receipt<usize> {
-        todo!()
+    pub fn reseal(&self, rows: Vec<(Row, Sealed)>) -> Receipt<usize> {
+        if let Some(error) = rows.iter().find_map(|(row, _)| known(row.table).err()) {
+            return Receipt::refused(error);
+        }
+        self.write(move |writing| {
+            let mut replaced = 0;
+            for (Row { table, row, sealed }, new) in &rows {
+                if writing.get::<Sealed>(table, row)?.as_ref() == Some(sealed) {
+                    writing.put(table, row, new)?;
+                    replaced += 1;
+                }
+            }
+            Ok(replaced)
+        })
     }
 
     /// One sealed row.
     ///
     /// # Errors
     /// As every read.
-    pub fn sealed(&self, _table: &'static str, _row: &str) -> Result<Option<Sealed>, StoreError> {
-        todo!()
+    pub fn sealed(&self, table: &'static str, row: &str) -> Result<Option<Sealed>, StoreError> {
+        known(table)?;
+        self.read(|reading| reading.get(table, row))
     }
+}
+
+/// A rotation walks over [`TABLES`] only: a secret anywhere else would be lost with its key.
+fn known(table: &'static str) -> Result<(), StoreError> {
+    if TABLES.contains(&table) {
+        return Ok(());
+    }
+    let why = "the table holds no sealed rows".to_owned();
+    Err(StoreError::Record { table, row: String::new(), why })
 }

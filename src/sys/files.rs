@@ -70,6 +70,13 @@ pub fn parent(path: &Path) -> PathBuf {
     }
 }
 
+/// Makes later reads of `file` come from the disk. After a failed sync Linux keeps pages that never got there and takes
+/// them for clean: whoever checks them approves of bytes that a power cut takes away.
+pub fn forget_cached(file: &File) {
+    // Where the file system cannot, the next reads see what every reader sees.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
 fn temporary_name(path: &Path, dir: &Path) -> io::Result<PathBuf> {
     let name = path
         .file_name()

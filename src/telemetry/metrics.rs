@@ -48,15 +48,27 @@ pub enum Handshake {
     Resumed,
     Failed,
     UnknownName,
+    /// As before, from a client that has asked for too many: closed without an answer.
+    UnknownThrottled,
+    /// The site has no certificate yet.
+    NoCertificate,
+    /// A CA was shown the certificate it asked for.
+    Challenge,
+    /// A CA, or somebody like one, asked for a proof that is not there.
+    ChallengeUnknown,
     Timeout,
 }
 
 impl Handshake {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Full, "full"),
         (Self::Resumed, "resumed"),
         (Self::Failed, "failed"),
         (Self::UnknownName, "unknown_name"),
+        (Self::UnknownThrottled, "unknown_throttled"),
+        (Self::NoCertificate, "no_certificate"),
+        (Self::Challenge, "challenge"),
+        (Self::ChallengeUnknown, "challenge_unknown"),
         (Self::Timeout, "timeout"),
     ];
 }
@@ -159,8 +171,24 @@ pub struct Gauges {
     pub log_lines_dropped: u64,
     pub config_generation: u64,
     pub reloads_refused: u64,
-    /// Site and the Unix time of its certificate's end.
+    /// Site and the seconds until its certificate ends.
     pub certificates: Vec<(String, i64)>,
+    /// Sites that show none, or one that stands in.
+    pub certificates_missing: u64,
+    pub certificates_issued: u64,
+    /// By class.
+    pub certificate_failures: Vec<(&'static str, u64)>,
+    pub state: StateFigures,
+}
+
+/// The state file and its writer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StateFigures {
+    pub commits: u64,
+    pub rows: u64,
+    pub failures: u64,
+    pub file_bytes: u64,
+    pub writable: bool,
 }
 
 /// Every shard of the process.
@@ -270,13 +298,32 @@ impl Collector for Scrape {
         counter(encoder, Family::LogLinesDropped, gauges.log_lines_dropped)?;
         gauge(encoder, Family::ConfigGeneration, &[], signed(gauges.config_generation))?;
         counter(encoder, Family::ReloadsRefused, gauges.reloads_refused)?;
+        gauges.certificates(encoder)?;
+        gauges.state(encoder)
+    }
+}
+
+impl Gauges {
+    fn certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
         let (name, help) = Family::CertificateExpiry.describe();
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (site, ends) in &gauges.certificates {
+        for (site, left_s) in &self.certificates {
             let labels = [("site", site.as_str())];
-            ConstGauge::new(*ends).encode(family.encode_family(&labels)?)?;
+            ConstGauge::new(*left_s).encode(family.encode_family(&labels)?)?;
         }
-        Ok(())
+        gauge(encoder, Family::CertificatesMissing, &[], signed(self.certificates_missing))?;
+        counter(encoder, Family::CertificatesIssued, self.certificates_issued)?;
+        let failures = self.certificate_failures.iter().copied();
+        counters(encoder, Family::CertificateFailures, "class", failures)
+    }
+
+    fn state(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
+        let state = &self.state;
+        gauge(encoder, Family::StateWritable, &[], i64::from(state.writable))?;
+        gauge(encoder, Family::StateFileBytes, &[], signed(state.file_bytes))?;
+        counter(encoder, Family::StateCommits, state.commits)?;
+        counter(encoder, Family::StateRows, state.rows)?;
+        counter(encoder, Family::StateFailures, state.failures)
     }
 }
 

@@ -18,6 +18,14 @@ pub enum Family {
     ConfigGeneration,
     ReloadsRefused,
     CertificateExpiry,
+    CertificatesMissing,
+    CertificatesIssued,
+    CertificateFailures,
+    StateWritable,
+    StateFileBytes,
+    StateCommits,
+    StateRows,
+    StateFailures,
 }
 
 impl Family {
@@ -58,9 +66,26 @@ impl Family {
             }
             Self::ReloadsRefused => ("palisade_reloads_refused", "Reloads refused"),
             Self::CertificateExpiry => (
-                "palisade_certificate_expiry_timestamp_seconds",
-                "When the certificate of a site ends, Unix time",
+                "palisade_certificate_expiry_seconds",
+                "Seconds until the certificate of a site ends; negative once it has",
             ),
+            Self::CertificatesMissing => {
+                ("palisade_certificates_missing", "Sites without the certificate that they ask for")
+            }
+            Self::CertificatesIssued => {
+                ("palisade_certificates_issued", "Certificates issued by an ACME authority")
+            }
+            Self::CertificateFailures => (
+                "palisade_certificate_failures",
+                "Attempts to get a certificate that failed, by class",
+            ),
+            Self::StateWritable => {
+                ("palisade_state_writable", "1 while the state can be written, else 0")
+            }
+            Self::StateFileBytes => ("palisade_state_file_bytes", "Size of the state file"),
+            Self::StateCommits => ("palisade_state_commits", "Durable commits of the state"),
+            Self::StateRows => ("palisade_state_rows", "Rows written to the state"),
+            Self::StateFailures => ("palisade_state_failures", "Commits of the state that failed"),
         }
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use crate::ops::api::Status;
 use crate::ops::api::live::{self, EventsQuery, History};
-use crate::ops::api::{Problem, Status};
 use crate::ops::client::{Client, ClientError, EventStream};
 
 use super::data::Document;
@@ -70,8 +70,10 @@ impl Feed for Client {
                     }
                     Ok(text)
                 }
-                Mutation::RenewCertificate { .. } => {
-                    Err(missing("this daemon does not renew certificates on demand"))
+                Mutation::RenewCertificate { site } => {
+                    let now = self.renew_certificate(site).await?;
+                    let until = now.not_after.as_deref().unwrap_or("an unknown time");
+                    Ok(format!("{site} has a certificate until {until}."))
                 }
             }
         })
@@ -98,10 +100,6 @@ fn query(narrow: &[Narrow]) -> EventsQuery {
         path: value(Fact::Path),
         ..EventsQuery::default()
     }
-}
-
-fn missing(detail: &str) -> ClientError {
-    ClientError::Refused(Problem::new(404, "Not Found", detail))
 }
 
 /// What is to be asked now.

@@ -68,9 +68,9 @@ fn a_key_that_cannot_be_read_is_named_with_the_reason() {
 }
 
 #[test]
-fn a_public_name_without_a_certificate_says_what_to_write() {
+fn a_wildcard_without_a_certificate_says_what_to_write() {
     let place = Place::new();
-    let text = refused(&place, "[site.\"app.example.com\"]\nupstream = \"127.0.0.1:9\"");
+    let text = refused(&place, "[site.\"*.example.com\"]\nupstream = \"127.0.0.1:9\"");
     assert!(text.contains("tls = "), "{text}");
 }
 

@@ -12,12 +12,16 @@
 
 mod support;
 
+mod acme_manager;
+mod acme_peers;
 mod activation;
+mod certificates;
 mod clients;
 mod config;
 mod deadlines;
 mod demo;
 mod drain;
+mod live;
 mod ops;
 mod parking;
 mod pool;

@@ -85,7 +85,7 @@ pub struct RequestSeen {
 /// One step of a request's way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// `client`, `site`, `redirect`, `route`, `admit`, `websocket`, `upstream`, `headers`
+    /// `client`, `site`, `challenge` (only where a CA asks), `redirect`, `route`, `admit`, `websocket`, `upstream`, `headers`
     pub name: String,
     /// `passed`, `refused`, `answered` or `skipped`
     pub outcome: String,
@@ -107,11 +107,65 @@ pub struct LogLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateChange {
     pub at_ms: i64,
-    /// `reloaded`, `certificate`, `capability`, `token`, `draining`
+    /// `reloaded`, `reload_refused`, `certificate`, `capability`, `token`, `draining`
     pub what: String,
     /// Which one, where there are several.
     pub subject: Option<String>,
     pub text: String,
+}
+
+/// `GET /v1/explain?url=…&method=…&ip=…&header=name:value`: what such a request would meet by the configuration in
+/// force, without sending it. `url` must be there; the method is GET and the address 127.0.0.1 unless they are named;
+/// `header` may come several times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub method: String,
+    pub url: String,
+    /// The client that it would come from, by the word of trusted proxies where they count.
+    pub client_ip: String,
+    /// In order, up to the one that decides; then the headers of the answer.
+    pub steps: Vec<Step>,
+    /// Name of the step that decides.
+    pub decided_by: String,
+    /// What palisade answers by itself; absent where the app answers, or nobody does.
+    pub status: Option<u16>,
+    pub site: Option<String>,
+    pub route: Option<String>,
+    /// Every route that is looked at, the one that matches last.
+    pub routes: Vec<RouteTried>,
+    /// Where it would go.
+    pub upstreams: Vec<String>,
+    /// Fields of the request that palisade sets, or takes away.
+    pub request_headers: Vec<HeaderChange>,
+    /// Fields that palisade adds to an answer that has none of them.
+    pub response_headers: Vec<HeaderChange>,
+}
+
+/// A route that a request was held against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTried {
+    pub name: String,
+    pub matches: bool,
+    /// Why not.
+    pub why: Option<String>,
+}
+
+/// A header field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderChange {
+    pub name: String,
+    /// Absent: taken away.
+    pub value: Option<String>,
+}
+
+/// What to ask `GET /v1/explain`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainQuery {
+    pub url: String,
+    pub method: Option<String>,
+    pub ip: Option<String>,
+    /// `name:value`
+    pub headers: Vec<String>,
 }
 
 /// `GET /v1/history?resolution=1s|10s|1m`: 10 minutes, 2 hours or 24 hours.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
@@ -37,7 +37,7 @@ pub struct EventStream {
     heard: Instant,
 }
 
-type Driver = Pin<Box<Connection<TokioIo<UnixStream>, Empty<Bytes>>>>;
+type Driver = Pin<Box<Connection<TokioIo<UnixStream>, Full<Bytes>>>>;
 
 impl EventStream {
     /// Asks for the stream and waits for its head.
@@ -57,7 +57,8 @@ impl EventStream {
         query: &EventsQuery,
     ) -> Result<Self, ClientError> {
         let garbled = |error: hyper::Error| ClientError::Garbled(error.to_string());
-        let request = asking(http::Method::GET, &format!("/v1/events{}", query_string(query)))?;
+        let request =
+            asking(http::Method::GET, &format!("/v1/events{}", query_string(query)), Bytes::new())?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(garbled)?;
         let mut connection = Some(Box::pin(connection));

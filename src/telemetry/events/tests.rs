@@ -77,7 +77,7 @@ fn each_subscriber_sees_what_it_asked_for() {
     let mut aside =
         hub.subscribe(Wanted { kinds, ..Wanted::default() }).unwrap_or_else(|e| panic!("{e:?}"));
     hub.request(0, &entry("/b", 200), || panic!("not shown to anybody"));
-    hub.request(1, &entry("/a/b", 200), || vec![]);
+    hub.request(1, &entry("/a/b", 200), Vec::new);
     hub.line(Duration::from_secs(1), b"{\"event\":\"x\"}\n");
     hub.changed("draining", None, "finishing");
     hub.hand_out();

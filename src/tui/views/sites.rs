@@ -2,7 +2,7 @@
 //! fetched, and why the last attempt failed, in the CA's words.
 
 use crate::base::timestamp::unix_s;
-use crate::base::words::{expiry, span};
+use crate::base::words::{expiry, soon};
 use crate::ops::api::{CertificateInfo, CertificateState, SiteStatus};
 
 use super::super::data::Data;
@@ -160,11 +160,7 @@ pub fn more(first: &str, others: usize) -> String {
 
 /// `in 33 d`, `due`
 fn in_words(in_s: i64) -> String {
-    match in_s {
-        ..=0 => "due".into(),
-        1..86_400 => format!("in {}", span(in_s.unsigned_abs())),
-        _ => format!("in {} d", in_s / 86_400),
-    }
+    if in_s <= 0 { "due".into() } else { format!("in {}", soon(in_s)) }
 }
 
 fn certificate(page: &mut Page, info: &CertificateInfo) {
@@ -202,7 +198,7 @@ fn failure(page: &mut Page, info: &CertificateInfo) {
     };
     let next = failure.retry_in_s.map_or(String::new(), |s| match s {
         ..=0 => ", the next one is due".into(),
-        s => format!(", the next one in {}", span(s.unsigned_abs())),
+        s => format!(", the next one in {}", soon(s)),
     });
     page.blank();
     page.heading("Last attempt");

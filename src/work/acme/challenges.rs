@@ -76,3 +76,68 @@ impl Challenges {
         self.current.store(Arc::new(answers));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+    use super::*;
+
+    fn host(name: &str) -> Host {
+        name.parse().expect("a host")
+    }
+
+    fn certificate() -> Arc<CertifiedKey> {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).expect("a key");
+        Arc::new(CertifiedKey::new(Vec::new(), signing))
+    }
+
+    #[test]
+    fn a_token_is_answered_for_its_own_name_only() {
+        let challenges = Challenges::default();
+        assert_eq!(challenges.http(&host("a.example"), "t1"), None);
+        challenges.put_http(&host("a.example"), "t1", "t1.thumb");
+        assert_eq!(challenges.http(&host("a.example"), "t1").as_deref(), Some("t1.thumb"));
+        assert_eq!(challenges.http(&host("b.example"), "t1"), None);
+        assert_eq!(challenges.http(&host("a.example"), "t2"), None);
+        assert_eq!(challenges.http(&host("a.example"), ""), None);
+    }
+
+    #[test]
+    fn removing_a_name_leaves_the_others() {
+        let challenges = Challenges::default();
+        for name in ["a.example", "b.example"] {
+            challenges.put_http(&host(name), "t1", "one");
+            challenges.put_http(&host(name), "t2", "two");
+            challenges.put_tls(&host(name), certificate());
+        }
+        challenges.remove(&host("a.example"));
+        assert_eq!(challenges.http(&host("a.example"), "t1"), None);
+        assert!(challenges.tls(&host("a.example")).is_none());
+        assert_eq!(challenges.http(&host("b.example"), "t2").as_deref(), Some("two"));
+        assert!(challenges.tls(&host("b.example")).is_some());
+    }
+
+    #[test]
+    fn changes_from_many_threads_are_all_kept() {
+        let challenges = Challenges::default();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let challenges = &challenges;
+                scope.spawn(move || {
+                    for at in 0..50 {
+                        let name = host(&format!("n{thread}-{at}.example"));
+                        challenges.put_http(&name, "t", "answer");
+                        if at % 2 == 0 {
+                            challenges.remove(&name);
+                        }
+                    }
+                });
+            }
+        });
+        let left = challenges.current.load().http.len();
+        assert_eq!(left, 100);
+    }
+}

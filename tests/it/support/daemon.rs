@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -40,10 +40,16 @@ impl Place {
     /// Writes the configuration: free ports, everything in this directory, then `text`. The head ends inside
     /// `[listen]`, so `text` may begin with keys of that section.
     pub fn configure(&self, text: &str) {
+        let free = (Ipv4Addr::LOCALHOST, 0).into();
+        self.configure_at(free, free, text);
+    }
+
+    /// The same on these addresses for HTTPS and HTTP.
+    pub fn configure_at(&self, https: SocketAddr, http: SocketAddr, text: &str) {
         let dir = self.dir().display();
         let file = format!(
-            "state_dir = \"{dir}/state\"\nworkers = 2\n\n[listen]\nhttps = [\"127.0.0.1:0\"]\n\
-             http = [\"127.0.0.1:0\"]\nops = \"127.0.0.1:0\"\ncontrol = \"{dir}/control.sock\"\n{text}\n"
+            "state_dir = \"{dir}/state\"\nworkers = 2\n\n[listen]\nhttps = [\"{https}\"]\n\
+             http = [\"{http}\"]\nops = \"127.0.0.1:0\"\ncontrol = \"{dir}/control.sock\"\n{text}\n"
         );
         std::fs::write(self.config(), file).expect("a configuration file");
     }

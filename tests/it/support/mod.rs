@@ -1,19 +1,28 @@
 //! What every test needs: a daemon, an app behind it, certificates, and clients in front of it.
 
+mod acme_client;
+pub mod ca;
 mod certs;
 mod client;
 mod daemon;
+mod fake_clock;
 mod http;
 mod peers;
+pub mod pebble;
+mod ports;
 mod upstream;
 pub mod wire;
 
 use std::time::Duration;
 
+pub use acme_client::acme_client;
 pub use certs::Authority;
 pub use client::{Connection, TlsClient, plain};
 pub use daemon::{Daemon, Exit, Place, palisade, within};
-pub use peers::{Answered, Service, peer, python};
+pub use fake_clock::FakeClock;
+pub use pebble::Pebble;
+pub use peers::{Answered, Service, curl, peer, python};
+pub use ports::Doors;
 pub use upstream::{Link, Seen, Upstream, digest};
 
 /// Nothing takes as long as this unless it hangs; whatever waits fails then and shows what it has seen.

@@ -1,0 +1,108 @@
+//! What is read before it is sent, and what is shown of the outcome.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use super::*;
+use crate::cli::args::ClientArgs;
+use crate::ops::sample;
+
+const CERT: &str = "-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
+
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new(cert: &str, key: &str, key_mode: u32) -> Self {
+        let files = Self(tempfile::tempdir().expect("a directory"));
+        std::fs::write(files.path("cert.pem"), cert).expect("written");
+        std::fs::write(files.path("key.pem"), key).expect("written");
+        let mode = std::fs::Permissions::from_mode(key_mode);
+        std::fs::set_permissions(files.path("key.pem"), mode).expect("its mode");
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn read(&self) -> Result<ImportCertificate, String> {
+        let client = ClientArgs { socket: None, json: false };
+        let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
+        let args = ImportArgs { client, name: "app.example.com".into(), cert, key };
+        read_pair(&args, &Environment::default())
+    }
+
+    fn refusal(&self) -> String {
+        let error = self.read().err().expect("refused");
+        assert!(!error.contains("hunter2"), "{error}");
+        error
+    }
+}
+
+#[test]
+fn a_pair_is_read_as_it_stands() {
+    let pair = Files::new(CERT, KEY, 0o640).read().expect("read");
+    assert_eq!((pair.cert_pem.as_str(), pair.key_pem.as_str()), (CERT, KEY));
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused_with_the_command() {
+    assert!(Files::new(CERT, KEY, 0o644).refusal().contains("chmod o= "));
+}
+
+#[test]
+fn swapped_files_and_what_is_no_pem_are_refused_by_name() {
+    let error = Files::new(KEY, CERT, 0o600).refusal();
+    assert!(error.contains("key.pem holds no private key") && error.contains("--key"), "{error}");
+    let error = Files::new("hunter2", KEY, 0o600).refusal();
+    assert!(error.contains("cert.pem holds no certificate"), "{error}");
+    let files = Files::new(CERT, KEY, 0o600);
+    std::fs::remove_file(files.path("cert.pem")).expect("removed");
+    assert!(files.refusal().contains("cert.pem cannot be read"));
+    std::fs::create_dir(files.path("cert.pem")).expect("made");
+    assert!(files.refusal().contains("is not a regular file"));
+    std::fs::remove_dir(files.path("cert.pem")).expect("removed");
+    let large = format!("{CERT}{}", " ".repeat(1024 * 1024));
+    std::fs::write(files.path("cert.pem"), large).expect("written");
+    assert!(files.refusal().contains("larger than 1MiB"));
+}
+
+#[test]
+fn a_new_certificate_is_told_with_its_next_renewal() {
+    assert_eq!(
+        done(&sample::renewed("app.example.com", 90)).plain(),
+        "\
+certificate for app.example.com: is served
+  names: app.example.com
+  issuer: Let's Encrypt E7
+  until: 2027-02-19T00:00:00Z (90 d)
+  renews: 2027-01-20T03:04:05Z, the CA suggests this window
+"
+    );
+}
+
+#[test]
+fn progress_is_the_daemons_word_or_waiting() {
+    let mut info = sample::renewed("app.example.com", 90);
+    info.names.push("www.example.com".into());
+    assert_eq!(activity(&[], "x"), "x: waiting for the CA…");
+    assert_eq!(
+        activity(&[info.clone()], "app.example.com"),
+        "app.example.com: waiting for the CA…"
+    );
+    info.activity = Some("the CA validates".into());
+    assert_eq!(activity(&[info], "WWW.example.com"), "WWW.example.com: the CA validates");
+}
+
+#[test]
+fn a_failed_attempt_shows_the_block_of_its_own_site() {
+    let list = [
+        sample::renewed("app.example.com", 90),
+        sample::failing("shop.example.com", CertificateState::StandIn),
+    ];
+    assert!(failed(&list, "app.example.com").is_none());
+    assert!(failed(&list, "other.example.com").is_none());
+    let text = failed(&list, "shop.example.com").expect("failed").plain();
+    assert!(text.starts_with("certificate for shop.example.com: not issued"), "{text}");
+}

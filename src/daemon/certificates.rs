@@ -1,0 +1,226 @@
+//! Certificates as the control socket shows them, and what about them needs attention.
+
+use std::sync::Arc;
+
+use super::control::{Daemon, Inner};
+use super::materials::Shown;
+use super::reload::managed;
+use crate::base::Host;
+use crate::base::timestamp::rfc3339;
+use crate::config::settings::{Site, TlsSource};
+use crate::ops::api::{
+    Attention, CertificateFailure, CertificateInfo, CertificateState, ImportCertificate, Level,
+    Problem,
+};
+use crate::work::acme::Outlook;
+
+/// A certificate that nobody but the operator replaces is mentioned when less than this is left.
+const EXPIRY_WARN_S: i64 = 14 * 86_400;
+const DAY_S: i64 = 86_400;
+
+impl Daemon {
+    pub(super) fn certificate_infos(&self, inner: &Inner) -> Vec<CertificateInfo> {
+        let now_s = self.now_s();
+        let sites = inner.settings.sites.iter().zip(&inner.certificates);
+        sites.map(|(site, shown)| info(site, shown, self.outlook(site), now_s)).collect()
+    }
+
+    fn outlook(&self, site: &Site) -> Outlook {
+        if managed(site) { self.state.manager.outlook(&site.name) } else { Outlook::default() }
+    }
+
+    /// What about the sites' certificates needs somebody.
+    pub(super) fn about_certificates(
+        &self,
+        inner: &Inner,
+        infos: &[CertificateInfo],
+    ) -> Vec<Attention> {
+        let sites = inner.settings.sites.iter().zip(&inner.certificates).zip(infos);
+        let mut found = Vec::new();
+        for ((site, shown), info) in sites {
+            found.extend(attention(site, shown, info));
+            // The manager's word changes while a certificate is served: it may not be on the disk yet.
+            let kept = managed(site).then(|| self.state.manager.certificate(&site.name)).flatten();
+            let warnings = kept.into_iter().flat_map(|certificate| certificate.warnings);
+            found.extend(warnings.map(|message| Attention { level: Level::Warn, message }));
+        }
+        found
+    }
+
+    fn certificate_info(&self, site: &Host) -> Result<CertificateInfo, Problem> {
+        let infos = self.certificate_infos(&self.inner());
+        let info = infos.into_iter().find(|info| info.site == site.as_str());
+        info.ok_or_else(|| unknown(site.as_str()))
+    }
+
+    /// The site with this name, if its certificate is kept by the manager.
+    fn managed_site(&self, name: &str) -> Result<Host, Problem> {
+        let inner = self.inner();
+        let host = name.parse::<Host>().map_err(|_| unknown(name))?;
+        let mut sites = inner.settings.sites.iter();
+        let site = sites.find(|site| site.names().any(|name| *name == host));
+        let site = site.ok_or_else(|| unknown(name))?;
+        let why = match &site.tls {
+            TlsSource::Acme { .. } | TlsSource::Imported => return Ok(site.name.clone()),
+            TlsSource::Local => {
+                "the site has one of the local CA, which palisade renews itself; for another kind \
+                 write tls = \"acme\" or \"imported\", then palisade reload"
+            }
+            TlsSource::Files { .. } => {
+                "the site has one from files: replace them, palisade takes the new ones by itself"
+            }
+        };
+        let title = format!("The certificate of {} is not kept by palisade", site.name);
+        Err(Problem::new(404, title, why))
+    }
+
+    /// Has a certificate fetched now. The attempt goes on when nobody waits for it any more.
+    pub(super) async fn renew(&self, site: &str) -> Result<CertificateInfo, Problem> {
+        let site = self.managed_site(site)?;
+        self.state.manager.renew(&site).await?;
+        self.in_force(&site)
+    }
+
+    /// Takes a certificate that was made elsewhere. Goes on when nobody waits for it any more.
+    pub(super) async fn import(
+        &self,
+        site: &str,
+        import: ImportCertificate,
+    ) -> Result<CertificateInfo, Problem> {
+        let site = self.managed_site(site)?;
+        let (manager, name) = (Arc::clone(&self.state.manager), site.clone());
+        let ImportCertificate { cert_pem, key_pem } = import;
+        let import = async move {
+            manager.import(&name, cert_pem.as_bytes(), key_pem.as_bytes()).await.map(drop)
+        };
+        let task = tokio::runtime::Handle::current().spawn(import);
+        task.await.unwrap_or_else(|_| {
+            let detail = "it was ended by a stop, or by a defect that the log has";
+            Err(Problem::new(500, "The import was not finished", detail))
+        })?;
+        self.in_force(&site)
+    }
+
+    /// What was just stored is served before anybody is told so.
+    fn in_force(&self, site: &Host) -> Result<CertificateInfo, Problem> {
+        tokio::task::block_in_place(|| self.take_stored());
+        self.certificate_info(site)
+    }
+}
+
+fn unknown(name: &str) -> Problem {
+    let detail = "`palisade cert list` has the names of all sites";
+    Problem::new(404, format!("There is no site {name}"), detail)
+}
+
+/// A certificate as the API shows it.
+fn info(site: &Site, shown: &Shown, outlook: Outlook, now_s: i64) -> CertificateInfo {
+    let source = match &site.tls {
+        TlsSource::Acme { .. } => "acme",
+        TlsSource::Imported => "imported",
+        TlsSource::Local => "local",
+        TlsSource::Files { .. } => "files",
+    };
+    let state = match shown {
+        Shown::Served(_) => CertificateState::Served,
+        Shown::StandIn(_) => CertificateState::StandIn,
+        Shown::Missing => CertificateState::Missing,
+    };
+    let certificate = shown.certificate();
+    let facts = certificate.map(|certificate| &certificate.facts);
+    let wanted = || site.names().map(ToString::to_string).collect();
+    CertificateInfo {
+        site: site.name.to_string(),
+        source: source.into(),
+        state,
+        names: facts.map_or_else(wanted, |facts| facts.names.clone()),
+        issuer: facts.map(|facts| facts.issuer.clone()),
+        not_before: facts.map(|facts| rfc3339(facts.not_before_s)),
+        not_after: facts.map(|facts| rfc3339(facts.not_after_s)),
+        expires_in_s: facts.map(|facts| facts.expires_in_s(now_s)),
+        sha256: facts.map(|facts| facts.sha256.clone()),
+        path: certificate.and_then(|certificate| certificate.path.clone()),
+        renewal: outlook.renewal,
+        failure: outlook.failure,
+        activity: outlook.activity,
+    }
+}
+
+/// What about a site's certificate needs somebody, most urgent first; nothing when all is well.
+fn attention(site: &Site, shown: &Shown, info: &CertificateInfo) -> Vec<Attention> {
+    let name = &info.site;
+    let mut found = Vec::new();
+    let mut say = |level, message| found.push(Attention { level, message });
+    let failure = info.failure.as_ref();
+    let ends = info.not_after.as_deref().unwrap_or_default();
+    match (info.state, info.expires_in_s) {
+        (CertificateState::Missing, _) => say(
+            Level::Fail,
+            format!(
+                "{name} has no certificate, visitors are refused: {} (palisade cert list)",
+                reason(info)
+            ),
+        ),
+        (CertificateState::StandIn, _) => say(
+            Level::Warn,
+            format!(
+                "{name} shows a certificate of the local CA for now: {} (palisade cert list)",
+                reason(info)
+            ),
+        ),
+        (CertificateState::Served, Some(left_s)) if left_s <= 0 => {
+            let why = failure.map(|failure| format!(": {}", first_line(failure)));
+            let why = why.unwrap_or_default();
+            say(Level::Fail, format!("certificate of {name} expired on {ends}{why}"));
+        }
+        (CertificateState::Served, Some(left_s)) => {
+            if let Some(failure) = failure {
+                say(
+                    Level::Warn,
+                    format!(
+                        "renewing the certificate of {name} fails, {} left: {} (palisade cert list)",
+                        left(left_s),
+                        first_line(failure)
+                    ),
+                );
+            } else if left_s < EXPIRY_WARN_S
+                && matches!(site.tls, TlsSource::Files { .. } | TlsSource::Imported)
+            {
+                say(Level::Warn, format!("certificate of {name} ends on {ends}"));
+            }
+        }
+        (CertificateState::Served, None) => {}
+    }
+    if let (true, Shown::Served(certificate)) = (managed(site), shown) {
+        let bare: Vec<&str> =
+            site.names().filter(|name| !certificate.facts.covers(name)).map(Host::as_str).collect();
+        if !bare.is_empty() {
+            let bare = bare.join(", ");
+            say(Level::Warn, format!("certificate of {name} does not cover {bare} yet"));
+        }
+    }
+    found
+}
+
+/// Why the certificate that is asked for is not there.
+fn reason(info: &CertificateInfo) -> String {
+    match (&info.failure, &info.activity, info.source.as_str()) {
+        (Some(failure), _, _) => first_line(failure).to_owned(),
+        (None, Some(activity), _) => activity.clone(),
+        (None, None, "imported") => format!("waiting for palisade cert import {}", info.site),
+        (None, None, _) => "it is being ordered".to_owned(),
+    }
+}
+
+fn first_line(failure: &CertificateFailure) -> &str {
+    failure.detail.lines().next().unwrap_or_default()
+}
+
+/// How much time is left, in the unit that people plan in.
+fn left(left_s: i64) -> String {
+    match (left_s / DAY_S, left_s / 3600) {
+        (0, hours) => format!("{hours} hours"),
+        (1, _) => "1 day".to_owned(),
+        (days, _) => format!("{days} days"),
+    }
+}

@@ -1,0 +1,101 @@
+//! Where the file is: a directory that only palisade's user may enter, and a file that is made whole or not at all.
+//!
+//! Promises: a new file gets its name when it is complete and on disk, so a crash during the first start leaves none;
+//! a file that is there is never replaced. Refuses: directories that others may enter, links, whatever is no file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+
+use super::OpenError;
+use super::database::Core;
+use crate::sys;
+
+/// Where the bytes are kept. Asked again after an I/O error.
+pub(super) trait Place: Send + 'static {
+    fn path(&self) -> &Path;
+
+    /// The device, opened afresh. `again` is true when an earlier one has failed.
+    ///
+    /// # Errors
+    /// It is not there, or not what it should be.
+    fn device(&self, again: bool) -> Result<Box<dyn StorageBackend>, OpenError>;
+}
+
+/// `core.redb` in a state directory.
+#[derive(Debug)]
+pub(super) struct FilePlace {
+    path: PathBuf,
+}
+
+impl FilePlace {
+    /// Makes what is missing: the directory, then the file.
+    pub fn prepare(state_dir: &Path) -> Result<Self, OpenError> {
+        let denied = |path: &Path, source| denied(path, source);
+        sys::files::make_dir(state_dir, 0o700).map_err(|error| denied(state_dir, error))?;
+        let mode = fs::metadata(state_dir).map_err(|error| denied(state_dir, error))?;
+        let mode = mode.permissions().mode() & 0o7777;
+        if mode & 0o007 != 0 {
+            return Err(OpenError::Exposed { path: state_dir.to_owned(), mode });
+        }
+        let path = state_dir.join(super::CORE_FILE);
+        match path.symlink_metadata() {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path)?,
+            Err(error) => return Err(denied(&path, error)),
+        }
+        Ok(Self { path })
+    }
+}
+
+fn make(path: &Path) -> Result<(), OpenError> {
+    let image = Core::image().map_err(|why| denied(path, io::Error::other(why)))?;
+    match sys::files::write_new(path, &image, 0o600) {
+        // Another process was faster; its lock, or its file, decides what comes next.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(|error| denied(path, error)),
+    }
+}
+
+fn denied(path: &Path, source: io::Error) -> OpenError {
+    OpenError::Denied { path: path.to_owned(), uid: rustix::process::geteuid().as_raw(), source }
+}
+
+impl Place for FilePlace {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn device(&self, again: bool) -> Result<Box<dyn StorageBackend>, OpenError> {
+        let odd = |what| OpenError::NotAFile { path: self.path.clone(), what };
+        let kind = self.path.symlink_metadata().map_err(|error| denied(&self.path, error))?;
+        if kind.file_type().is_symlink() {
+            return Err(odd("a symbolic link"));
+        }
+        if kind.is_dir() {
+            return Err(odd("a directory"));
+        }
+        if !kind.is_file() {
+            return Err(odd("a device or a socket"));
+        }
+        let file = self.open().map_err(|error| denied(&self.path, error))?;
+        if again {
+            sys::files::forget_cached(&file);
+        }
+        let device = FileBackend::new(file)
+            .map_err(|error| denied(&self.path, io::Error::other(error.to_string())))?;
+        Ok(Box::new(device))
+    }
+}
+
+impl FilePlace {
+    fn open(&self) -> io::Result<File> {
+        let no_links = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let flags = i32::try_from(no_links.bits()).unwrap_or(0);
+        OpenOptions::new().read(true).write(true).custom_flags(flags).open(&self.path)
+    }
+}

@@ -1,0 +1,192 @@
+//! What becomes of an attempt: stored and served, or written down and explained.
+
+use std::sync::{Arc, PoisonError};
+
+use super::core;
+use super::manager::Manager;
+use super::order::{Got, seal};
+use super::problem::{Class, Trouble};
+use super::sites::Unsaved;
+use crate::base::Host;
+use crate::base::timestamp::rfc3339;
+use crate::ops::api::Problem;
+use crate::store::certs::{self, Failure, History, Origin};
+use crate::store::sealed::CERTIFICATE_KEYS;
+use crate::telemetry::Level;
+use crate::work::certs::Certificate;
+
+/// Between attempts to store what is only in memory.
+const SAVE_AGAIN_S: i64 = 60;
+
+impl Manager {
+    /// Stores and serves what was got. If it cannot be stored it is served all the same, and stored later.
+    pub(super) async fn issued(
+        &self,
+        site: &Host,
+        got: Got,
+        record: certs::Certificate,
+        history: History,
+    ) {
+        let stored = self.store(&record, &got.key, &history).await;
+        let (mut history, mut unsaved) = (history, None);
+        if let Err(trouble) = stored {
+            self.count_failure(Class::State);
+            self.tools.parts.log.event(Level::Error, "certificate_not_stored", |line| {
+                line.text("site", site.as_str())
+                    .text("why", &trouble.detail)
+                    .text("next", "free space or repair the state; it is served from memory and stored when that works");
+            });
+            unsaved = Some(Unsaved {
+                record: record.clone(),
+                key: got.key.clone(),
+                history: history.clone(),
+                retry_at_s: self.tools.now_s() + SAVE_AGAIN_S,
+            });
+            history.last_failure = Some(not_stored(&trouble, self.tools.now_s()));
+        }
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).issued += 1;
+        self.tools.parts.log.event(Level::Info, "certificate_issued", |line| {
+            line.text("site", site.as_str())
+                .list("names", record.names.iter().map(String::as_str))
+                .text("directory", record.directory.as_deref().unwrap_or_default())
+                .text("not_after", &rfc3339(record.not_after_s));
+            if let Some(challenge) = got.challenge {
+                line.text("challenge", challenge.word());
+            }
+        });
+        self.serve(site, got.certificate, record, history, unsaved);
+    }
+
+    pub(super) async fn store(
+        &self,
+        record: &certs::Certificate,
+        key: &zeroize::Zeroizing<Vec<u8>>,
+        history: &History,
+    ) -> Result<(), Trouble> {
+        let sealed = seal(&self.tools, CERTIFICATE_KEYS, &record.site, key.clone()).await?;
+        let store = &self.tools.parts.store;
+        Ok(store.put_certificate(record.clone(), sealed, history.clone()).await?)
+    }
+
+    pub(super) fn serve(
+        &self,
+        site: &Host,
+        certificate: Certificate,
+        record: certs::Certificate,
+        history: History,
+        unsaved: Option<Unsaved>,
+    ) {
+        {
+            let mut sites = self.sites();
+            if record.origin == Origin::Acme && unsaved.is_none() {
+                sites.orders.remove(site);
+            }
+            let known = sites.known.entry(site.clone()).or_default();
+            known.served = Some(certificate);
+            known.stored = Some(record);
+            known.history = history;
+            known.unsaved = unsaved;
+            known.unreadable = None;
+            known.window_pause_s = 0;
+        }
+        (self.tools.parts.changed)(site.as_str());
+        self.nudge.notify_one();
+    }
+
+    /// Writes down what was in memory only.
+    pub(super) async fn save_again(self: Arc<Self>, site: Host, unsaved: Unsaved) {
+        let stored = self.store(&unsaved.record, &unsaved.key, &unsaved.history).await;
+        let mut sites = self.sites();
+        let Some(known) = sites.known.get_mut(&site) else { return };
+        // Something newer may have come in between.
+        if known.unsaved.as_ref().is_none_or(|now| now.record != unsaved.record) {
+            return;
+        }
+        match stored {
+            Ok(()) => {
+                known.unsaved = None;
+                known.history = unsaved.history;
+                sites.orders.remove(&site);
+                drop(sites);
+                self.tools.parts.log.event(Level::Info, "certificate_stored", |line| {
+                    line.text("site", site.as_str());
+                });
+            }
+            Err(_) => {
+                let retry_at_s = self.tools.now_s() + SAVE_AGAIN_S;
+                known.unsaved = Some(Unsaved { retry_at_s, ..unsaved });
+            }
+        }
+    }
+
+    pub(super) async fn failed(&self, site: &Host, trouble: Trouble, history: History) -> Problem {
+        self.count_failure(trouble.class);
+        let store = &self.tools.parts.store;
+        let written = if trouble.leaves_order() {
+            store.put_history(history.clone()).await
+        } else {
+            store.end_order(site.as_str(), history.clone()).await
+        };
+        // If it was not written, it is in memory at least; the state's own trouble is reported by the state.
+        let _ = written;
+        let orders = store.readable_orders().map(|(orders, _)| orders).unwrap_or_default();
+        let order = orders.into_iter().find(|order| order.site == site.as_str());
+        let now_s = self.tools.now_s();
+        let retry_in_s = history.not_before_s.map_or(0, |at| at.saturating_sub(now_s).max(0));
+        let failure = history.last_failure.clone();
+        let (likely, next) = failure.map(|f| (f.likely, f.next)).unwrap_or_default();
+        self.tools.parts.log.event(Level::Error, "certificate_failed", |line| {
+            line.text("site", site.as_str())
+                .number("attempt", u64::from(history.failures))
+                .text("class", trouble.class.word());
+            match &trouble.kind {
+                Some(kind) => line.text("kind", kind),
+                None => line.null("kind"),
+            };
+            line.text("detail", &trouble.detail)
+                .text("likely", &likely)
+                .text("next", &next)
+                .number("retry_in_s", retry_in_s.unsigned_abs());
+        });
+        let title = format!(
+            "certificate for {site}: not issued (attempt {}, next in {})",
+            history.failures,
+            core::span(retry_in_s)
+        );
+        let says = match &trouble.kind {
+            Some(kind) => format!("CA says: {kind} - {}", trouble.detail),
+            None => format!("what happened: {}", trouble.detail),
+        };
+        {
+            let mut sites = self.sites();
+            match order {
+                Some(order) => sites.orders.insert(site.clone(), order),
+                None => sites.orders.remove(site),
+            };
+            if let Some(known) = sites.known.get_mut(site) {
+                known.history = history;
+            }
+        }
+        Problem::new(502, title, format!("{says}\nlikely: {likely}\ntry: {next}"))
+    }
+
+    fn count_failure(&self, class: Class) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        for (word, count) in &mut totals.failed {
+            if *word == class.word() {
+                *count += 1;
+            }
+        }
+    }
+}
+
+fn not_stored(trouble: &Trouble, now_s: i64) -> Failure {
+    Failure {
+        at_s: now_s,
+        kind: None,
+        detail: format!("issued and served, but it could not be stored: {}", trouble.detail),
+        status: None,
+        likely: "the disk is full or failing".into(),
+        next: "free space or repair the state directory; storing it is tried every minute".into(),
+    }
+}

@@ -1,0 +1,160 @@
+//! What is known about each site, in memory: what is wanted, what is there, what happened.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use super::core::{self, Held, Plan};
+use super::pace::Candidate;
+use super::{Wanted, WantedSite};
+use crate::base::Host;
+use crate::ops::api::Problem;
+use crate::store::certs::{self, History, Origin};
+use crate::work::certs::Certificate;
+
+/// Everything behind the manager's lock.
+pub(super) struct Sites {
+    pub(super) wanted: Wanted,
+    pub(super) known: BTreeMap<Host, Site>,
+    /// Orders that have not ended, by site.
+    pub(super) orders: HashMap<Host, certs::Order>,
+    /// Directories that are not asked about renewal windows before a time.
+    pub(super) windows_pause_s: HashMap<String, i64>,
+}
+
+/// One site, wanted or not.
+#[derive(Default)]
+pub(super) struct Site {
+    /// `None` for a site that is configured no more: its certificate is left alone.
+    pub(super) wanted: Option<WantedSite>,
+    pub(super) stored: Option<certs::Certificate>,
+    pub(super) served: Option<Certificate>,
+    pub(super) history: History,
+    /// A record that cannot be read: nothing is ordered over it.
+    pub(super) unreadable: Option<String>,
+    /// Issued, served, and not yet on the disk.
+    pub(super) unsaved: Option<Unsaved>,
+    pub(super) activity: Option<String>,
+    pub(super) at_work: bool,
+    /// Its renewal window is not asked for before.
+    pub(super) window_pause_s: i64,
+    /// Those who wait for an attempt that they asked for.
+    pub(super) asked_for: Vec<oneshot::Sender<Result<(), Problem>>>,
+}
+
+/// A certificate that could not be stored.
+#[derive(Clone)]
+pub(super) struct Unsaved {
+    pub(super) record: certs::Certificate,
+    pub(super) key: Zeroizing<Vec<u8>>,
+    /// As it is to be once the certificate is stored.
+    pub(super) history: History,
+    pub(super) retry_at_s: i64,
+}
+
+impl Site {
+    pub(super) fn ordered(&self) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.order)
+    }
+
+    /// What the planner looks at.
+    pub(super) fn held(&self, directory_url: &str) -> Option<Held> {
+        let (stored, served) = (self.stored.as_ref()?, self.served.as_ref()?);
+        let wanted = self.wanted.as_ref();
+        let uncovered = wanted.and_then(|wanted| {
+            wanted.names.iter().find(|name| !served.facts.covers(name)).map(Host::to_string)
+        });
+        let by_acme = stored.origin == Origin::Acme;
+        Some(Held {
+            not_before_s: stored.not_before_s,
+            not_after_s: stored.not_after_s,
+            stored_at_s: stored.stored_at_s,
+            jitter: stored.jitter,
+            ari: stored.ari.clone().filter(|_| by_acme),
+            uncovered,
+            other_ca: by_acme && stored.directory.as_deref() != Some(directory_url),
+        })
+    }
+
+    /// When it is attempted next; `None` for what is never ordered.
+    pub(super) fn plan(&self, now_s: i64, directory_url: &str) -> Option<Plan> {
+        if !self.ordered() || self.unreadable.is_some() || self.unsaved.is_some() {
+            return None;
+        }
+        Some(core::plan(now_s, self.held(directory_url).as_ref(), &self.history))
+    }
+
+    /// The certificate that an order would replace, if the CA at `directory_url` issued it.
+    pub(super) fn replaceable(&self, directory_url: &str) -> Option<Vec<u8>> {
+        let stored = self.stored.as_ref()?;
+        let from_there = stored.directory.as_deref() == Some(directory_url);
+        from_there.then(|| stored.chain.first().cloned()).flatten()
+    }
+}
+
+impl Sites {
+    /// Sites that may be attempted, those that somebody asked for as if they were due.
+    pub(super) fn candidates(&self, now_s: i64) -> Vec<Candidate<Host>> {
+        let directory = &self.wanted.acme.directory.url;
+        let of_site = |(name, site): (&Host, &Site)| {
+            if site.at_work || !site.ordered() {
+                return None;
+            }
+            let asked = !site.asked_for.is_empty();
+            let due_s = if asked { now_s } else { site.plan(now_s, directory)?.at_s };
+            let resumes = self.orders.get(name).is_some_and(|order| order.url.is_some());
+            let window = site.stored.as_ref().is_some_and(|stored| stored.ari.is_some());
+            let exempt = asked || resumes || (window && site.replaceable(directory).is_some());
+            // Somebody waits for it: before everything else.
+            let expires_s = if asked {
+                Some(i64::MIN)
+            } else {
+                Some(site.stored.as_ref().map_or(now_s, |stored| stored.not_after_s))
+            };
+            Some(Candidate { site: name.clone(), due_s, expires_s, exempt })
+        };
+        self.known.iter().filter_map(of_site).collect()
+    }
+
+    /// What is only in memory and may be stored now.
+    pub(super) fn take_unsaved(&mut self, now_s: i64) -> Vec<(Host, Unsaved)> {
+        let mut found = Vec::new();
+        for (name, site) in &mut self.known {
+            if let Some(unsaved) = &mut site.unsaved
+                && unsaved.retry_at_s <= now_s
+            {
+                unsaved.retry_at_s = i64::MAX; // until this try has ended
+                found.push((name.clone(), unsaved.clone()));
+            }
+        }
+        found
+    }
+
+    /// Takes a new configuration. A site whose names or CA changed is attempted at once: what failed before may be
+    /// repaired. Not after a rate limit, which no configuration repairs.
+    pub(super) fn configure(&mut self, wanted: Wanted) {
+        let other_ca = self.wanted.acme != wanted.acme || self.wanted.eab_hmac != wanted.eab_hmac;
+        for site in self.known.values_mut() {
+            site.wanted = None;
+        }
+        for new in &wanted.sites {
+            let Some(name) = new.names.first() else { continue };
+            let site = self.known.entry(name.clone()).or_default();
+            site.history.site = name.to_string();
+            let limited = site.history.last_failure.as_ref().is_some_and(|failure| {
+                failure.kind.as_deref().is_some_and(|kind| kind.ends_with(":rateLimited"))
+                    || failure.status == Some(429)
+            });
+            let was = self.wanted.sites.iter().find(|old| old.names.first() == Some(name));
+            if !limited && (other_ca || was.is_some_and(|was| was != new)) {
+                site.history.not_before_s = None;
+            }
+            site.wanted = Some(new.clone());
+        }
+        if other_ca {
+            self.windows_pause_s.clear();
+        }
+        self.wanted = wanted;
+    }
+}
