@@ -1,7 +1,7 @@
 //! The whole screen: title, notice, view, keys, and what lies over them.
 
 use crate::base::timestamp::time_of_day;
-use crate::base::words::span;
+use crate::base::words::{count, span};
 use crate::ops::api::{Level, State as DaemonState};
 
 use super::canvas::{Canvas, Span};
@@ -116,6 +116,16 @@ pub fn notice(state: &State) -> Vec<Span> {
     }
     if let Some(filter) = state.filter() {
         parts.push((Tone::Strong, format!("FILTER /{}", filter.text)));
+    }
+    if state.view().about().name == "requests" {
+        let data = state.data();
+        if data.one_in > 1 {
+            parts
+                .push((Tone::Plain, format!("SAMPLE 1 of {} requests", count(data.one_in.into()))));
+        }
+        if data.missed > 0 {
+            parts.push((Tone::Warn, format!("MISSED {}", count(data.missed))));
+        }
     }
     if let Some(said) = &state.said {
         parts.push((Tone::Plain, said.clone()));

@@ -201,6 +201,17 @@ fn a_daemon_that_stalls_is_told_by_the_age_of_its_data() {
 }
 
 #[test]
+fn a_sample_is_called_one() {
+    let mut state = told();
+    state.fold(Event::Live(live::Event::Sampling { one_in: 12 }));
+    state.fold(Event::Live(live::Event::Dropped { count: 1_204 }));
+    assert!(screen::notice(&state).is_empty(), "only beside the requests themselves");
+    press(&mut state, "2");
+    let words: String = screen::notice(&state).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(words, "SAMPLE 1 of 12 requests   MISSED 1,204");
+}
+
+#[test]
 fn the_mouse_is_off_until_it_is_asked_for() {
     let mut state = told();
     assert!(!state.mouse);
