@@ -100,6 +100,17 @@ pub struct History {
     pub challenge: Option<String>,
     pub last_failure: Option<Failure>,
     pub last_success_at_s: Option<i64>,
+    /// Names the configuration of the last attempt: the backoff holds under this one only. Older versions wrote none.
+    pub under: Option<String>,
+    /// What the CA of the last attempt asked for; no configuration shortens it.
+    pub told_to_wait: Option<Wait>,
+}
+
+/// A wait that a CA asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    pub directory: String,
+    pub until_s: i64,
 }
 
 /// Why an attempt failed: the CA's words and ours (promise 9).

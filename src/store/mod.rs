@@ -69,10 +69,6 @@ impl Store {
         log: Log,
     ) -> Result<Self, OpenError> {
         let core = Core::open(&*place, false)?;
-        core.accept().map_err(|fault| OpenError::Io {
-            path: place.path().to_owned(),
-            source: std::io::Error::other(format!("{fault:?}")),
-        })?;
         let shared = Arc::new(Shared::new(core, clock, log));
         let (sender, queue) = sync_channel(QUEUE_MAX);
         let writer = Writer {
@@ -80,6 +76,7 @@ impl Store {
             queue,
             place,
             options,
+            touched: false,
             retry_at: None,
             next_pause: PAUSE_MIN,
             #[cfg(test)]

@@ -100,6 +100,8 @@ pub(super) struct Writer {
     pub queue: Receiver<Message>,
     pub place: Box<dyn Place>,
     pub options: Options,
+    /// Until the first change the file stays as it was found: a start may still be refused, for a wrong key say.
+    pub touched: bool,
     /// While it refuses writes: when it tries to open the file again.
     pub retry_at: Option<Instant>,
     /// What the next failure starts with; back to the shortest only after a commit of real work.
@@ -184,11 +186,14 @@ impl Writer {
         }
     }
 
-    fn attempt(&self, tasks: &mut [Box<dyn Task>]) -> Result<(), Setback> {
+    fn attempt(&mut self, tasks: &mut [Box<dyn Task>]) -> Result<(), Setback> {
         let core = self.shared.core();
         let Some(core) = core.as_ref() else {
             return Err(Setback::All("the file is not open".into()));
         };
+        if !std::mem::replace(&mut self.touched, true) {
+            core.accept()?;
+        }
         let run = || core.write(self.options.durability, |writing| run_all(tasks, writing));
         let rows = catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|panic| Err(Setback::All(panic_text(&*panic))))?;

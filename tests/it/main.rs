@@ -12,8 +12,14 @@
 
 mod support;
 
+mod acme_crash;
+mod acme_issue;
 mod acme_manager;
+mod acme_b;
 mod acme_peers;
+mod acme_refused;
+mod acme_stays;
+mod acme_unwritable;
 mod activation;
 mod certificates;
 mod clients;

@@ -8,7 +8,7 @@ use super::problem::{Class, Trouble, What};
 use super::settings::{Acme, ChallengeKind, Directory};
 use crate::base::Host;
 use crate::base::timestamp::rfc3339;
-use crate::store::certs::{self, Failure, History, Origin};
+use crate::store::certs::{self, Failure, History, Origin, Wait};
 use crate::telemetry::Level;
 
 /// What an attempt starts from.
@@ -18,6 +18,8 @@ pub(super) struct Task {
     pub(super) acme: Acme,
     pub(super) eab_hmac: Option<Vec<u8>>,
     pub(super) history: History,
+    /// Names the configuration of this attempt.
+    pub(super) under: String,
     pub(super) held: Option<Held>,
     /// DER of the certificate that is replaced, if it is from the same CA.
     pub(super) replaces: Option<Vec<u8>>,
@@ -144,6 +146,7 @@ impl Task {
             history.failures = failures;
             let at_s = core::try_again_at_s(now_s, failures, tools.random(), None, None);
             history.not_before_s = Some(at_s);
+            history.under = Some(self.under.clone());
             history.last_failure = (failures > 1 || self.due_at_once(now_s, &record)).then(|| Failure {
                 at_s: now_s,
                 kind: None,
@@ -200,9 +203,19 @@ impl Task {
         let expires_s = self.held.as_ref().map(|held| held.not_after_s);
         let at_s =
             core::try_again_at_s(now_s, step, tools.random(), trouble.retry_after_s, expires_s);
+        let told_s = match trouble.retry_after_s {
+            Some(wait_s) => Some(now_s.saturating_add(i64::try_from(wait_s).unwrap_or(i64::MAX))),
+            None => (trouble.class == Class::RateLimited).then_some(at_s),
+        };
+        let told = told_s.map(|until_s| Wait {
+            directory: self.acme.directory.url.clone(),
+            until_s: until_s.min(at_s),
+        });
         let history = History {
             failures,
             not_before_s: Some(at_s),
+            under: Some(self.under.clone()),
+            told_to_wait: told,
             rehearsed: false,
             last_failure: Some(Failure {
                 at_s: now_s,

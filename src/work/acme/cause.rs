@@ -135,6 +135,13 @@ fn of_fault(fault: &Fault, facts: &Facts<'_>) -> Advice {
             "it is a private CA whose root is not among the public ones, or something intercepts TLS",
             "set acme.ca_file to the CA's root certificate (PEM), then `palisade reload`",
         ),
+        Fault::CaAsServer => advice(
+            "a self-signed root is installed where a server certificate belongs",
+            format!(
+                "have the CA issue one for {} and install it there; its root stays in acme.ca_file",
+                ca.rsplit_once(':').map_or(ca, |(host, _)| host)
+            ),
+        ),
         Fault::Time(_) => clock(facts, "the clock of this machine is wrong"),
         Fault::Tls(_) => advice(
             format!("what answers at {ca} is not the CA under that name, or speaks no TLS"),
@@ -294,7 +301,11 @@ fn of_validation(
             renew(facts)
         ),
     };
-    match trouble.short_kind().unwrap_or_default() {
+    // Some CAs call it a failed connection when they cannot resolve the name.
+    let unresolved =
+        ["could not resolve", "no such host"].iter().any(|words| trouble.detail.contains(words));
+    let kind = if unresolved { "dns" } else { trouble.short_kind().unwrap_or_default() };
+    match kind {
         "connection" if trouble.both => advice(
             format!("ports 80 and 443 are closed in front of this machine{here}"),
             next("open port 80 or 443".into()),

@@ -108,6 +108,15 @@ fn every_cause_is_told_in_the_operators_terms() {
 }
 
 #[test]
+fn a_name_that_did_not_resolve_is_told_by_the_cas_words_too() {
+    let mut trouble = problem("connection");
+    trouble = trouble.at(&"app.example.com".parse().expect("a name"), ChallengeKind::Http01);
+    trouble.detail = "Get \"http://app.example.com/\": could not resolve URL".into();
+    let advice = explained(&trouble, |_| {});
+    assert!(advice.likely.contains("cannot resolve app.example.com"), "{advice:?}");
+}
+
+#[test]
 fn a_rate_limit_says_when_it_ends() {
     let mut trouble = problem("rateLimited");
     trouble.retry_after_s = Some(3600);

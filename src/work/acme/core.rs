@@ -5,7 +5,7 @@
 //! nobody. Bounds: a wait after a failure is at most [`WAIT_MAX_S`].
 
 use crate::base::timestamp::rfc3339;
-use crate::store::certs::{Ari, History};
+use crate::store::certs::{Ari, Failure, History};
 
 const MINUTE_S: i64 = 60;
 const HOUR_S: i64 = 60 * MINUTE_S;
@@ -64,7 +64,9 @@ pub fn plan(now_s: i64, held: Option<&Held>, history: &History) -> Plan {
     let plan = wish(now_s, held);
     let Some(not_before_s) = history.not_before_s else { return plan };
     // Written by a clock that was ahead: waiting for it could take years.
-    if not_before_s.saturating_sub(now_s) > WAIT_MAX_S || not_before_s <= plan.at_s {
+    let by_wrong_clock = not_before_s.saturating_sub(now_s) > WAIT_MAX_S
+        || (history.last_failure.is_some() && failure(now_s, history).is_none());
+    if by_wrong_clock || not_before_s <= plan.at_s {
         return plan;
     }
     let why = match history.failures {
@@ -73,6 +75,12 @@ pub fn plan(now_s: i64, held: Option<&Held>, history: &History) -> Plan {
         failures => format!("{}; the last {failures} attempts failed", plan.why),
     };
     Plan { at_s: not_before_s, why }
+}
+
+/// The last failure, unless it is yet to come: then the clock was ahead, and what it led to is no news any more.
+#[must_use]
+pub fn failure(now_s: i64, history: &History) -> Option<&Failure> {
+    history.last_failure.as_ref().filter(|failure| failure.at_s <= now_s.saturating_add(HOUR_S))
 }
 
 /// When it would be fetched if nothing had failed.

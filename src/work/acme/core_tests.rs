@@ -189,3 +189,26 @@ proptest! {
         let _ = certificate.is_young(now_s);
     }
 }
+
+#[test]
+fn a_failure_that_is_yet_to_come_was_noted_by_a_wrong_clock_and_counts_for_nothing() {
+    let noted = |at_s| History {
+        failures: 1,
+        not_before_s: Some(at_s + 60),
+        last_failure: Some(Failure {
+            at_s,
+            kind: None,
+            detail: "this machine says it is another day".into(),
+            status: None,
+            likely: "the clock".into(),
+            next: "set it".into(),
+        }),
+        ..History::default()
+    };
+    let ahead = noted(NOW_S + days(2));
+    assert_eq!(failure(NOW_S, &ahead), None);
+    assert_eq!(plan(NOW_S, None, &ahead).at_s, NOW_S);
+    let just_now = noted(NOW_S);
+    assert_eq!(failure(NOW_S, &just_now), just_now.last_failure.as_ref());
+    assert_eq!(plan(NOW_S, None, &just_now).at_s, NOW_S + 60);
+}

@@ -25,6 +25,10 @@ pub enum Fault {
     Broken(String),
     #[error("the CA's own certificate is not trusted here: {0}")]
     Untrusted(String),
+    #[error(
+        "the CA's server shows a CA certificate as its own, which no client accepts (CaUsedAsEndEntity)"
+    )]
+    CaAsServer,
     /// Not yet valid or expired, by this machine's clock.
     #[error("the CA's own certificate is not valid at this time: {0}")]
     Time(String),
@@ -96,6 +100,10 @@ fn of_tls(error: &rustls::Error) -> Fault {
         | CertificateError::NotValidYet
         | CertificateError::NotValidYetContext { .. } => Fault::Time(words),
         CertificateError::UnknownIssuer | CertificateError::BadSignature => Fault::Untrusted(words),
+        // rustls has no variant of its own for it.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            Fault::CaAsServer
+        }
         _ => Fault::Tls(words),
     }
 }

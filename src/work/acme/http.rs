@@ -227,11 +227,16 @@ impl HttpClient for Http {
     }
 }
 
+/// The content of a `ca_file`.
+pub(super) fn read_roots(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut pem)?;
+    Ok(pem)
+}
+
 fn file_roots(path: &Path) -> Result<RootCertStore, String> {
     let shown = path.display();
-    let mut pem = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| format!("{shown}: {error}"))?;
-    file.take(FILE_BYTES_MAX).read_to_end(&mut pem).map_err(|error| format!("{shown}: {error}"))?;
+    let pem = read_roots(path).map_err(|error| format!("{shown}: {error}"))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| format!("{shown} is not PEM: {error}"))?;

@@ -60,7 +60,8 @@ pub(super) fn load(tools: &Tools, wanted: Wanted) -> Result<Sites, StoreError> {
         orders.into_iter().filter_map(|order| Some((order.site.parse().ok()?, order))).collect();
     let mut sites =
         Sites { wanted: wanted.clone(), known, orders, windows_pause_s: Default::default() };
-    sites.configure(wanted);
+    let digest = wanted.digest();
+    sites.configure(wanted, &digest);
     Ok(sites)
 }
 

@@ -15,7 +15,7 @@ use super::gate::Gate;
 use super::order::Tools;
 use super::pace::{self, Placed};
 use super::sites::{Site, Sites};
-use super::{Outlook, Parts, Totals, Wanted, issued, load};
+use super::{Outlook, Parts, Totals, Wanted, core, issued, load};
 use crate::base::Host;
 use crate::base::timestamp::rfc3339;
 use crate::ops::api::{CertificateFailure, Problem, Renewal};
@@ -62,7 +62,8 @@ impl Manager {
     /// Takes a new configuration: new names are ordered, names that are gone are left alone in the store.
     pub fn configure(&self, wanted: Wanted) {
         *self.tools.warning.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.sites().configure(wanted);
+        let digest = wanted.digest();
+        self.sites().configure(wanted, &digest);
         self.nudge.notify_one();
     }
 
@@ -127,7 +128,7 @@ impl Manager {
                 next: load::next(site.as_str()),
                 retry_in_s: None,
             }),
-            None => known.history.last_failure.as_ref().map(|failure| CertificateFailure {
+            None => core::failure(now_s, &known.history).map(|failure| CertificateFailure {
                 at: rfc3339(failure.at_s),
                 attempts: known.history.failures,
                 kind: failure.kind.clone(),
@@ -292,6 +293,7 @@ impl Manager {
             site: site.clone(),
             names,
             history: known.history.clone(),
+            under: known.under.clone(),
             held: known.held(&acme.directory.url),
             replaces: known.replaceable(&acme.directory.url),
             unfinished,
@@ -354,3 +356,7 @@ impl Drop for AtWork {
         self.manager.nudge.notify_one();
     }
 }
+
+#[cfg(test)]
+#[path = "manager_tests.rs"]
+mod tests;

@@ -30,6 +30,8 @@ mod window;
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 pub use challenges::Challenges;
 pub use manager::Manager;
 
@@ -62,6 +64,23 @@ pub struct Wanted {
     pub eab_hmac: Option<Vec<u8>>,
     /// Sites whose certificates are managed here, each with all its names, its own first.
     pub sites: Vec<WantedSite>,
+}
+
+impl Wanted {
+    /// What the outcome of every attempt depends on, with the content of `ca_file`, which is repaired where it is.
+    fn digest(&self) -> Sha256 {
+        let roots = self.acme.ca_file.as_deref().and_then(|path| http::read_roots(path).ok());
+        let mut digest = Sha256::new();
+        for part in [
+            format!("{:?}", self.acme).as_bytes(),
+            self.eab_hmac.as_deref().unwrap_or_default(),
+            roots.as_deref().unwrap_or_default(),
+        ] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        digest
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -340,6 +340,12 @@ impl Run<'_> {
         }
         let pem = patient!(self.http, order.certificate())?
             .ok_or_else(|| Trouble::new(What::Slow, Class::Network, "the CA is still issuing"))?;
+        if !pem.contains("BEGIN CERTIFICATE") {
+            // The certificate is there all the same: the next attempt asks for it again.
+            let detail = format!("the CA's answer is no certificate: {pem}");
+            let status = self.http.seen().status;
+            return Err(Trouble { status, ..Trouble::new(What::Answer, Class::Ca, detail) });
+        }
         let checked = issued::check(pem.as_bytes(), key, &self.job.names, self.tools.now_s());
         let certificate = checked.map_err(|why| Trouble::new(What::Issued, Class::Ca, why))?;
         Ok(Got { certificate, key: key.clone(), challenge: proven })

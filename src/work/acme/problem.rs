@@ -180,6 +180,8 @@ impl Trouble {
     pub const fn leaves_order(&self) -> bool {
         matches!(self.what, What::Fault(_) | What::Slow | What::State | What::Clock)
             || matches!(self.class, Class::Network | Class::RateLimited)
+            // A success that nobody can read, as a proxy's page has it, says nothing about the order.
+            || matches!((&self.what, self.status), (What::Answer, Some(200..=299)))
     }
 
     /// At this name, by this challenge.
@@ -187,7 +189,7 @@ impl Trouble {
     pub fn at(mut self, name: &Host, challenge: ChallengeKind) -> Self {
         self.name = Some(name.clone());
         self.challenge = Some(challenge);
-        if self.class == Class::Ca {
+        if self.class == Class::Ca && !self.leaves_order() {
             self.class = Class::Validation;
         }
         self
@@ -256,5 +258,13 @@ mod tests {
         assert_eq!(trouble.detail, "the CA answers 503: <html>down</html>");
         assert_eq!(trouble.retry_after_s, Some(120));
         assert!(trouble.leaves_order());
+    }
+
+    #[test]
+    fn a_page_in_place_of_an_answer_leaves_the_order_and_a_refusal_does_not() {
+        let seen = |status| Seen { status: Some(status), ..Seen::default() };
+        let error = Error::Str("no JSON");
+        assert!(Trouble::of(&error, &seen(200)).leaves_order());
+        assert!(!Trouble::of(&error, &seen(404)).leaves_order());
     }
 }

@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::core::{self, Held, Plan};
 use super::pace::Candidate;
 use super::{Wanted, WantedSite};
-use crate::base::Host;
+use crate::base::{Host, hex};
 use crate::ops::api::Problem;
 use crate::store::certs::{self, History, Origin};
 use crate::work::certs::Certificate;
+
+/// Instead of the time of the next try, while one is under way.
+const SAVING: i64 = i64::MAX;
 
 /// Everything behind the manager's lock.
 pub(super) struct Sites {
@@ -31,6 +35,8 @@ pub(super) struct Site {
     pub(super) stored: Option<certs::Certificate>,
     pub(super) served: Option<Certificate>,
     pub(super) history: History,
+    /// Names the configuration that holds for it now, as `history.under` does.
+    pub(super) under: String,
     /// A record that cannot be read: nothing is ordered over it.
     pub(super) unreadable: Option<String>,
     /// Issued, served, and not yet on the disk.
@@ -82,7 +88,15 @@ impl Site {
         if !self.ordered() || self.unreadable.is_some() || self.unsaved.is_some() {
             return None;
         }
-        Some(core::plan(now_s, self.held(directory_url).as_ref(), &self.history))
+        let held = self.held(directory_url);
+        if self.history.under.as_ref().is_none_or(|under| *under == self.under) {
+            return Some(core::plan(now_s, held.as_ref(), &self.history));
+        }
+        // What failed may be repaired now; the limits of a CA no configuration repairs.
+        let told = self.history.told_to_wait.as_ref();
+        let told = told.filter(|wait| wait.directory == directory_url).map(|wait| wait.until_s);
+        let history = History { not_before_s: told, ..self.history.clone() };
+        Some(core::plan(now_s, held.as_ref(), &history))
     }
 
     /// The certificate that an order would replace, if the CA at `directory_url` issued it.
@@ -91,6 +105,18 @@ impl Site {
         let from_there = stored.directory.as_deref() == Some(directory_url);
         from_there.then(|| stored.chain.first().cloned()).flatten()
     }
+}
+
+/// Names a configuration as far as it concerns one site.
+fn under(digest: &Sha256, names: &[Host]) -> String {
+    let mut digest = digest.clone();
+    for name in names {
+        digest.update(name.as_str());
+        digest.update([0]);
+    }
+    let mut text = [0; 16];
+    hex::write(&mut text, &digest.finalize());
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 impl Sites {
@@ -121,19 +147,20 @@ impl Sites {
     pub(super) fn take_unsaved(&mut self, now_s: i64) -> Vec<(Host, Unsaved)> {
         let mut found = Vec::new();
         for (name, site) in &mut self.known {
+            // Further off than any pause: the clock was ahead when it was set.
             if let Some(unsaved) = &mut site.unsaved
-                && unsaved.retry_at_s <= now_s
+                && !(now_s + 1..=now_s + core::DAY_S).contains(&unsaved.retry_at_s)
+                && unsaved.retry_at_s != SAVING
             {
-                unsaved.retry_at_s = i64::MAX; // until this try has ended
+                unsaved.retry_at_s = SAVING;
                 found.push((name.clone(), unsaved.clone()));
             }
         }
         found
     }
 
-    /// Takes a new configuration. A site whose names or CA changed is attempted at once: what failed before may be
-    /// repaired. Not after a rate limit, which no configuration repairs.
-    pub(super) fn configure(&mut self, wanted: Wanted) {
+    /// Takes a new configuration.
+    pub(super) fn configure(&mut self, wanted: Wanted, digest: &Sha256) {
         let other_ca = self.wanted.acme != wanted.acme || self.wanted.eab_hmac != wanted.eab_hmac;
         for site in self.known.values_mut() {
             site.wanted = None;
@@ -142,14 +169,7 @@ impl Sites {
             let Some(name) = new.names.first() else { continue };
             let site = self.known.entry(name.clone()).or_default();
             site.history.site = name.to_string();
-            let limited = site.history.last_failure.as_ref().is_some_and(|failure| {
-                failure.kind.as_deref().is_some_and(|kind| kind.ends_with(":rateLimited"))
-                    || failure.status == Some(429)
-            });
-            let was = self.wanted.sites.iter().find(|old| old.names.first() == Some(name));
-            if !limited && (other_ca || was.is_some_and(|was| was != new)) {
-                site.history.not_before_s = None;
-            }
+            site.under = under(digest, &new.names);
             site.wanted = Some(new.clone());
         }
         if other_ca {

@@ -51,8 +51,11 @@ impl Manager {
             let directory_url = stored.directory.clone()?;
             let pause_s = sites.windows_pause_s.get(&directory_url).copied().unwrap_or(i64::MIN);
             // An expired certificate is renewed in any case.
+            // A pause that is longer than any was set by a clock that was ahead.
+            let paused = (now_s + 1..=now_s + PAUSE_NONE_S).contains(&site.window_pause_s)
+                || (now_s + 1..=now_s + PAUSE_NONE_S).contains(&pause_s);
             let asks = site.ordered()
-                && site.window_pause_s.max(pause_s) <= now_s
+                && !paused
                 && stored.not_after_s > now_s
                 && core::asks_window(now_s, stored.ari.as_ref());
             asks.then(|| Question {

@@ -401,6 +401,11 @@ impl Daemon {
         })
     }
 
+    /// Waits for the line with this number, from 1, of those that `wanted` accepts.
+    pub fn wait_for_nth(&self, number: usize, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait(|state| state.lines.iter().filter(|line| wanted(line)).nth(number - 1).cloned())
+    }
+
     fn wait<T>(&self, mut look: impl FnMut(&mut LogState) -> Option<T>) -> T {
         let ends = deadline();
         let mut state = self.log.state.lock().unwrap();

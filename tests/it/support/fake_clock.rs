@@ -21,8 +21,24 @@ impl FakeClock {
 
     /// The clock jumps, also for processes that run.
     pub fn set_ahead_s(&self, seconds: i64) {
+        self.set(&format!("{seconds:+}"));
+    }
+
+    /// The clock stands still at about now.
+    pub fn freeze(&self) {
+        let now = time::OffsetDateTime::now_utc();
+        self.set(&format!(
+            "{} {:02}:{:02}:{:02}",
+            now.date(),
+            now.hour(),
+            now.minute(),
+            now.second()
+        ));
+    }
+
+    fn set(&self, text: &str) {
         let new = self.file.with_extension("new");
-        fs::write(&new, format!("{seconds:+}\n")).expect("a file");
+        fs::write(&new, format!("{text}\n")).expect("a file");
         // At once: a process that reads half an offset ends with an error of the library.
         fs::rename(new, &self.file).expect("a file");
     }

@@ -1,6 +1,7 @@
 //! What every test needs: a daemon, an app behind it, certificates, and clients in front of it.
 
 mod acme_client;
+pub mod acme_site;
 pub mod ca;
 mod certs;
 mod client;

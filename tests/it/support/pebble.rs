@@ -1,12 +1,11 @@
 //! The real Pebble with a name server of the test's own: an ACME server that rejects nonces on purpose.
-#![expect(dead_code, reason = "the scenarios that need the rest come with the product")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -122,11 +121,6 @@ impl Pebble {
         self.manage("/roots/0")
     }
 
-    /// The intermediate of what it issues.
-    pub fn intermediate_pem(&self) -> String {
-        self.manage("/intermediates/0")
-    }
-
     fn manage(&self, path: &str) -> String {
         let url = format!("{}{path}", self.management);
         let answered = curl(Some(&self.ca_file()), &[url]);
@@ -137,17 +131,6 @@ impl Pebble {
     /// Everything that it and its name server have said.
     pub fn log(&self) -> String {
         self.log.text.lock().unwrap_or_else(|e| e.into_inner()).clone()
-    }
-
-    /// Waits until it has said this.
-    pub fn wait_for_words(&self, words: &str) {
-        let ends = deadline();
-        let mut text = self.log.text.lock().unwrap();
-        while !text.contains(words) {
-            let wait = left(ends);
-            assert!(!wait.is_zero(), "pebble has not said `{words}`:\n{text}");
-            text = self.log.grew.wait_timeout(text, wait).unwrap().0;
-        }
     }
 
     /// How many accounts it has made.
@@ -169,11 +152,6 @@ impl Pebble {
         self.log().lines().filter(|line| line.contains(words)).count()
     }
 
-    /// `host` has these IPv4 addresses; any other name is at 127.0.0.1.
-    pub fn name_is_at(&self, host: &str, addresses: &[&str]) {
-        self.tell_names("add-a", &json!({ "host": host, "addresses": addresses }));
-    }
-
     /// The name server fails for `host`.
     pub fn name_fails(&self, host: &str) {
         self.tell_names("set-servfail", &json!({ "host": host }));
@@ -189,11 +167,6 @@ impl Pebble {
         let answered = curl(None, &["--data", &what.to_string(), &url]);
         assert_eq!(answered.status, 200, "{answered:?}");
     }
-
-    /// A directory of its own.
-    pub fn dir(&self) -> &Path {
-        self.scratch.path()
-    }
 }
 
 impl Drop for Pebble {
@@ -207,7 +180,6 @@ impl Drop for Pebble {
 #[derive(Default)]
 struct Log {
     text: Mutex<String>,
-    grew: Condvar,
 }
 
 impl Log {
@@ -217,8 +189,6 @@ impl Log {
             let mut text = self.text.lock().unwrap();
             text.push_str(&line);
             text.push('\n');
-            drop(text);
-            self.grew.notify_all();
         }
     }
 }

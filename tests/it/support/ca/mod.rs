@@ -4,7 +4,6 @@
 //! It refuses what a real one refuses (a spent nonce, a wrong URL, a bad signature, a request for other names than
 //! ordered) and really connects to validate. Beyond that it can be told to fail, to fall silent or to stop at each
 //! step, and it remembers everything that it was asked.
-#![expect(dead_code, reason = "the scenarios that need the rest come with the product")]
 
 mod issue;
 mod jose;

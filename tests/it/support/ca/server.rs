@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Handle, Runtime};
 use tokio_rustls::TlsAcceptor;
 
-use super::issue::Authority;
+use super::issue::{Authority, now};
 use super::jose::Signed;
 use super::orders::{Book, Standing};
 use super::protocol::{Refusal, Reply, Request, answer};
@@ -238,11 +238,17 @@ impl Shared {
     }
 
     fn put(&self, reply: Reply) -> hyper::Response<Full<Bytes>> {
-        let nonce = self.lock().book.fresh_nonce();
+        let (nonce, date) = {
+            let mut state = self.lock();
+            let now = u64::try_from(now(&state.knobs)).expect("after 1970");
+            let date = SystemTime::UNIX_EPOCH + Duration::from_secs(now);
+            (state.book.fresh_nonce(), httpdate::fmt_http_date(date))
+        };
         let mut response = hyper::Response::builder()
             .status(reply.status)
             .header("content-type", reply.content_type)
             .header("replay-nonce", nonce)
+            .header("date", date)
             .header("link", format!("<{}/dir>;rel=\"index\"", self.base));
         for (name, value) in reply.headers {
             response = response.header(name, value);
