@@ -71,7 +71,9 @@ pub(super) fn fail_as(error: &ClientError, refusal: Exit, json: bool, out: &Outp
 
 fn exit_code(error: &ClientError, refusal: Exit) -> Exit {
     match error {
-        ClientError::Unreachable { .. } | ClientError::Silent { .. } => Exit::Unreachable,
+        ClientError::Unreachable { .. } | ClientError::Silent { .. } | ClientError::Cut => {
+            Exit::Unreachable
+        }
         ClientError::Refused(_) => refusal,
         ClientError::Version { .. } | ClientError::Garbled(_) => Exit::Failed,
     }
@@ -95,18 +97,22 @@ fn next_step(error: &ClientError) -> &'static str {
         ClientError::Silent { .. } => {
             "\n  look at its log, and at its state: systemctl status palisade"
         }
+        ClientError::Cut => {
+            "\n  see whether it runs and why it stopped: palisade status, systemctl status palisade\n  \
+             what it has done: palisade cert list"
+        }
         ClientError::Garbled(_) => "\n  is it palisade that listens on that socket?",
         ClientError::Refused(_) | ClientError::Version { .. } => "",
     }
 }
 
-/// `{"error": "…", "exit_code": 3}`, with the daemon's problem document where it sent one.
+/// `{"error": "…", "exit_code": 3}`; where the daemon sent a problem document, its title, and the document beside it.
 fn error_json(error: &ClientError, exit: Exit) -> serde_json::Value {
-    let problem = match error {
-        ClientError::Refused(problem) => Some(problem),
-        _ => None,
+    let (text, problem) = match error {
+        ClientError::Refused(problem) => (problem.title.clone(), Some(problem)),
+        _ => (error.to_string(), None),
     };
-    json!({ "error": error.to_string(), "exit_code": exit as u8, "problem": problem })
+    json!({ "error": text, "exit_code": exit as u8, "problem": problem })
 }
 
 #[cfg(test)]
@@ -126,6 +132,7 @@ mod tests {
         assert_eq!(code(&unreachable()), Exit::Unreachable);
         let silent = ClientError::Silent { path: "/run/p.sock".into(), after_s: 10 };
         assert_eq!(code(&silent), Exit::Unreachable);
+        assert_eq!(code(&ClientError::Cut), Exit::Unreachable);
         assert_eq!(code(&ClientError::Version { theirs: None }), Exit::Failed);
         let refused = ClientError::Refused(Problem::new(422, "No", "no"));
         assert_eq!(code(&refused), Exit::Config);
@@ -144,5 +151,13 @@ mod tests {
         assert_eq!(json["error"], "no palisade answers at /run/p.sock: there is no such socket");
         assert_eq!(json["exit_code"], 3);
         assert!(json["problem"].is_null());
+    }
+
+    #[test]
+    fn a_refusal_in_json_says_its_detail_once() {
+        let refused = ClientError::Refused(Problem::new(422, "No", "line 1\nline 2"));
+        let json = error_json(&refused, Exit::Config);
+        assert_eq!(json["error"], "No");
+        assert_eq!(json["problem"]["detail"], "line 1\nline 2");
     }
 }

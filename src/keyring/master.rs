@@ -56,6 +56,7 @@ impl MasterKey {
         entropy: &dyn Entropy,
     ) -> Result<Loaded, KeyringError> {
         let sealed = !store.wrapped_keys()?.is_empty();
+        sys::files::sweep(file); // it would hold a key, or a part of one
         Self::choose(given, file, sealed, entropy)
     }
 
@@ -71,9 +72,12 @@ impl MasterKey {
             }
             return Self::generate(path, entropy);
         };
-        let key = Self::parse(first)?;
+        let parse = |secret| {
+            Self::parse(secret).map_err(|error| if sealed { error.of_sealed() } else { error })
+        };
+        let key = parse(first)?;
         for other in others {
-            if Self::parse(other)?.key != key.key {
+            if parse(other)?.key != key.key {
                 let (one, other) = (first.place.clone(), other.place.clone());
                 return Err(KeyringError::MastersDiffer { one, other });
             }
@@ -95,6 +99,14 @@ impl MasterKey {
         Ok(Self { key, place: secret.place.clone() })
     }
 
+    /// [`MasterKey::parse`] for a key that secrets are sealed with: another one cannot stand in for it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_kept(secret: &Secret) -> Result<Self, KeyringError> {
+        Self::parse(secret).map_err(KeyringError::of_sealed)
+    }
+
     fn generate(path: &Path, entropy: &dyn Entropy) -> Result<Loaded, KeyringError> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         entropy.fill(&mut *key).map_err(KeyringError::NoRandomness)?;
@@ -112,6 +124,18 @@ impl MasterKey {
         let mut fingerprint = Fingerprint::default();
         self.derive(FINGERPRINT, &mut fingerprint);
         fingerprint
+    }
+
+    /// Whether this is the key with that fingerprint.
+    ///
+    /// # Errors
+    /// Another key, which the next start would refuse.
+    pub fn check(&self, in_use: Fingerprint) -> Result<(), KeyringError> {
+        let given = self.fingerprint();
+        if given == in_use {
+            return Ok(());
+        }
+        Err(KeyringError::MasterReplaced { place: self.place.clone(), given, in_use })
     }
 
     /// Where it was found.

@@ -29,6 +29,7 @@ pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
         renewal: None,
         failure: None,
         activity: None,
+        warnings: Vec::new(),
     }
 }
 
@@ -59,6 +60,7 @@ pub(crate) fn failing(site: &str, state: CertificateState) -> CertificateInfo {
             "open port 80, or set acme.challenges = [\"tls-alpn-01\"]; then `palisade cert renew {site}`"
         ),
         retry_in_s: Some(600),
+        early: false,
     };
     let info = CertificateInfo { source: "acme".into(), state, ..certificate(site, 63) };
     let failure = Some(failure);

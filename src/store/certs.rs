@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::database::{Fault, Writing};
 use super::sealed::{ACCOUNT_KEYS, CERTIFICATE_KEYS, ORDER_KEYS, Sealed};
 use super::{Receipt, Store, StoreError};
 
@@ -75,6 +76,15 @@ pub struct Certificate {
     pub ari: Option<Ari>,
 }
 
+/// Names a stored certificate: DER of the server's own; `None` is none at all.
+pub type Leaf = Option<Vec<u8>>;
+
+impl Certificate {
+    fn into_leaf(self) -> Leaf {
+        self.chain.into_iter().next()
+    }
+}
+
 /// What the CA last said about when to renew (RFC 9773 §4.2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ari {
@@ -125,6 +135,9 @@ pub struct Failure {
     pub status: Option<u16>,
     pub likely: String,
     pub next: String,
+    /// The attempt was not due: somebody asked for it, and nothing is amiss. Older versions wrote none.
+    #[serde(default)]
+    pub early: bool,
 }
 
 impl Store {
@@ -181,13 +194,29 @@ impl Store {
         })
     }
 
-    /// The order has ended without a certificate: removes it and records `history`, in one transaction.
-    pub fn end_order(&self, site: &str, history: History) -> Receipt<()> {
+    /// Records how an attempt without a certificate ended, and with `ends_order` removes its order, in one transaction.
+    /// Nothing is written if the site's certificate is not `over` any more; the answer tells.
+    pub fn conclude(&self, over: Leaf, ends_order: bool, history: History) -> Receipt<bool> {
+        self.write(move |writing| {
+            let row = &history.site;
+            if leaf_in(writing, row)? != over {
+                return Ok(false);
+            }
+            if ends_order {
+                writing.remove(ORDERS, row)?;
+                writing.remove(ORDER_KEYS, row)?;
+            }
+            writing.put(HISTORIES, row, &history)?;
+            Ok(true)
+        })
+    }
+
+    /// Removes an order that nobody wants any more, with its key.
+    pub fn drop_order(&self, site: &str) -> Receipt<()> {
         let row = site.to_owned();
         self.write(move |writing| {
             writing.remove(ORDERS, &row)?;
-            writing.remove(ORDER_KEYS, &row)?;
-            writing.put(HISTORIES, &history.site, &history)
+            writing.remove(ORDER_KEYS, &row)
         })
     }
 
@@ -205,6 +234,18 @@ impl Store {
         self.read(|reading| reading.readable(CERTIFICATES))
     }
 
+    /// What an attempt starts from; `None` also where the record cannot be read.
+    ///
+    /// # Errors
+    /// The state cannot be read at all.
+    pub fn leaf(&self, site: &str) -> Result<Leaf, StoreError> {
+        match self.read(|reading| reading.get::<Certificate>(CERTIFICATES, site)) {
+            Ok(found) => Ok(found.and_then(Certificate::into_leaf)),
+            Err(StoreError::Record { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Stores a certificate with its key, removes the order it came from if any, and records `history`: one
     /// transaction. An imported one came from no order.
     pub fn put_certificate(
@@ -213,15 +254,23 @@ impl Store {
         key: Sealed,
         history: History,
     ) -> Receipt<()> {
+        self.write(move |writing| put(writing, &certificate, &key, &history))
+    }
+
+    /// As [`Store::put_certificate`], unless the site's certificate is not `over` any more; the answer tells.
+    pub fn replace_certificate(
+        &self,
+        over: Leaf,
+        certificate: Certificate,
+        key: Sealed,
+        history: History,
+    ) -> Receipt<bool> {
         self.write(move |writing| {
-            let row = &certificate.site;
-            if certificate.origin == Origin::Acme {
-                writing.remove(ORDERS, row)?;
-                writing.remove(ORDER_KEYS, row)?;
+            if leaf_in(writing, &certificate.site)? != over {
+                return Ok(false);
             }
-            writing.put(CERTIFICATES, row, &certificate)?;
-            writing.put(CERTIFICATE_KEYS, row, &key)?;
-            writing.put(HISTORIES, &history.site, &history)
+            put(writing, &certificate, &key, &history)?;
+            Ok(true)
         })
     }
 
@@ -251,11 +300,6 @@ impl Store {
         self.read(|reading| reading.readable(HISTORIES))
     }
 
-    /// Records what happened without an order (the CA could not be reached).
-    pub fn put_history(&self, history: History) -> Receipt<()> {
-        self.write(move |writing| writing.put(HISTORIES, &history.site, &history))
-    }
-
     /// When new orders were placed at `directory`, Unix seconds, oldest first; older than a week is forgotten.
     ///
     /// # Errors
@@ -277,5 +321,29 @@ impl Store {
             placed.drain(..placed.len().saturating_sub(PLACED_MAX));
             writing.put(ORDERS_PLACED, &row, &placed)
         })
+    }
+}
+
+fn put(
+    writing: &Writing,
+    certificate: &Certificate,
+    key: &Sealed,
+    history: &History,
+) -> Result<(), Fault> {
+    let row = &certificate.site;
+    if certificate.origin == Origin::Acme {
+        writing.remove(ORDERS, row)?;
+        writing.remove(ORDER_KEYS, row)?;
+    }
+    writing.put(CERTIFICATES, row, certificate)?;
+    writing.put(CERTIFICATE_KEYS, row, key)?;
+    writing.put(HISTORIES, &history.site, history)
+}
+
+fn leaf_in(writing: &Writing, row: &str) -> Result<Leaf, Fault> {
+    match writing.get::<Certificate>(CERTIFICATES, row) {
+        Ok(found) => Ok(found.and_then(Certificate::into_leaf)),
+        Err(Fault::Refused(StoreError::Record { .. })) => Ok(None),
+        Err(fault) => Err(fault),
     }
 }

@@ -1,17 +1,19 @@
 //! Why the state could not be opened, read or written: the thing, the reason, the next step.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::sys::files::disk_remedy;
 
 /// What helps when the file itself is the trouble.
-pub(super) const RESTORE: &str = "stop palisade, move the file away and put a backup in its place; without a backup start \
-    without the file: local keys are made anew and certificates are ordered again";
+pub(super) const RESTORE: &str = "stop palisade, move the file away and put a backup in its place; without a backup move \
+    local-ca.pem away too and start without both: a new local CA is made and certificates are ordered again";
 
 /// Why the state could not be opened. Each message names the file, the reason and the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory or the file cannot be made, read or written.
-    #[error("cannot use the state {}: {source}\n  make it readable and writable for user id {uid}, or choose another state directory (`state_dir`, --state)", path.display())]
+    #[error("cannot use the state {}: {source}\n  {}", path.display(), denied_help(path, *uid, source))]
     Denied { path: PathBuf, uid: u32, source: io::Error },
     /// Other users of the machine could read the state.
     #[error("the state directory {} is open to every user of this machine (mode {mode:04o})\n  if it is palisade's alone, run: chmod 700 {}; otherwise choose another one (`state_dir`, --state)", path.display(), path.display())]
@@ -29,8 +31,11 @@ pub enum OpenError {
     #[error("the state {} is damaged: {why}\n  it was left as it is; {RESTORE}", path.display())]
     Damaged { path: PathBuf, why: String },
     /// The disk failed while it was read or made ready.
-    #[error("the state {} cannot be opened: {source}\n  check the disk and the free space of its file system", path.display())]
+    #[error("the state {} cannot be opened: {source}\n  {}", path.display(), failed_help(path, source))]
     Io { path: PathBuf, source: io::Error },
+    /// Another file, or none, is where the open one was.
+    #[error("{} was moved, replaced or removed while palisade was running; put it back or restart palisade", path.display())]
+    Moved { path: PathBuf },
     #[error(
         "the thread that writes the state cannot be started: {source}\n  raise the limit of processes and threads for palisade's user"
     )]
@@ -58,4 +63,38 @@ pub enum StoreError {
     /// The store is closing.
     #[error("the state is closed")]
     Closed,
+}
+
+fn denied_help(path: &Path, uid: u32, source: &io::Error) -> String {
+    disk_remedy(source.kind(), path).unwrap_or_else(|| {
+        format!(
+            "make it readable and writable for user id {uid}, or choose another state directory \
+             (`state_dir`, --state)"
+        )
+    })
+}
+
+fn failed_help(path: &Path, source: &io::Error) -> String {
+    disk_remedy(source.kind(), path)
+        .unwrap_or_else(|| "check the disk, and the kernel's log".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_or_read_only_disk_at_the_start_is_no_matter_of_permissions() {
+        let words = |errno: rustix::io::Errno| {
+            let (path, source) = (PathBuf::from("/s/core.redb"), io::Error::from(errno));
+            OpenError::Denied { path, uid: 7, source }.to_string()
+        };
+        use rustix::io::Errno;
+        assert!(
+            words(Errno::NOSPC).ends_with("\n  free some space on the file system of /s/core.redb")
+        );
+        assert!(words(Errno::ROFS).contains("\n  mount the file system of /s/core.redb writable"));
+        assert!(words(Errno::DQUOT).contains("\n  raise the disk quota"));
+        assert!(words(Errno::ACCESS).contains("\n  make it readable and writable for user id 7"));
+    }
 }

@@ -1,6 +1,6 @@
 //! State that survives a restart: `core.redb`, its writer thread, and typed repositories over it.
 //!
-//! Promises: what a [`Receipt`] reports as written is on disk (45); after an I/O error nothing more is written until
+//! Promises: what a [`Receipt`] reports as written is on disk, in the file at its path (45); after an I/O error nothing more is written until
 //! the file was reopened and checked, and readers see the last commit on disk (46); no redb type leaves this folder.
 //! Refuses: a file that is damaged or belongs to another program; it is never overwritten.
 //! Bounds: 256 operations per commit, 4096 in the queue in front of the writer, 16 MiB of cache.
@@ -12,6 +12,7 @@ mod disk;
 mod error;
 mod header;
 mod health;
+pub mod local_ca;
 mod place;
 mod receipt;
 pub mod sealed;
@@ -49,6 +50,7 @@ struct Inner {
     /// `None` only while it is being dropped.
     queue: Option<SyncSender<Message>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    place: Arc<dyn Place>,
 }
 
 impl Store {
@@ -68,17 +70,19 @@ impl Store {
         clock: Arc<dyn Clock>,
         log: Log,
     ) -> Result<Self, OpenError> {
+        let place: Arc<dyn Place> = Arc::from(place);
         let core = Core::open(&*place, false)?;
         let shared = Arc::new(Shared::new(core, clock, log));
         let (sender, queue) = sync_channel(QUEUE_MAX);
         let writer = Writer {
             shared: Arc::clone(&shared),
             queue,
-            place,
+            place: Arc::clone(&place),
             options,
             touched: false,
             retry_at: None,
             next_pause: PAUSE_MIN,
+            weight: 0,
             #[cfg(test)]
             held: None,
         };
@@ -87,7 +91,7 @@ impl Store {
             .spawn(move || writer.run())
             .map_err(|source| OpenError::Thread { source })?;
         let writer = Mutex::new(Some(thread));
-        Ok(Self { inner: Arc::new(Inner { shared, queue: Some(sender), writer }) })
+        Ok(Self { inner: Arc::new(Inner { shared, queue: Some(sender), writer, place }) })
     }
 
     /// Whether a durable write can be expected to succeed now.
@@ -96,10 +100,23 @@ impl Store {
         self.inner.shared.health()
     }
 
+    /// Ends when the state can be written again after it could not, or at once if that was so since the last call. For
+    /// one who waits, not for several.
+    pub async fn recovered(&self) {
+        self.inner.shared.recovered.notified().await;
+    }
+
     /// Commits one row durably, to prove that the state can be written (promise 6).
     pub fn probe(&self) -> Receipt<()> {
         let at_s = self.inner.shared.now_s();
         self.write(move |writing| writing.probe(at_s))
+    }
+
+    /// Looks whether the file still is where it was, so that health says so before the next write does. A `stat`.
+    pub fn look(&self) {
+        if !self.inner.shared.refusing() && self.inner.place.in_place().is_err() {
+            drop(self.probe());
+        }
     }
 
     /// Numbers for metrics.

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use tokio::sync::Notify;
+
 use super::database::Core;
 use super::{Figures, Health};
 use crate::ports::Clock;
@@ -19,6 +21,8 @@ pub(super) struct Shared {
     failures: AtomicU64,
     file_bytes: AtomicU64,
     pub clock: Arc<dyn Clock>,
+    /// Rung when the state can be written again.
+    pub recovered: Notify,
     log: Log,
 }
 
@@ -34,6 +38,7 @@ impl Shared {
             failures: AtomicU64::new(0),
             file_bytes,
             clock,
+            recovered: Notify::new(),
             log,
         }
     }
@@ -100,6 +105,7 @@ impl Shared {
             self.log.event(Level::Info, "state_writable", |line| {
                 line.number("refused_s", seconds);
             });
+            self.recovered.notify_one();
         }
     }
 

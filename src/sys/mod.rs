@@ -9,4 +9,5 @@ pub mod files;
 pub mod limits;
 pub mod memory;
 pub mod notify;
+pub mod terminal;
 pub mod usage;

@@ -147,6 +147,7 @@ fn certificate(site: &str, days: i64, say: Say<'_>) -> CertificateInfo {
         }),
         failure: None,
         activity: None,
+        warnings: Vec::new(),
     }
 }
 
@@ -161,6 +162,7 @@ fn failure(say: Say<'_>) -> CertificateFailure {
         likely: say("port 80 is closed in front of this machine (DNS does point here)"),
         next: say("open port 80, or set acme.challenges = [\"tls-alpn-01\"]"),
         retry_in_s: Some(600),
+        early: false,
     }
 }
 

@@ -1,5 +1,8 @@
 //! The manager of certificates against CAs, without a daemon around it: what it asks, stores, serves and says.
 
+mod hostile;
+mod superseded;
+
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -25,6 +28,9 @@ use crate::support::{Doors, Pebble, pebble};
 
 const NAME: &str = "app.example.com";
 
+/// Whoever asks for it panics.
+const STUMBLE: &str = "stumble.example";
+
 /// Every name is this machine.
 struct Loopback;
 
@@ -34,6 +40,7 @@ impl Resolver for Loopback {
         host: &'a str,
         port: u16,
     ) -> Pending<'a, std::io::Result<Vec<SocketAddr>>> {
+        assert!(host != STUMBLE, "made to stumble");
         let ip = host.parse().unwrap_or(Ipv4Addr::LOCALHOST.into());
         Box::pin(async move { Ok(vec![SocketAddr::new(ip, port)]) })
     }
@@ -273,7 +280,7 @@ fn the_second_challenge_is_tried_at_once_and_remembered() {
 fn a_failure_keeps_the_cas_words_and_says_what_to_do() {
     let bench = Bench::new();
     let ca = ScriptedCa::start(&bench.doors);
-    let words = "203.0.113.7: Fetching http://app.example.com/: Timeout";
+    let words = "127.0.0.1: Fetching http://app.example.com/: Timeout";
     ca.fault_always(Endpoint::Validation, Fault::problem(400, "connection", words));
     let life = bench.start(of(&ca));
     let failure = life.until_failed();
@@ -290,6 +297,22 @@ fn a_failure_keeps_the_cas_words_and_says_what_to_do() {
     assert_eq!(life.manager.outlook(&site()).failure, None);
     let log = std::fs::read_to_string(bench.log()).expect("a log");
     assert!(log.contains("\"event\":\"certificate_failed\""), "{log}");
+}
+
+#[test]
+fn who_asks_while_an_attempt_is_on_its_way_is_told_its_outcome() {
+    let bench = Bench::new();
+    let ca = ScriptedCa::start(&bench.doors);
+    bench.open_doors();
+    let hold = ca.hold(Endpoint::NewOrder, Moment::Before);
+    let life = bench.start(of(&ca));
+    hold.wait();
+    let (manager, site) = (&life.manager, site());
+    let (one, another, ()) = life.runtime.block_on(async {
+        tokio::join!(manager.renew(&site), manager.renew(&site), async { hold.release() })
+    });
+    assert_eq!((one, another), (Ok(()), Ok(())));
+    assert_eq!(ca.seen().orders.len(), 1);
 }
 
 #[test]

@@ -8,10 +8,20 @@ use super::problem::{Class, Trouble, What};
 use super::settings::{Acme, ChallengeKind, Directory};
 use crate::base::Host;
 use crate::base::timestamp::rfc3339;
-use crate::store::certs::{self, Failure, History, Origin, Wait};
+use crate::store::certs::{self, Failure, History, Leaf, Origin, Wait};
 use crate::telemetry::Level;
 
+/// What may have changed when an attempt ends: then its outcome is dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Start {
+    /// Of the site: another one as soon as a certificate was imported or the site is not ordered any more.
+    pub(super) epoch: u64,
+    /// The certificate that the state held.
+    pub(super) over: Leaf,
+}
+
 /// What an attempt starts from.
+#[derive(Clone)]
 pub(super) struct Task {
     pub(super) site: Host,
     pub(super) names: Vec<Host>,
@@ -21,6 +31,7 @@ pub(super) struct Task {
     /// Names the configuration of this attempt.
     pub(super) under: String,
     pub(super) held: Option<Held>,
+    pub(super) start: Start,
     /// DER of the certificate that is replaced, if it is from the same CA.
     pub(super) replaces: Option<Vec<u8>>,
     pub(super) unfinished: Option<certs::Order>,
@@ -98,8 +109,12 @@ impl Task {
                 tools.parts.log.event(Level::Info, "certificate_rehearsed", |line| {
                     line.text("site", self.site.as_str()).text("directory", &staging.url);
                 });
-                let ended = tools.parts.store.end_order(self.site.as_str(), self.history.clone());
-                return ended.await.err().map(Trouble::from);
+                let (over, history) = (self.start.over.clone(), self.history.clone());
+                return match tools.parts.store.conclude(over, true, history).await {
+                    Ok(true) => None,
+                    Ok(false) => Some(Trouble::state("another certificate came in between")),
+                    Err(error) => Some(error.into()),
+                };
             }
             Err(trouble) if tells_of_us(&trouble) => {
                 let detail = format!("rehearsal at {}: {}", staging.name, trouble.detail);
@@ -161,6 +176,7 @@ impl Task {
                     rfc3339(now_s)
                 ),
                 next: "set the clock (`timedatectl`); if it is right, ask the CA".into(),
+                early: false,
             });
         }
         Ended::Issued { got: Box::new(got), record: Box::new(record), history }
@@ -171,7 +187,10 @@ impl Task {
     fn too_soon(&self, now_s: i64, record: &certs::Certificate) -> Option<u32> {
         let replaced_young = !self.forced
             && self.held.as_ref().is_some_and(|held| {
-                held.is_young(now_s) && held.uncovered.is_none() && !held.other_ca
+                held.is_young(now_s)
+                    && held.uncovered.is_none()
+                    && !held.other_ca
+                    && !held.self_signed
             });
         (replaced_young || self.due_at_once(now_s, record))
             .then(|| self.history.failures.saturating_add(1))
@@ -186,19 +205,30 @@ impl Task {
             ari: None,
             uncovered: None,
             other_ca: false,
+            imported: false,
+            self_signed: false,
         };
         core::plan(now_s, Some(&held), &History::default()).at_s <= now_s
+    }
+
+    /// The attempt has panicked: the panic itself is in the log, with its place.
+    pub(super) async fn stumbled(self, tools: &Tools) -> Ended {
+        let again = self.unfinished.as_ref().is_some_and(|order| order.url.is_some());
+        let detail = "palisade stumbled over an answer of the CA";
+        self.failed(tools, Trouble::new(What::Defect { again }, Class::Defect, detail)).await
     }
 
     async fn failed(self, tools: &Tools, trouble: Trouble) -> Ended {
         let now_s = tools.now_s();
         let advice = self.explain(tools, &trouble, now_s).await;
+        // Somebody wanted to know; the renewal stays as planned, and nothing is amiss.
+        let early = self.forced && !core::is_due(now_s, self.held.as_ref());
         let failures = self.history.failures.saturating_add(1);
         // What costs the CA nothing is tried again sooner: it may be repaired at any time.
         let step = match trouble.class {
-            Class::State => failures.min(2),
+            Class::State | Class::Config | Class::Clock => failures.min(2),
             Class::Network => failures.min(3),
-            Class::Ca | Class::Validation | Class::RateLimited => failures,
+            Class::Ca | Class::Validation | Class::RateLimited | Class::Defect => failures,
         };
         let expires_s = self.held.as_ref().map(|held| held.not_after_s);
         let at_s =
@@ -211,9 +241,14 @@ impl Task {
             directory: self.acme.directory.url.clone(),
             until_s: until_s.min(at_s),
         });
+        let (failures, not_before_s) = match (early, told_s) {
+            (false, _) => (failures, Some(at_s)),
+            (true, Some(_)) => (self.history.failures, Some(at_s)),
+            (true, None) => (self.history.failures, self.history.not_before_s),
+        };
         let history = History {
             failures,
-            not_before_s: Some(at_s),
+            not_before_s,
             under: Some(self.under.clone()),
             told_to_wait: told,
             rehearsed: false,
@@ -224,6 +259,7 @@ impl Task {
                 status: trouble.status,
                 likely: advice.likely,
                 next: advice.next,
+                early,
             }),
             ..self.history
         };
@@ -231,9 +267,11 @@ impl Task {
     }
 
     async fn explain(&self, tools: &Tools, trouble: &Trouble, now_s: i64) -> Advice {
-        let dns = match (&trouble.name, trouble.class) {
-            (Some(name), Class::Validation) => facts::dns(&*tools.parts.resolver, name).await,
-            (None, Class::Validation) => facts::dns(&*tools.parts.resolver, &self.site).await,
+        let dns = match trouble.class {
+            Class::Validation => {
+                let name = trouble.name.as_ref().unwrap_or(&self.site);
+                facts::dns(&*tools.parts.resolver, name, trouble).await
+            }
             _ => Dns::Unknown,
         };
         cause::explain(

@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::attempt::{Ended, Task};
 use super::gate::Gate;
 use super::order::Tools;
 use super::pace::{self, Placed};
@@ -32,6 +31,8 @@ pub struct Manager {
     sites: Mutex<Sites>,
     pub(super) totals: Mutex<Totals>,
     pub(super) nudge: Notify,
+    /// Held while something is stored and then served, so that the last one stored is the one that is served.
+    pub(super) storing: tokio::sync::Mutex<()>,
 }
 
 impl Manager {
@@ -56,10 +57,12 @@ impl Manager {
             sites: Mutex::new(sites),
             totals: Mutex::default(),
             nudge: Notify::new(),
+            storing: tokio::sync::Mutex::default(),
         }))
     }
 
-    /// Takes a new configuration: new names are ordered, names that are gone are left alone in the store.
+    /// Takes a new configuration: new names are ordered, names that are gone are left alone in the store. An attempt
+    /// for a site that is `imported` now ends here; one for a site that is gone goes on.
     pub fn configure(&self, wanted: Wanted) {
         *self.tools.warning.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let digest = wanted.digest();
@@ -78,6 +81,7 @@ impl Manager {
         let mut tasks = JoinSet::new();
         let mut asking = JoinSet::new();
         let mut starts_s = VecDeque::new();
+        let store = &self.tools.parts.store;
         loop {
             let wait = self.start_what_is_due(&mut tasks, &mut starts_s);
             if asking.is_empty() {
@@ -89,6 +93,7 @@ impl Manager {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = self.nudge.notified() => {}
+                () = store.recovered() => self.sites().state_is_back(self.tools.now_s()),
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
                 Some(_) = asking.join_next(), if !asking.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -111,7 +116,8 @@ impl Manager {
         let now_s = self.tools.now_s();
         let sites = self.sites();
         let Some(known) = sites.known.get(site) else { return Outlook::default() };
-        let plan = known.plan(now_s, &sites.wanted.acme.directory.url);
+        let directory = &sites.wanted.acme.directory.url;
+        let (plan, history) = (known.plan(now_s, directory), known.relevant(now_s, directory));
         let renewal = plan.as_ref().map(|plan| Renewal {
             at: rfc3339(plan.at_s),
             in_s: plan.at_s.saturating_sub(now_s),
@@ -127,24 +133,28 @@ impl Manager {
                 likely: "the state is damaged, or was written under another master key".into(),
                 next: load::next(site.as_str()),
                 retry_in_s: None,
+                early: false,
             }),
-            None => core::failure(now_s, &known.history).map(|failure| CertificateFailure {
+            None => core::failure(now_s, &history).map(|failure| CertificateFailure {
                 at: rfc3339(failure.at_s),
-                attempts: known.history.failures,
+                attempts: history.failures.max(1),
                 kind: failure.kind.clone(),
                 detail: failure.detail.clone(),
                 likely: failure.likely.clone(),
                 next: failure.next.clone(),
                 retry_in_s,
+                early: failure.early,
             }),
         };
-        Outlook { renewal, failure, activity: known.activity.clone() }
+        let imported = known.stored.as_ref().is_some_and(|it| it.origin == Origin::Imported);
+        Outlook { renewal, failure, activity: known.activity.clone(), imported }
     }
 
-    /// Attempts a site now, whatever the plan says, and returns when the attempt has ended.
+    /// Attempts a site now, whatever the plan says, and returns when the attempt has ended. Joins one that is on its
+    /// way.
     ///
     /// # Errors
-    /// 404: no such site, or not managed here. 409: an order is on its way (`order = false`: import instead). 502: the
+    /// 404: no such site, or not managed here. 409: `order = false`, import instead. 502: the
     /// attempt failed, with the CA's words, the likely cause and the next step in `detail`.
     pub async fn renew(&self, site: &Host) -> Result<(), Problem> {
         let ended = {
@@ -156,14 +166,7 @@ impl Manager {
                 );
                 return Err(Problem::new(409, format!("{site} has tls = \"imported\""), detail));
             }
-            if known.at_work || !known.asked_for.is_empty() {
-                let detail = "wait until it has ended: `palisade cert list` shows what it is doing";
-                return Err(Problem::new(
-                    409,
-                    format!("an order for {site} is on its way"),
-                    detail,
-                ));
-            }
+            // One that is on its way already answers everybody who has asked until it ends.
             let (tell, ended) = oneshot::channel();
             known.asked_for.push(tell);
             ended
@@ -174,7 +177,8 @@ impl Manager {
         })
     }
 
-    /// Takes a certificate and key made elsewhere, checks them as files are checked, stores and serves them.
+    /// Takes a certificate and key made elsewhere, checks them as files are checked, stores and serves them. An attempt
+    /// that is under way ends; its order is kept for the next one.
     ///
     /// # Errors
     /// 404 as above; 422: the pair cannot be used, with the reason; 503: the state cannot be written.
@@ -184,11 +188,10 @@ impl Manager {
         cert_pem: &[u8],
         key_pem: &[u8],
     ) -> Result<Certificate, Problem> {
-        let (names, mut history) = {
+        let names = {
             let mut sites = self.sites();
-            let known = managed(&mut sites, site)?;
-            let names = known.wanted.as_ref().map(|wanted| wanted.names.clone());
-            (names.unwrap_or_default(), known.history.clone())
+            let wanted = managed(&mut sites, site)?.wanted.as_ref();
+            wanted.map(|wanted| wanted.names.clone()).unwrap_or_default()
         };
         let now_s = self.tools.now_s();
         let refused = |why: String| {
@@ -220,14 +223,23 @@ impl Manager {
             jitter: self.tools.random(),
             ari: None,
         };
-        history = History { challenge: history.challenge.take(), ..History::default() };
-        history.site = site.to_string();
-        history.last_success_at_s = Some(now_s);
+        let _storing = self.storing.lock().await;
+        let challenge = managed(&mut self.sites(), site)?.history.challenge.clone();
+        let history = History {
+            site: site.to_string(),
+            challenge,
+            last_success_at_s: Some(now_s),
+            ..History::default()
+        };
         self.store(&record, &key, &history).await.map_err(|trouble| {
             let detail = format!("{}; nothing was changed", trouble.detail);
             Problem::new(503, "the state cannot be written", detail)
         })?;
         self.serve(site, certificate.clone(), record, history, None);
+        // What an attempt under way would bring is older than this.
+        if let Some(known) = self.sites().known.get_mut(site) {
+            known.supersede();
+        }
         self.tools.parts.log.event(Level::Info, "certificate_imported", |line| {
             line.text("site", site.as_str())
                 .text("not_after", &rfc3339(certificate.facts.not_after_s));
@@ -279,50 +291,6 @@ impl Manager {
         let next = choice.look_again_s.map(|at| at.saturating_sub(now_s).max(1));
         next.and_then(|s| u64::try_from(s).ok()).map_or(LOOK, Duration::from_secs).min(LOOK)
     }
-
-    /// Marks a site as being worked on.
-    fn begin(&self, site: &Host) -> Option<Task> {
-        let mut sites = self.sites();
-        let (acme, eab_hmac) = (sites.wanted.acme.clone(), sites.wanted.eab_hmac.clone());
-        let unfinished = sites.orders.get(site).cloned();
-        let known = sites.known.get_mut(site)?;
-        let names = known.wanted.as_ref()?.names.clone();
-        known.at_work = true;
-        known.activity = Some("starting an order".into());
-        Some(Task {
-            site: site.clone(),
-            names,
-            history: known.history.clone(),
-            under: known.under.clone(),
-            held: known.held(&acme.directory.url),
-            replaces: known.replaceable(&acme.directory.url),
-            unfinished,
-            forced: !known.asked_for.is_empty(),
-            acme,
-            eab_hmac,
-        })
-    }
-
-    async fn attempt(self: Arc<Self>, task: Task) {
-        let mut at_work =
-            AtWork { manager: Arc::clone(&self), site: task.site.clone(), answer: None };
-        let (manager, site) = (Arc::downgrade(&self), task.site.clone());
-        let say = move |what: &str| {
-            if let Some(manager) = manager.upgrade()
-                && let Some(known) = manager.sites().known.get_mut(&site)
-            {
-                known.activity = Some(what.to_owned());
-            }
-        };
-        let site = task.site.clone();
-        at_work.answer = Some(match Box::pin(task.run(&self.tools, say)).await {
-            Ended::Issued { got, record, history } => {
-                self.issued(&site, *got, *record, history).await;
-                Ok(())
-            }
-            Ended::Failed { trouble, history } => Err(self.failed(&site, *trouble, history).await),
-        });
-    }
 }
 
 fn managed<'a>(sites: &'a mut Sites, site: &Host) -> Result<&'a mut Site, Problem> {
@@ -330,31 +298,6 @@ fn managed<'a>(sites: &'a mut Sites, site: &Host) -> Result<&'a mut Site, Proble
         let detail = "only sites with tls = \"acme\" or \"imported\" have certificates kept by palisade: `palisade cert list` names them";
         Problem::new(404, format!("no certificate of {site} is managed here"), detail)
     })
-}
-
-/// Says that a site is not being worked on any more, however the attempt ended.
-struct AtWork {
-    manager: Arc<Manager>,
-    site: Host,
-    answer: Option<Result<(), Problem>>,
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        let asked_for = {
-            let mut sites = self.manager.sites();
-            let Some(known) = sites.known.get_mut(&self.site) else { return };
-            known.at_work = false;
-            known.activity = None;
-            std::mem::take(&mut known.asked_for)
-        };
-        for waiting in asked_for {
-            if let Some(answer) = &self.answer {
-                let _ = waiting.send(answer.clone()); // it may have gone
-            }
-        }
-        self.manager.nudge.notify_one();
-    }
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ async fn with_account(tools: &Tools, job: &Job) -> Result<Got, Trouble> {
 async fn attempt(tools: &Tools, job: &Job) -> Result<Got, Trouble> {
     if let Some(wildcard) = job.names.iter().find(|name| name.is_wildcard()) {
         let detail = format!("{wildcard} is a wildcard");
-        return Err(Trouble::new(What::Wildcard, Class::State, detail));
+        return Err(Trouble::new(What::Wildcard, Class::Config, detail));
     }
     // Promise 6: not even asked while nothing could be stored; the commit of the order proves it again.
     if let Health::Refusing { why, .. } = tools.parts.store.health() {
@@ -147,12 +147,12 @@ async fn attempt(tools: &Tools, job: &Job) -> Result<Got, Trouble> {
     (job.say)("asking the CA");
     let resolver = Arc::clone(&tools.parts.resolver);
     let http = Http::new(&job.directory.url, job.acme.ca_file.as_deref(), resolver)
-        .map_err(|why| Trouble::new(What::CaFile, Class::State, why))?;
+        .map_err(|why| Trouble::new(What::CaFile, Class::Config, why))?;
     let asked = http.directory().await;
     let seen = http.seen();
     asked.map_err(|fault| Trouble::of(&Error::Other(Box::new(fault)), &seen))?;
     if let Some(detail) = core::clock_trouble(tools.now_s(), seen.date_s) {
-        return Err(Trouble::new(What::Clock, Class::State, detail));
+        return Err(Trouble::new(What::Clock, Class::Clock, detail));
     }
     let account = account::obtain(tools, job, &http).await?;
     let run = Run { tools, job, http, account };
@@ -180,7 +180,7 @@ impl Run<'_> {
         }
         listed.sort();
         let detail = format!("{} has no profile {wanted}", self.job.directory.name);
-        Err(Trouble::new(What::Profile { listed }, Class::State, detail))
+        Err(Trouble::new(What::Profile { listed }, Class::Config, detail))
     }
 
     fn wanted_profile(&self) -> Option<&str> {
@@ -306,7 +306,16 @@ impl Run<'_> {
         if let Some(profile) = self.wanted_profile() {
             request = request.profile(profile);
         }
-        patient!(self.http, self.account.new_order(&request))
+        match patient!(self.http, self.account.new_order(&request)) {
+            // It was placed all the same: RFC 9773 §5 wants `replaces` repeated, and some CAs leave it out.
+            Err(trouble) if trouble.detail.contains("replaces field mismatch") => {
+                match self.http.seen().location {
+                    Some(url) => patient!(self.http, self.account.order(url.clone())),
+                    None => Err(trouble),
+                }
+            }
+            outcome => outcome,
+        }
     }
 
     /// The certificate that is replaced, in the form of RFC 9773 §5, if the CA knows what that means.
@@ -346,7 +355,8 @@ impl Run<'_> {
             let status = self.http.seen().status;
             return Err(Trouble { status, ..Trouble::new(What::Answer, Class::Ca, detail) });
         }
-        let checked = issued::check(pem.as_bytes(), key, &self.job.names, self.tools.now_s());
+        let (now_s, ca_now_s) = (self.tools.now_s(), self.http.seen().date_s);
+        let checked = issued::delivered(pem.as_bytes(), key, &self.job.names, now_s, ca_now_s);
         let certificate = checked.map_err(|why| Trouble::new(What::Issued, Class::Ca, why))?;
         Ok(Got { certificate, key: key.clone(), challenge: proven })
     }
@@ -361,7 +371,7 @@ fn may_stand_alone(trouble: &Trouble) -> bool {
     matches!(
         trouble.short_kind(),
         Some("alreadyReplaced" | "malformed" | "unauthorized" | "conflict")
-    ) || trouble.detail.contains("replaces field mismatch")
+    )
 }
 
 /// Both failures in one, where two challenges were tried.
@@ -379,7 +389,7 @@ fn merge(failed: Vec<Trouble>) -> Trouble {
     };
     let first = failed.first().cloned();
     match failed.into_iter().next_back() {
-        None => Trouble::state("acme.challenges is empty"),
+        None => Trouble::new(What::State, Class::Config, "acme.challenges is empty"),
         Some(last) if detail.is_empty() => last,
         // What the first challenge met is nearly always what the second met too, except where it was not offered.
         Some(last) => Trouble {
