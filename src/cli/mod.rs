@@ -8,7 +8,9 @@ mod cert;
 mod cert_change;
 mod connect;
 mod crypto;
+mod explain;
 mod failure;
+mod logs;
 mod output;
 mod setup;
 mod shell;
@@ -64,6 +66,8 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Cert(CertVerb::Import(args)) => cert_change::import(&args, &environment, &out),
         Verb::Crypto(CryptoVerb::Rotate(args)) => crypto::rotate(&args, &environment, &out),
         Verb::Cert(CertVerb::Trust(args)) => trust::trust(&args, &environment, &out),
+        Verb::Logs(args) => logs::logs(&args, &environment, &out),
+        Verb::Explain(args) => explain::explain(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),
         Verb::Man { verb } => shell::man(&verb, &out),
     }

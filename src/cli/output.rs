@@ -116,6 +116,19 @@ impl Output {
         write(std::io::stderr().lock(), &ended(&clean(text.as_ref())));
     }
 
+    /// Lines of something that goes on; false when nobody reads them any more.
+    #[must_use]
+    pub fn stream(&self, page: &Page) -> bool {
+        write(std::io::stdout().lock(), &page.text(self.colour))
+    }
+
+    /// One line of JSON of something that goes on; false when nobody reads it any more.
+    #[must_use]
+    pub fn json_line<T: Serialize>(&self, value: &T) -> bool {
+        let text = serde_json::to_string(value).unwrap_or_else(|_| "null".into());
+        write(std::io::stdout().lock(), &ended(&escape_json(&text)))
+    }
+
     /// What a long call is doing and for how long: on a terminal one line that is written over, elsewhere a plain
     /// line whenever the words have changed. To standard error.
     pub fn progress(&self, doing: &str, elapsed_s: u64, said: &mut String) {
@@ -157,9 +170,9 @@ impl Output {
     }
 }
 
-/// The reader may have gone (`palisade status | head -1`); that is its right.
-fn write(mut to: impl Write, text: &str) {
-    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+/// False when the reader has gone (`palisade status | head -1`); that is its right.
+fn write(mut to: impl Write, text: &str) -> bool {
+    to.write_all(text.as_bytes()).and_then(|()| to.flush()).is_ok()
 }
 
 fn ended(text: &str) -> String {

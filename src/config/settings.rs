@@ -132,6 +132,15 @@ impl Site {
     pub fn names(&self) -> impl Iterator<Item = &Host> {
         std::iter::once(&self.name).chain(&self.also)
     }
+
+    /// Where requests of a route go, or those of none.
+    #[must_use]
+    pub fn upstreams_of<'a>(&'a self, route: Option<&'a Route>) -> &'a [UpstreamAddr] {
+        match route {
+            Some(route) if !route.upstreams.is_empty() => &route.upstreams,
+            _ => &self.upstreams,
+        }
+    }
 }
 
 /// Which `Origin` may open a WebSocket (INVARIANTS 22).

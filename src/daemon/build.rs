@@ -15,6 +15,7 @@ use super::control::Daemon;
 use super::control::Inner;
 use super::drain::{self, Signals};
 use super::listen::{self, Sockets};
+use super::live;
 use super::materials::{self, Materials, Stamp, unix_s};
 use super::reload::{self, describe, https_port};
 use super::state::{self, World};
@@ -31,6 +32,7 @@ use crate::ops::{self, Control};
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
 use crate::ports::{Clock, Entropy, Resolver};
 use crate::sys;
+use crate::telemetry::events::Hub;
 use crate::telemetry::log::Writer;
 use crate::telemetry::{Level, Log, Metrics};
 
@@ -55,11 +57,12 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
     let settings = &loaded.settings;
     // Before anything is made: a start that the configuration forbids leaves nothing behind.
     materials::check_errors(settings, &start.environment, &*clock).map_err(StartError::Config)?;
-    let (log, writer) = open_log(settings, &clock)?;
+    let events = Hub::new(settings.workers, Arc::clone(&clock));
+    let (log, writer) = open_log(settings, &clock, &events)?;
     let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
     let control_file = ControlFile(sockets.own_control.then(|| settings.listen.control.clone()));
     let announce = start.announce.take();
-    let daemon = assemble(start, loaded, &sockets, clock, &log)?;
+    let daemon = assemble(start, loaded, &sockets, clock, &log, events)?;
     let runtime = control_runtime()?;
     let result = serve(&runtime, &daemon, sockets, announce);
     drop(control_file);
@@ -79,6 +82,7 @@ fn assemble(
     sockets: &Sockets,
     clock: Arc<dyn Clock>,
     log: &Log,
+    events: Arc<Hub>,
 ) -> Result<Arc<Daemon>, StartError> {
     let settings = loaded.settings;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -115,6 +119,7 @@ fn assemble(
         dial: Arc::new(SystemDial),
         metrics,
         log: log.clone(),
+        events,
         challenges: Arc::clone(&state.challenges),
         cut: std::sync::atomic::AtomicUsize::new(0),
         collect_memory: sys::memory::collect,
@@ -138,6 +143,7 @@ fn assemble(
     };
     Ok(Arc::new(Daemon {
         started: clock.now(),
+        history: live::begin(&*clock),
         source: start.source,
         environment: start.environment,
         inner: Mutex::new(inner),
@@ -183,6 +189,7 @@ fn serve(
             .map_err(failed("the control socket"))?;
         serve_ops(&mut supervisor, daemon, sockets.ops, &stopped)
             .map_err(failed("the ops address"))?;
+        watch_live(&mut supervisor, daemon, &stopped);
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())
@@ -206,6 +213,17 @@ fn serve(
         supervisor.finish(SERVERS_END).await;
         Ok(())
     })
+}
+
+/// What screens follow: the events and the history.
+fn watch_live(supervisor: &mut Supervisor, daemon: &Arc<Daemon>, stopped: &watch::Receiver<bool>) {
+    let (events, stop) = (Arc::clone(&daemon.shared.events), stopped.clone());
+    supervisor.keep("events", move || {
+        let (events, stop) = (Arc::clone(&events), stop.clone());
+        async move { events.run(stop).await }
+    });
+    let (daemon, stop) = (Arc::clone(daemon), stopped.clone());
+    supervisor.keep("history", move || live::keep_history(Arc::clone(&daemon), stop.clone()));
 }
 
 /// Says that everything serves: to the log, to systemd, to whoever started it in a terminal.
@@ -300,9 +318,15 @@ fn serve_ops(
     Ok(())
 }
 
-fn open_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(Log, Writer), StartError> {
+fn open_log(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    events: &Arc<Hub>,
+) -> Result<(Log, Writer), StartError> {
     let file = settings.log.file.as_deref();
-    Log::open(file, Arc::clone(clock)).map_err(|error| {
+    let opened = Log::open(file, Arc::clone(clock));
+    let shown = opened.map(|(log, writer)| (log.shown_by(Arc::clone(events)), writer));
+    shown.map_err(|error| {
         let place = file.map_or_else(|| "standard output".into(), |p| p.display().to_string());
         StartError::Failed(format!(
             "cannot write the log to {place}: {error}\n  make its directory and let user id {} write \

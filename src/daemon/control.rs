@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Source;
+use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
 use super::state;
 use crate::base::timestamp::rfc3339;
@@ -15,6 +16,7 @@ use crate::config::Environment;
 use crate::config::settings::Settings;
 use crate::edge::Shared;
 use crate::edge::accept::{Acceptor, Role};
+use crate::ops::api::live::{ExplainQuery, Explanation};
 use crate::ops::api::{
     Attention, CapabilityStatus, CertificateInfo, CertificateState, Connections, ImportCertificate,
     KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State,
@@ -23,6 +25,8 @@ use crate::ops::api::{
 use crate::ops::{Answer, Control};
 use crate::store::Health;
 use crate::telemetry::Level as Severity;
+use crate::telemetry::events::Hub;
+use crate::telemetry::history::History;
 use crate::telemetry::metrics::{Gauges, StateFigures};
 use crate::work::certs;
 
@@ -41,6 +45,7 @@ pub(super) struct Daemon {
     pub started: Instant,
     pub state: state::State,
     pub inner: Mutex<Inner>,
+    pub history: History,
 }
 
 /// What a reload changes.
@@ -296,6 +301,18 @@ impl Control for Daemon {
         };
         drop(inner);
         self.shared.metrics.render(gauges)
+    }
+
+    fn events(&self) -> &Arc<Hub> {
+        &self.shared.events
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
+        live::explain(&self.shared.policy.load(), query)
+    }
+
+    fn history(&self) -> &History {
+        &self.history
     }
 }
 

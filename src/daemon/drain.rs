@@ -76,6 +76,8 @@ pub(super) async fn drain(
     shared.log.event(Level::Info, "stopping", |line| {
         line.number("connections", open).number("grace_s", grace.as_secs());
     });
+    let text = format!("finishing what {open} connections have asked for");
+    shared.events.changed("draining", None, text);
     if let Some(acceptor) = acceptor {
         tokio::task::block_in_place(|| acceptor.stop());
     }

@@ -8,6 +8,7 @@ mod certificates;
 mod control;
 mod drain;
 mod listen;
+mod live;
 mod materials;
 mod owner;
 mod reload;

@@ -40,6 +40,11 @@ impl Daemon {
                     line.number("generation", reloaded.generation)
                         .text("changes", &reloaded.changes.join("; "));
                 });
+                let text = match reloaded.changes.join("; ") {
+                    none if none.is_empty() => "nothing changed".into(),
+                    changes => changes,
+                };
+                self.shared.events.changed("reloaded", None, text);
             }
             Err(text) => {
                 inner.last_error = Some(text.clone());
@@ -48,6 +53,8 @@ impl Daemon {
                     line.text("why", text)
                         .text("next", "run `palisade check`; the old configuration still serves");
                 });
+                let first = text.lines().next().unwrap_or_default();
+                self.shared.events.changed("reload_refused", None, first);
             }
         }
         drop(inner);
@@ -145,6 +152,9 @@ impl Daemon {
                         .text("issuer", &certificate.facts.issuer)
                         .text("not_after", &rfc3339(certificate.facts.not_after_s));
                 });
+                let text = format!("serves until {}", rfc3339(certificate.facts.not_after_s));
+                let site = Some(site.name.to_string());
+                self.shared.events.changed("certificate", site, text);
             }
             if let Some(place) = inner.certificates.get_mut(at) {
                 *place = shown;
@@ -175,6 +185,7 @@ impl Daemon {
                 self.shared.log.event(Level::Info, "certificates_reloaded", |line| {
                     line.number("generation", generation);
                 });
+                self.shared.events.changed("certificate", None, "changed files were taken");
             }
             Err(report) => {
                 *failed = Some(stamp);
@@ -183,6 +194,8 @@ impl Daemon {
                     line.text("why", &text)
                         .text("next", "the old certificate still serves; put the file right");
                 });
+                let first = text.lines().next().unwrap_or_default();
+                self.shared.events.changed("certificate", None, format!("not taken: {first}"));
                 inner.certificates_error = Some(text);
             }
         }

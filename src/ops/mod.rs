@@ -8,13 +8,17 @@
 pub mod api;
 pub mod auth;
 pub mod client;
+mod live;
+mod patience;
 mod router;
 #[cfg(test)]
 pub(crate) mod sample;
 mod server;
 mod socket;
+mod stream;
 
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, EventStream};
 pub use router::{Answer, Control, control_router, ops_router};
 pub use server::{serve_control, serve_ops};
 pub use socket::{BindError, bind_control};
+pub use stream::shown_step;

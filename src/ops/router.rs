@@ -17,11 +17,14 @@ use tokio::time::timeout;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 
+use super::api::live::{ExplainQuery, Explanation};
 use super::api::{
     API_HEADER, API_VERSION, BODY_BYTES_MAX, CertificateInfo, Health, ImportCertificate,
     KeyRotation, LocalCa, Problem, Reloaded, State, Status,
 };
-use super::auth;
+use super::{auth, live as moving};
+use crate::telemetry::events::Hub;
+use crate::telemetry::history::History;
 
 /// For the body of a call, which comes from the same machine.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -54,12 +57,20 @@ pub trait Control: Send + Sync + 'static {
     fn readiness(&self) -> Result<(), Vec<String>>;
     /// OpenMetrics text.
     fn metrics(&self) -> String;
+    /// Where events come from.
+    fn events(&self) -> &Arc<Hub>;
+    fn history(&self) -> &History;
+    /// What a request would meet.
+    ///
+    /// # Errors
+    /// The query is no request.
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem>;
 }
 
 /// What a call comes to: the answer, or the problem that the caller gets instead.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
 
-type Daemon = Arc<dyn Control>;
+pub(super) type Daemon = Arc<dyn Control>;
 
 /// For admins, on the control socket.
 pub fn control_router(control: Daemon) -> Router {
@@ -71,6 +82,9 @@ pub fn control_router(control: Daemon) -> Router {
         .route("/v1/certificates/{site}/import", post(import))
         .route("/v1/crypto/rotate", post(rotate))
         .route("/v1/local-ca", get(local_ca))
+        .route("/v1/events", get(moving::events))
+        .route("/v1/history", get(moving::history))
+        .route("/v1/explain", get(moving::explain))
         .fallback(unknown_call);
     finish(routes).with_state(control)
 }
@@ -112,13 +126,13 @@ async fn ops_guard(request: Request, next: Next) -> Response {
     }
 }
 
-fn refuse(problem: &Problem) -> Response {
+pub(super) fn refuse(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = [(CONTENT_TYPE, "application/problem+json")];
     (status, kind, serde_json::to_vec(problem).unwrap_or_default()).into_response()
 }
 
-fn answer<T: serde::Serialize>(outcome: Result<T, Problem>) -> Response {
+pub(super) fn answer<T: serde::Serialize>(outcome: Result<T, Problem>) -> Response {
     match outcome {
         Ok(value) => Json(value).into_response(),
         Err(problem) => refuse(&problem),

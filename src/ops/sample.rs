@@ -1,5 +1,8 @@
 //! A daemon for tests that answers from memory.
 
+use std::sync::{Arc, OnceLock};
+
+use super::api::live::{ExplainQuery, Explanation};
 use super::api::{
     Attention, CapabilityStatus, CertificateFailure, CertificateInfo, CertificateState,
     Connections, ImportCertificate, KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus,
@@ -7,6 +10,9 @@ use super::api::{
 };
 use super::router::{Answer, Control};
 use crate::base::{Capability, Mode};
+use crate::ports::system::SystemClock;
+use crate::telemetry::events::Hub;
+use crate::telemetry::history::{History, Sample};
 
 pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
     CertificateInfo {
@@ -127,6 +133,15 @@ pub(crate) fn status() -> Status {
     }
 }
 
+/// The hub of every [`Daemon`] of a test; each test has a thread of its own.
+pub(crate) fn events() -> &'static Arc<Hub> {
+    thread_local! {
+        static HUB: &'static Arc<Hub> =
+            Box::leak(Box::new(Hub::new(1, Arc::new(SystemClock))));
+    }
+    HUB.with(|hub| *hub)
+}
+
 /// Answers calls; `ready` and `reloads` choose how.
 pub(crate) struct Daemon {
     pub ready: bool,
@@ -188,5 +203,22 @@ impl Control for Daemon {
 
     fn metrics(&self) -> String {
         "# EOF\n".into()
+    }
+
+    fn events(&self) -> &Arc<Hub> {
+        events()
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
+        Err(Problem::new(400, "Bad Request", format!("{} is no URL", query.url)))
+    }
+
+    fn history(&self) -> &History {
+        static HISTORY: OnceLock<History> = OnceLock::new();
+        HISTORY.get_or_init(|| {
+            let history = History::new(1_000, Sample::default());
+            history.observe(1_001, Sample::default());
+            history
+        })
     }
 }

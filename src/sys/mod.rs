@@ -9,3 +9,4 @@ pub mod files;
 pub mod limits;
 pub mod memory;
 pub mod notify;
+pub mod usage;

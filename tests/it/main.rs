@@ -27,6 +27,7 @@ mod config;
 mod deadlines;
 mod demo;
 mod drain;
+mod live;
 mod ops;
 mod parking;
 mod pool;
