@@ -12,6 +12,7 @@ use super::listen;
 use super::materials::{LOCAL_RENEW_S, Shown, Stamp};
 use super::state;
 use crate::base::Host;
+use crate::base::audit::By;
 use crate::base::timestamp::rfc3339;
 use crate::config::settings::{Settings, Site, TlsSource};
 use crate::config::{Report, diff};
@@ -25,13 +26,14 @@ use crate::telemetry::{Level, Log};
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 impl Daemon {
-    /// Reads the configuration again and takes it, whole or not at all.
+    /// Reads the configuration again on behalf of `by` and takes it, whole or not at all.
     ///
     /// # Errors
     /// The text that says why not; it is also kept for `status` and logged.
-    pub fn reload_now(&self) -> Result<Reloaded, String> {
+    pub fn reload_now(&self, by: &By) -> Result<Reloaded, String> {
         let _ = sys::notify::reloading();
         let mut inner = self.inner();
+        let before = inner.generation;
         let result = self.take(&mut inner);
         match &result {
             Ok(reloaded) => {
@@ -58,6 +60,7 @@ impl Daemon {
             }
         }
         drop(inner);
+        self.record_reload(by, before, &result);
         self.shared.log.reopen();
         let _ = sys::notify::ready("serving");
         result
@@ -110,6 +113,7 @@ impl Daemon {
         inner.generation = generation;
         inner.loaded_at_s = self.now_s();
         log_switches(&self.shared.log, &settings);
+        self.state.audit.configure(settings.audit.keep);
         inner.settings = settings;
         // Orders come last: they ask for answers that the policy now in force gives.
         self.state.manager.configure(wanted);

@@ -14,13 +14,16 @@ use crate::config::{self, Environment, Report, resolve_secret};
 use crate::keyring::{Keyring, MasterKey};
 use crate::ports::{Clock, Entropy, Resolver};
 use crate::store::Store;
+use crate::store::audit::AuditLog;
 use crate::telemetry::{Level, Log};
 use crate::work::acme::{Challenges, Manager, Parts, Wanted, WantedSite};
+use crate::work::audit::{self, Audit};
 
 /// The open state.
 pub(super) struct State {
     pub store: Store,
     pub keyring: Arc<Keyring>,
+    pub audit: Arc<Audit>,
     pub manager: Arc<Manager>,
     pub challenges: Arc<Challenges>,
     /// Rung when the manager has stored a certificate.
@@ -50,6 +53,8 @@ pub(super) fn open(
     let World { clock, entropy, resolver, log } = world;
     let store = Store::open(&settings.state_dir, Arc::clone(&clock), log.clone())
         .map_err(|error| StartError::Failed(error.to_string()))?;
+    let book = AuditLog::open(&settings.state_dir, Arc::clone(&clock), log.clone())
+        .map_err(|error| StartError::Failed(error.to_string()))?;
     let (keyring, generated) = keyring(settings, environment, &store, &clock, &entropy)?;
     if let Some(path) = &generated {
         log.event(Level::Warn, "master_key_generated", |line| {
@@ -59,6 +64,16 @@ pub(super) fn open(
             );
         });
     }
+    let audit = Audit::open(audit::Parts {
+        store: store.clone(),
+        log: book,
+        keyring: Arc::clone(&keyring),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        events: log.clone(),
+        keep: settings.audit.keep,
+    });
+    let audit = audit.map_err(|error| StartError::Failed(error.to_string()))?;
     let challenges = Arc::<Challenges>::default();
     let stored = Arc::new(Notify::new());
     let bell = Arc::clone(&stored);
@@ -74,7 +89,7 @@ pub(super) fn open(
     };
     let manager =
         Manager::open(parts, wanted).map_err(|error| StartError::Failed(error.to_string()))?;
-    Ok(State { store, keyring, manager, challenges, stored, generated })
+    Ok(State { store, keyring, audit, manager, challenges, stored, generated })
 }
 
 /// The keys over the state, and the master key's file if this start has made it.

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::sealed::{ACCOUNT_KEYS, CERTIFICATE_KEYS, ORDER_KEYS, Sealed};
-use super::{Receipt, Store, StoreError};
+use super::{Receipt, Store, StoreError, outbox};
+use crate::base::audit::Intent;
 
 const ACCOUNTS: &str = "accounts";
 const ORDERS: &str = "orders";
@@ -206,14 +207,16 @@ impl Store {
     }
 
     /// Stores a certificate with its key, removes the order it came from if any, and records `history`: one
-    /// transaction. An imported one came from no order.
+    /// transaction, with what the audit log is to say of it. An imported one came from no order.
     pub fn put_certificate(
         &self,
         certificate: Certificate,
         key: Sealed,
         history: History,
+        intent: Option<Intent>,
     ) -> Receipt<()> {
         self.write(move |writing| {
+            intent.iter().try_for_each(|intent| outbox::enqueue(writing, intent))?;
             let row = &certificate.site;
             if certificate.origin == Origin::Acme {
                 writing.remove(ORDERS, row)?;

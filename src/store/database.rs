@@ -12,7 +12,7 @@ use std::path::Path;
 
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable, StorageBackend, StorageError, TableDefinition, TableError, TableHandle,
+    ReadableTable, ReadableTableMetadata, StorageBackend, StorageError, TableDefinition, TableError, TableHandle,
     WriteTransaction,
 };
 use serde::de::DeserializeOwned;
@@ -321,6 +321,11 @@ impl Reading {
         Ok(())
     }
 
+    /// How many rows there are.
+    pub fn count(&self, table: &'static str) -> Result<u64, Fault> {
+        self.table(table)?.map_or(Ok(0), |rows| Ok(rows.len()?))
+    }
+
     pub fn all<T: DeserializeOwned>(&self, table: &'static str) -> Result<Vec<T>, Fault> {
         let mut all = Vec::new();
         self.scan(table, None, |_, value| {
@@ -363,6 +368,11 @@ impl Writing {
         let rows = self.transaction.open_table(definition(table))?;
         let Some(bytes) = rows.get(row)? else { return Ok(None) };
         Ok(Some(codec::decode(table, row, bytes.value())?))
+    }
+
+    /// How many rows there are.
+    pub fn count(&self, table: &'static str) -> Result<u64, Fault> {
+        Ok(self.transaction.open_table(definition(table))?.len()?)
     }
 
     pub fn put<T: Serialize>(

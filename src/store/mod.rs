@@ -5,6 +5,7 @@
 //! Refuses: a file that is damaged or belongs to another program; it is never overwritten.
 //! Bounds, per file: 256 operations per commit, 4096 in the queue in front of the writer, 16 MiB of cache.
 
+pub mod audit;
 pub mod certs;
 pub mod codec;
 mod database;
@@ -13,6 +14,7 @@ mod engine;
 mod error;
 mod header;
 mod health;
+pub mod outbox;
 mod place;
 mod receipt;
 mod schema;

@@ -2,7 +2,7 @@
 //!
 //! Everything else (opening with every check, one writer, commits, recovery) is the same for all of them.
 
-use super::{certs, sealed};
+use super::{audit, certs, outbox, sealed};
 
 /// Who wrote the file, in which format, and the row that proves that it can be written.
 pub(super) const META: &str = "meta";
@@ -38,7 +38,7 @@ pub(super) static CORE: Schema = Schema {
     file: "core.redb",
     owner: "palisade core",
     format: 1,
-    tables: &[&sealed::ALL, &certs::ALL],
+    tables: &[&sealed::ALL, &certs::ALL, &outbox::ALL],
     thread: "state",
     restore: "stop palisade, move the file away and put a backup in its place; without a backup start without the file: \
         local keys are made anew and certificates are ordered again",
@@ -47,4 +47,19 @@ pub(super) static CORE: Schema = Schema {
         "see to the disk; palisade goes on serving, and writes again by itself once it can",
     ),
     writable: "state_writable",
+};
+
+pub(super) static AUDIT: Schema = Schema {
+    file: "audit.redb",
+    owner: "palisade audit",
+    format: 1,
+    tables: &[&audit::ALL],
+    thread: "audit",
+    restore: "stop palisade, move the file away and put a backup in its place; without a backup start without the file: \
+        the log goes on, and `palisade audit verify` says from then on what is missing",
+    unwritable: (
+        "audit_not_written",
+        "see to the disk; changes are kept in the state meanwhile, and written to the audit log once it can be",
+    ),
+    writable: "audit_written",
 };

@@ -10,3 +10,4 @@ pub mod limits;
 pub mod memory;
 pub mod notify;
 pub mod usage;
+pub mod users;

@@ -58,11 +58,11 @@ fn what_was_acknowledged_is_there_after_a_restart() {
     store.put_account(account("d"), Some(sealed(1, 1))).wait().expect("written");
     store.put_order(order("a"), Some(sealed(1, 2))).wait().expect("written");
     store
-        .put_certificate(certificate("b", 9), sealed(1, 3), history("b", 0))
+        .put_certificate(certificate("b", 9), sealed(1, 3), history("b", 0), None)
         .wait()
         .expect("written");
     let keys: Vec<WrappedKey> = [2, 10, 1].map(wrapped).into();
-    store.put_wrapped_keys(keys).wait().expect("written");
+    store.put_wrapped_keys(keys, None).wait().expect("written");
     drop(store);
     let store = open(dir.path()).expect("opened at once, in the same process");
     assert_eq!(store.account("d").expect("read"), Some(account("d")));
@@ -108,11 +108,11 @@ fn a_certificate_ends_the_order_it_came_from() {
         store.put_order(order(site), Some(sealed(1, 2))).wait().expect("written");
     }
     store
-        .put_certificate(certificate("a", 9), sealed(1, 3), history("a", 0))
+        .put_certificate(certificate("a", 9), sealed(1, 3), history("a", 0), None)
         .wait()
         .expect("written");
     let imported = Certificate { origin: Origin::Imported, ..certificate("b", 9) };
-    store.put_certificate(imported, sealed(1, 4), history("b", 0)).wait().expect("written");
+    store.put_certificate(imported, sealed(1, 4), history("b", 0), None).wait().expect("written");
     store.end_order("c", history("c", 3)).wait().expect("written");
     assert_eq!(store.orders().expect("read"), [order("b")], "an import came from no order");
     assert_eq!(store.sealed(ORDER_KEYS, "a").expect("read"), None);
@@ -127,7 +127,7 @@ fn a_renewal_window_is_recorded_only_for_the_certificate_it_was_asked_for() {
     let dir = folder();
     let store = open(dir.path()).expect("opened");
     store
-        .put_certificate(certificate("a", 9), sealed(1, 3), history("a", 0))
+        .put_certificate(certificate("a", 9), sealed(1, 3), history("a", 0), None)
         .wait()
         .expect("written");
     store.put_ari("a", 8, ari(1)).wait().expect("nothing to do");

@@ -17,6 +17,7 @@ use super::pace::{self, Placed};
 use super::sites::{Site, Sites};
 use super::{Outlook, Parts, Totals, Wanted, core, issued, load};
 use crate::base::Host;
+use crate::base::audit::By;
 use crate::base::timestamp::rfc3339;
 use crate::ops::api::{CertificateFailure, Problem, Renewal};
 use crate::store::certs::{self, History, Origin};
@@ -141,12 +142,12 @@ impl Manager {
         Outlook { renewal, failure, activity: known.activity.clone() }
     }
 
-    /// Attempts a site now, whatever the plan says, and returns when the attempt has ended.
+    /// Attempts a site now on behalf of `by`, whatever the plan says, and returns when the attempt has ended.
     ///
     /// # Errors
     /// 404: no such site, or not managed here. 409: an order is on its way (`order = false`: import instead). 502: the
     /// attempt failed, with the CA's words, the likely cause and the next step in `detail`.
-    pub async fn renew(&self, site: &Host) -> Result<(), Problem> {
+    pub async fn renew(&self, site: &Host, by: By) -> Result<(), Problem> {
         let ended = {
             let mut sites = self.sites();
             let known = managed(&mut sites, site)?;
@@ -166,6 +167,7 @@ impl Manager {
             }
             let (tell, ended) = oneshot::channel();
             known.asked_for.push(tell);
+            known.asked_by = Some(by);
             ended
         };
         self.nudge.notify_one();
@@ -183,6 +185,7 @@ impl Manager {
         site: &Host,
         cert_pem: &[u8],
         key_pem: &[u8],
+        by: By,
     ) -> Result<Certificate, Problem> {
         let (names, mut history) = {
             let mut sites = self.sites();
@@ -223,7 +226,8 @@ impl Manager {
         history = History { challenge: history.challenge.take(), ..History::default() };
         history.site = site.to_string();
         history.last_success_at_s = Some(now_s);
-        self.store(&record, &key, &history).await.map_err(|trouble| {
+        let intent = self.intent(site, Some(by), &record);
+        self.store(&record, &key, &history, intent).await.map_err(|trouble| {
             let detail = format!("{}; nothing was changed", trouble.detail);
             Problem::new(503, "the state cannot be written", detail)
         })?;
@@ -346,6 +350,7 @@ impl Drop for AtWork {
             let Some(known) = sites.known.get_mut(&self.site) else { return };
             known.at_work = false;
             known.activity = None;
+            known.asked_by = None;
             std::mem::take(&mut known.asked_for)
         };
         for waiting in asked_for {

@@ -24,6 +24,7 @@ mod outcome;
 mod pace;
 mod problem;
 mod proof;
+mod record;
 pub mod settings;
 mod sites;
 mod window;

@@ -8,6 +8,7 @@ use super::order::{Got, seal};
 use super::problem::{Class, Trouble};
 use super::sites::Unsaved;
 use crate::base::Host;
+use crate::base::audit::Intent;
 use crate::base::timestamp::rfc3339;
 use crate::ops::api::Problem;
 use crate::store::certs::{self, Failure, History, Origin};
@@ -27,7 +28,9 @@ impl Manager {
         record: certs::Certificate,
         history: History,
     ) {
-        let stored = self.store(&record, &got.key, &history).await;
+        let by = self.sites().known.get(site).and_then(|known| known.asked_by.clone());
+        let intent = self.intent(site, by, &record);
+        let stored = self.store(&record, &got.key, &history, intent.clone()).await;
         let (mut history, mut unsaved) = (history, None);
         if let Err(trouble) = stored {
             self.count_failure(Class::State);
@@ -40,6 +43,7 @@ impl Manager {
                 record: record.clone(),
                 key: got.key.clone(),
                 history: history.clone(),
+                intent,
                 retry_at_s: self.tools.now_s() + SAVE_AGAIN_S,
             });
             history.last_failure = Some(not_stored(&trouble, self.tools.now_s()));
@@ -62,10 +66,12 @@ impl Manager {
         record: &certs::Certificate,
         key: &zeroize::Zeroizing<Vec<u8>>,
         history: &History,
+        intent: Intent,
     ) -> Result<(), Trouble> {
         let sealed = seal(&self.tools, CERTIFICATE_KEYS, &record.site, key.clone()).await?;
         let store = &self.tools.parts.store;
-        Ok(store.put_certificate(record.clone(), sealed, history.clone()).await?)
+        let (record, history) = (record.clone(), history.clone());
+        Ok(store.put_certificate(record, sealed, history, Some(intent)).await?)
     }
 
     pub(super) fn serve(
@@ -95,7 +101,8 @@ impl Manager {
 
     /// Writes down what was in memory only.
     pub(super) async fn save_again(self: Arc<Self>, site: Host, unsaved: Unsaved) {
-        let stored = self.store(&unsaved.record, &unsaved.key, &unsaved.history).await;
+        let Unsaved { record, key, history, intent, .. } = &unsaved;
+        let stored = self.store(record, key, history, intent.clone()).await;
         let mut sites = self.sites();
         let Some(known) = sites.known.get_mut(&site) else { return };
         // Something newer may have come in between.

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::core::{self, Held, Plan};
 use super::pace::Candidate;
 use super::{Wanted, WantedSite};
+use crate::base::audit::{By, Intent};
 use crate::base::{Host, hex};
 use crate::ops::api::Problem;
 use crate::store::certs::{self, History, Origin};
@@ -47,6 +48,8 @@ pub(super) struct Site {
     pub(super) window_pause_s: i64,
     /// Those who wait for an attempt that they asked for.
     pub(super) asked_for: Vec<oneshot::Sender<Result<(), Problem>>>,
+    /// Who asked first.
+    pub(super) asked_by: Option<By>,
 }
 
 /// A certificate that could not be stored.
@@ -56,6 +59,8 @@ pub(super) struct Unsaved {
     pub(super) key: Zeroizing<Vec<u8>>,
     /// As it is to be once the certificate is stored.
     pub(super) history: History,
+    /// What the audit log is told once it is stored.
+    pub(super) intent: Intent,
     pub(super) retry_at_s: i64,
 }
 
