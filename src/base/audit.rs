@@ -20,6 +20,7 @@ pub mod action {
     pub const CERTIFICATE_ISSUE: &str = "certificate.issue";
     pub const CERTIFICATE_RENEW: &str = "certificate.renew";
     pub const CERTIFICATE_IMPORT: &str = "certificate.import";
+    pub const CERTIFICATE_ADOPT: &str = "certificate.adopt";
     pub const CRYPTO_ROTATE: &str = "crypto.rotate";
 }
 
@@ -211,7 +212,8 @@ mod tests {
 
     #[test]
     fn a_refusal_keeps_the_first_line_of_its_reason() {
-        let intent = Intent::new(1, By::system(Source::Signal), "x.y").on("s").refused("no\nline 2");
+        let intent =
+            Intent::new(1, By::system(Source::Signal), "x.y").on("s").refused("no\nline 2");
         assert_eq!((intent.outcome, intent.why.as_deref()), (Outcome::Refused, Some("no")));
     }
 }

@@ -19,7 +19,6 @@ pub(super) const DEFAULT_CONFIG: &str = "/etc/palisade/palisade.toml";
     name = "palisade",
     version,
     color = clap::ColorChoice::Never,
-    args_conflicts_with_subcommands = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 daemon not reachable, 78 bad configuration.\n\n\
                   Examples:\n  palisade demo\n  palisade run --site app.localhost --upstream 127.0.0.1:3000\n  palisade init && palisade check && palisade run"
 )]
@@ -106,6 +105,50 @@ pub(super) enum Verb {
     },
 }
 
+impl Verb {
+    /// Takes over `--socket` and `--json` that were written before the verb; those behind it count more.
+    ///
+    /// # Errors
+    /// The verb has no use for one of them.
+    pub(super) fn take_general(&mut self, general: &ClientArgs) -> Result<(), String> {
+        let json = match self {
+            Self::Init(args) => Some(&mut args.json),
+            Self::Check(args) => Some(&mut args.json),
+            _ => None,
+        };
+        if let (Some(json), None) = (json, &general.socket) {
+            *json |= general.json;
+            return Ok(());
+        }
+        let client = match self {
+            Self::Reload(client) | Self::Status(client) => Some(client),
+            Self::Cert(CertVerb::List(client)) | Self::Crypto(CryptoVerb::Rotate(client)) => {
+                Some(client)
+            }
+            Self::Cert(CertVerb::Renew(args)) => Some(&mut args.client),
+            Self::Cert(CertVerb::Import(args)) => Some(&mut args.client),
+            Self::Cert(CertVerb::Trust(args)) if args.state.is_none() && !args.print => {
+                Some(&mut args.client)
+            }
+            _ => None,
+        };
+        match (client, general) {
+            (Some(client), _) => {
+                client.socket = client.socket.take().or_else(|| general.socket.clone());
+                client.json |= general.json;
+                Ok(())
+            }
+            (None, ClientArgs { socket: Some(_), .. }) => {
+                Err("--socket does not go with this verb\n  see palisade VERB --help".to_owned())
+            }
+            (None, ClientArgs { json: true, .. }) => {
+                Err("--json does not go with this verb\n  see palisade VERB --help".to_owned())
+            }
+            (None, _) => Ok(()),
+        }
+    }
+}
+
 /// Options that stand for a file conflict with one: half of each would surprise.
 #[derive(Debug, Clone, Args)]
 pub(super) struct RunArgs {
@@ -136,7 +179,7 @@ pub(super) struct RunArgs {
     /// State directory
     #[arg(long, value_name = "DIR", conflicts_with = "config", requires = "site")]
     pub state: Option<PathBuf>,
-    /// Where the certificate comes from: local or acme [default: local for local names, else acme]
+    /// Where the certificate comes from: local, acme or imported [default: local for local names, else acme]
     #[arg(long, value_name = "SOURCE", conflicts_with = "config", requires = "site")]
     pub tls: Option<String>,
     /// ACME authority: a known name or the URL of its directory [default: letsencrypt]
@@ -265,6 +308,9 @@ pub(super) enum CertVerb {
     #[command(after_help = "Example:\n  palisade cert renew app.example.com")]
     Renew(RenewArgs),
     /// Take a certificate made elsewhere: chain and private key as PEM files
+    ///
+    /// For a site with tls = "imported". A site with tls = "acme" takes one too: it is served until its renewal is
+    /// due, and then replaced by one from the ACME authority.
     #[command(
         after_help = "Example:\n  palisade cert import app.example.com --cert fullchain.pem --key privkey.pem"
     )]
@@ -296,7 +342,7 @@ pub(super) struct RenewArgs {
 pub(super) struct ImportArgs {
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Name of the site, which asks for it with tls = "imported"
+    /// Name of the site
     #[arg(value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub name: String,
     /// The certificate and its chain, the site's own first

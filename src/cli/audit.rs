@@ -26,7 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) fn tail(args: &AuditTailArgs, environment: &Environment, out: &Output) -> Exit {
     let json = args.client.json;
     let call = |client: Client| async move {
-        let last = client.audit(&AuditQuery { limit: Some(1), ..AuditQuery::default() }).await?.last;
+        let last =
+            client.audit(&AuditQuery { limit: Some(1), ..AuditQuery::default() }).await?.last;
         let after = last.saturating_sub(args.lines);
         let query = AuditQuery { after, ..AuditQuery::default() };
         let mut last = show(&client, query, json, out).await?;

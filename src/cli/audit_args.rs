@@ -10,7 +10,9 @@ use super::audit_words::Moment;
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditVerb {
     /// The last records
-    #[command(after_help = "Examples:\n  palisade audit tail -n 50\n  palisade audit tail --follow --json | jq .action")]
+    #[command(
+        after_help = "Examples:\n  palisade audit tail -n 50\n  palisade audit tail --follow --json | jq .action"
+    )]
     Tail(AuditTailArgs),
     /// Records that match; filters must all hold
     #[command(

@@ -29,8 +29,9 @@ impl FromStr for Moment {
             return Ok(Self(millis(SystemClock.unix().saturating_sub(ago))));
         }
         let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
-        let time = OffsetDateTime::parse(&whole, &Rfc3339)
-            .map_err(|_| "write 2026-11-21, 2026-11-21T20:17:46Z, or 3h for so long ago".to_owned())?;
+        let time = OffsetDateTime::parse(&whole, &Rfc3339).map_err(|_| {
+            "write 2026-11-21, 2026-11-21T20:17:46Z, or 3h for so long ago".to_owned()
+        })?;
         i64::try_from(time.unix_timestamp_nanos() / 1_000_000).map(Self).map_err(|e| e.to_string())
     }
 }
@@ -112,7 +113,9 @@ pub(super) fn verdict_page(verdict: &AuditVerdict) -> Page {
                 (Tone::Bad, "BROKEN".into()),
                 (Tone::Plain, format!(" at record {}: {}", broken.seq, broken.why)),
             ]);
-            page.line("  keep a copy of the state directory, and compare with an export from elsewhere");
+            page.line(
+                "  keep a copy of the state directory, and compare with an export from elsewhere",
+            );
         }
     }
     if let Some(signed) = &verdict.signed {
@@ -126,7 +129,8 @@ pub(super) fn verdict_page(verdict: &AuditVerdict) -> Page {
 /// What an export comes to.
 pub(super) fn told(whole: &Whole) -> Page {
     let mut page = Page::new();
-    let range = format!(": {} records, {} to {}", count(whole.records), whole.start.seq + 1, whole.end.seq);
+    let range =
+        format!(": {} records, {} to {}", count(whole.records), whole.start.seq + 1, whole.end.seq);
     page.spans([(Tone::Good, "whole".into()), (Tone::Plain, range)]);
     if whole.start.seq > 0 {
         page.line("  what was before the first one is not in this file");

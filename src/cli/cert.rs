@@ -2,7 +2,7 @@
 
 use super::args::ClientArgs;
 use super::connect::{ask, fail};
-use super::output::Page;
+use super::output::{Page, Tone};
 use super::words::{column, expiry, soon};
 use super::{Exit, Output, failure};
 use crate::config::Environment;
@@ -44,12 +44,15 @@ const fn state_word(state: CertificateState) -> &'static str {
     match state {
         CertificateState::Served => "served",
         CertificateState::StandIn => "stand-in",
-        CertificateState::Missing => "none",
+        CertificateState::Missing => "missing",
     }
 }
 
 fn details(page: &mut Page, certificate: &CertificateInfo) {
-    let mut line = |word: &str, text: &str| page.line(format!("    {} {text}", column(word, 7)));
+    let mut line = |word: &str, text: &str| {
+        let text = format!("    {} {text}", column(word, 7));
+        page.broken(12, [(Tone::Plain, text)]);
+    };
     line("names", &certificate.names.join(", "));
     for (word, text) in [
         ("issuer", &certificate.issuer),
@@ -114,7 +117,7 @@ shop.example.com                          files     served    expired 2 d ago
             table(&[missing, imported]).plain(),
             "\
 SITE                                      SOURCE    STATE     EXPIRES
-app.example.com                           acme      none      -
+app.example.com                           acme      missing   -
     names   app.example.com
     now     waiting until the next try
     certificate for app.example.com: not issued (attempt 2, next in 10 min)

@@ -17,10 +17,11 @@ use super::connect::{ask, fail, refused};
 use super::output::Page;
 use super::words::expiry;
 use super::{Exit, Output, failure};
-use crate::base::SecretRef;
+use crate::base::{Host, SecretRef};
 use crate::config::{Environment, resolve_secret};
 use crate::ops::api::{CertificateInfo, CertificateState, ImportCertificate};
 use crate::ops::{Client, ClientError};
+use crate::work::certs::{self, CertError};
 
 /// How often the daemon is asked what it is doing while an attempt is waited for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -44,7 +45,7 @@ pub(super) fn renew(args: &RenewArgs, environment: &Environment, out: &Output) -
             let list =
                 ask(client, environment, |daemon| async move { daemon.certificates().await });
             match list.ok().and_then(|list| failed(&list, &args.name)) {
-                Some(page) => out.complain(page.plain()),
+                Some(page) => out.complain_page(&page),
                 None => out.complain(refused(&problem)),
             }
             return Exit::Failed;
@@ -114,6 +115,9 @@ fn done(info: &CertificateInfo) -> Page {
     if let (Some(until), Some(in_s)) = (&info.not_after, info.expires_in_s) {
         page.line(format!("  until: {until} ({})", expiry(in_s)));
     }
+    for warning in &info.warnings {
+        page.line(format!("  warning: {warning}"));
+    }
     if let Some(renewal) = &info.renewal {
         page.line(format!("  renews: {}, {}", renewal.at, renewal.why));
     }
@@ -137,20 +141,49 @@ pub(super) fn import(args: &ImportArgs, environment: &Environment, out: &Output)
     let call = |client: Client| async move { client.import_certificate(name, pair).await };
     match ask(&args.client, environment, call) {
         Ok(info) if json => out.json(&info),
-        Ok(info) => out.page(&done(&info)),
+        Ok(info) => out.page(&imported(&info)),
         Err(error) => return fail(&error, json, out),
     }
     Exit::Done
 }
 
+fn imported(info: &CertificateInfo) -> Page {
+    let mut page = done(info);
+    if info.source == "acme" {
+        page.line("  note: the site has tls = \"acme\": when this one is due, ACME replaces it");
+    }
+    page
+}
+
 /// Both files, read as the user who asks: the daemon may not be able to, and need not.
 fn read_pair(args: &ImportArgs, environment: &Environment) -> Result<ImportCertificate, String> {
+    // The certificate first: where the two are swapped, the mode of the other file is not what is wrong.
+    let cert_pem = pem(read_cert(&args.cert)?, &args.cert, &CERT)?;
     let key = resolve_secret(&SecretRef::File(args.key.clone()), environment)
         .map_err(|error| error.to_string())?;
-    let key_pem = pem(key, &args.key, "PRIVATE KEY-----", "--key")?;
-    let cert_pem =
-        pem(read_cert(&args.cert)?, &args.cert, "-----BEGIN CERTIFICATE-----", "--cert")?;
+    let key_pem = pem(key, &args.key, &KEY)?;
+    if key_pem.contains("BEGIN ENCRYPTED PRIVATE KEY") || key_pem.contains("4,ENCRYPTED") {
+        let key = args.key.display();
+        return Err(format!(
+            "the private key {key} is encrypted\n  palisade needs it without a passphrase and seals it \
+             itself: (umask 077; openssl pkey -in {key} -out {key}.plain)"
+        ));
+    }
+    belong_together(args, &key_pem)?;
     Ok(ImportCertificate { cert_pem, key_pem })
+}
+
+/// Refuses what files of a site would be refused for, in the same words. Names and dates are the daemon's to judge.
+fn belong_together(args: &ImportArgs, key_pem: &str) -> Result<(), String> {
+    let Ok(site) = args.name.parse::<Host>() else { return Ok(()) };
+    let shown = args.key.display().to_string();
+    let key = certs::Key::Pem { pem: key_pem.as_bytes(), shown: &shown };
+    match certs::load(&site, &[], &args.cert, key, 0) {
+        Err(error @ (CertError::Mismatch { .. } | CertError::Unusable { .. })) => {
+            Err(error.to_string())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read_cert(path: &Path) -> Result<Vec<u8>, String> {
@@ -168,14 +201,42 @@ fn read_cert(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// What an option asks for, and how it is told from what the other one asks for.
+struct Wanted {
+    option: &'static str,
+    what: &'static str,
+    marker: &'static str,
+    other: &'static str,
+    other_marker: &'static str,
+}
+
+const CERT_MARKER: &str = "-----BEGIN CERTIFICATE-----";
+const KEY_MARKER: &str = "PRIVATE KEY-----";
+const CERT: Wanted = Wanted {
+    option: "--cert",
+    what: "certificate",
+    marker: CERT_MARKER,
+    other: "private key",
+    other_marker: KEY_MARKER,
+};
+const KEY: Wanted = Wanted {
+    option: "--key",
+    what: "private key",
+    marker: KEY_MARKER,
+    other: "certificate",
+    other_marker: CERT_MARKER,
+};
+
 /// The text, if it has what the option asks for. The message never repeats it.
-fn pem(bytes: Vec<u8>, path: &Path, marker: &str, option: &str) -> Result<String, String> {
+fn pem(bytes: Vec<u8>, path: &Path, wanted: &Wanted) -> Result<String, String> {
+    let Wanted { option, what, marker, other, other_marker } = wanted;
+    let shown = path.display();
     match String::from_utf8(bytes) {
         Ok(text) if text.contains(marker) => Ok(text),
-        _ => {
-            let what = if option == "--key" { "private key" } else { "certificate" };
-            Err(format!("{} holds no {what} in PEM form; {option} wants one", path.display()))
-        }
+        Ok(text) if text.contains(other_marker) => Err(format!(
+            "{option} wants the {what}, and {shown} holds a {other}\n  are --cert and --key swapped?"
+        )),
+        _ => Err(format!("{shown} holds no {what} in PEM form; {option} wants one")),
     }
 }
 

@@ -42,8 +42,30 @@ impl Files {
 
 #[test]
 fn a_pair_is_read_as_it_stands() {
-    let pair = Files::new(CERT, KEY, 0o640).read().expect("read");
-    assert_eq!((pair.cert_pem.as_str(), pair.key_pem.as_str()), (CERT, KEY));
+    let (cert, key) = made();
+    let pair = Files::new(&cert, &key, 0o640).read().expect("read");
+    assert_eq!((pair.cert_pem, pair.key_pem), (cert, key));
+}
+
+fn made() -> (String, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(vec!["other.example.com".to_owned()]);
+    let cert = params.expect("a name").self_signed(&key).expect("signed");
+    (cert.pem(), key.serialize_pem())
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused_in_the_words_of_certificate_files() {
+    let error = Files::new(&made().0, &made().1, 0o600).refusal();
+    assert!(error.contains("cert.pem does not belong to the private key"), "{error}");
+    assert!(error.contains("the server's certificate must come first"), "{error}");
+}
+
+#[test]
+fn an_encrypted_key_is_refused_with_the_command_that_opens_it() {
+    let encrypted = KEY.replace("PRIVATE", "ENCRYPTED PRIVATE");
+    let error = Files::new(CERT, &encrypted, 0o600).refusal();
+    assert!(error.contains("is encrypted") && error.contains("openssl pkey -in"), "{error}");
 }
 
 #[test]
@@ -53,7 +75,12 @@ fn a_key_that_others_can_read_is_refused_with_the_command() {
 
 #[test]
 fn swapped_files_and_what_is_no_pem_are_refused_by_name() {
-    let error = Files::new(KEY, CERT, 0o600).refusal();
+    let error = Files::new(KEY, CERT, 0o644).refusal();
+    assert!(error.contains("cert.pem holds a private key"), "{error}");
+    assert!(error.contains("are --cert and --key swapped?"), "{error}");
+    let error = Files::new(CERT, CERT, 0o600).refusal();
+    assert!(error.contains("key.pem holds a certificate"), "{error}");
+    let error = Files::new(CERT, "hunter2", 0o600).refusal();
     assert!(error.contains("key.pem holds no private key") && error.contains("--key"), "{error}");
     let error = Files::new("hunter2", KEY, 0o600).refusal();
     assert!(error.contains("cert.pem holds no certificate"), "{error}");
@@ -80,6 +107,14 @@ certificate for app.example.com: is served
   renews: 2027-01-20T03:04:05Z, the CA suggests this window
 "
     );
+}
+
+#[test]
+fn an_import_into_a_site_with_acme_says_that_it_will_be_replaced() {
+    let mut info = sample::renewed("app.example.com", 90);
+    assert!(imported(&info).plain().contains("when this one is due, ACME replaces it"));
+    info.source = "imported".into();
+    assert!(!imported(&info).plain().contains("ACME"));
 }
 
 #[test]

@@ -63,6 +63,14 @@ fn every_client_verb_takes_socket_and_json() {
         assert!(parse(&format!("palisade{verb} --socket /run/p.sock --json")).is_ok(), "{verb}");
     }
     assert!(parse("palisade check --json").is_ok());
+    let run = |line: &str| run(line.split(' ').map(OsString::from));
+    for verb in ["status", "cert list", "cert trust", "cert renew a", "crypto rotate"] {
+        let line = format!("palisade --socket /nonexistent/control.sock --json {verb}");
+        assert_eq!(run(&line), Exit::Unreachable, "{line}");
+    }
+    assert_eq!(run("palisade --json check --config /nonexistent"), Exit::Config);
+    assert_eq!(run("palisade --socket /run/p.sock check"), Exit::Usage);
+    assert_eq!(run("palisade --json completions bash"), Exit::Usage);
     assert!(parse("palisade init --json p.toml").is_ok());
 }
 

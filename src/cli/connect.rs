@@ -100,13 +100,13 @@ fn next_step(error: &ClientError) -> &'static str {
     }
 }
 
-/// `{"error": "…", "exit_code": 3}`, with the daemon's problem document where it sent one.
+/// `{"error": "…", "exit_code": 3}`; where the daemon sent a problem document, its title, and the document beside it.
 fn error_json(error: &ClientError, exit: Exit) -> serde_json::Value {
-    let problem = match error {
-        ClientError::Refused(problem) => Some(problem),
-        _ => None,
+    let (text, problem) = match error {
+        ClientError::Refused(problem) => (problem.title.clone(), Some(problem)),
+        _ => (error.to_string(), None),
     };
-    json!({ "error": error.to_string(), "exit_code": exit as u8, "problem": problem })
+    json!({ "error": text, "exit_code": exit as u8, "problem": problem })
 }
 
 #[cfg(test)]
@@ -144,5 +144,13 @@ mod tests {
         assert_eq!(json["error"], "no palisade answers at /run/p.sock: there is no such socket");
         assert_eq!(json["exit_code"], 3);
         assert!(json["problem"].is_null());
+    }
+
+    #[test]
+    fn a_refusal_in_json_says_its_detail_once() {
+        let refused = ClientError::Refused(Problem::new(422, "No", "line 1\nline 2"));
+        let json = error_json(&refused, Exit::Config);
+        assert_eq!(json["error"], "No");
+        assert_eq!(json["problem"]["detail"], "line 1\nline 2");
     }
 }

@@ -1,20 +1,22 @@
 //! An attempt to get a certificate that failed, as the operator reads it (promise 9): the CA's words, ours, what to do.
 
-use super::output::Page;
+use super::output::{Page, Tone};
 use super::words::soon;
 use crate::ops::api::{CertificateFailure, CertificateInfo, CertificateState};
 
 /// The failure of a site in four lines, indented by `indent`; nothing where the last attempt worked.
 pub(super) fn block(page: &mut Page, info: &CertificateInfo, indent: &str) {
     let Some(failure) = &info.failure else { return };
-    page.line(format!("{indent}{}", headline(info, failure)));
+    let hang = indent.len() + 4;
+    let say = |page: &mut Page, text| page.broken(hang, [(Tone::Plain, text)]);
+    say(page, format!("{indent}{}", headline(info, failure)));
     match &failure.kind {
-        Some(kind) => page.line(format!("{indent}  CA says: {kind} - {}", failure.detail)),
-        None => page.line(format!("{indent}  reason: {}", failure.detail)),
+        Some(kind) => say(page, format!("{indent}  CA says: {kind} - {}", failure.detail)),
+        None => say(page, format!("{indent}  reason: {}", failure.detail)),
     }
     for (word, text) in [("likely", &failure.likely), ("try", &failure.next)] {
         if !text.is_empty() {
-            page.line(format!("{indent}  {word}: {text}"));
+            say(page, format!("{indent}  {word}: {text}"));
         }
     }
 }

@@ -57,7 +57,13 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(cli) => cli,
         Err(error) => return usage(&out, &error),
     };
-    let Some(verb) = cli.verb else { return status::overview(&cli.client, &environment, &out) };
+    let Some(mut verb) = cli.verb else {
+        return status::overview(&cli.client, &environment, &out);
+    };
+    if let Err(why) = verb.take_general(&cli.client) {
+        out.complain(format!("error: {why}"));
+        return Exit::Usage;
+    }
     match verb {
         Verb::Run(args) => start::run(*args, environment, &out),
         Verb::Demo(args) => start::demo(args, environment, &out),

@@ -8,6 +8,7 @@ use std::io::{IsTerminal, Write};
 use serde::Serialize;
 
 use crate::base::escape_json;
+use crate::sys;
 
 /// How a piece of text is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,14 @@ impl Tone {
 /// Lines of text for people; data in it is cleaned when it is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    lines: Vec<Vec<(Tone, String)>>,
+    lines: Vec<Line>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Line {
+    spans: Vec<(Tone, String)>,
+    /// How far the rest is indented where the line has to be broken; a line without it is never broken.
+    hang: Option<usize>,
 }
 
 impl Page {
@@ -55,20 +63,33 @@ impl Page {
 
     /// A line of several tones.
     pub fn spans<const N: usize>(&mut self, spans: [(Tone, String); N]) {
-        self.lines.push(spans.into());
+        self.lines.push(Line { spans: spans.into(), hang: None });
+    }
+
+    /// A line whose last span may be broken on a terminal, the rest indented by `hang`.
+    pub fn broken<const N: usize>(&mut self, hang: usize, spans: [(Tone, String); N]) {
+        self.lines.push(Line { spans: spans.into(), hang: Some(hang) });
     }
 
     /// Without tones: what goes into a pipe.
     #[must_use]
     pub fn plain(&self) -> String {
-        self.text(false)
+        self.text(false, None)
     }
 
-    fn text(&self, colour: bool) -> String {
+    fn text(&self, colour: bool, width: Option<usize>) -> String {
         let mut text = String::new();
-        for line in &self.lines {
-            for (tone, span) in line {
+        for Line { spans, hang } in &self.lines {
+            let mut used = 0;
+            for (at, (tone, span)) in spans.iter().enumerate() {
                 let span = one_line(span);
+                let span = match (width, hang) {
+                    (Some(width), Some(hang)) if at + 1 == spans.len() => {
+                        wrapped(&span, used, width, *hang)
+                    }
+                    _ => span,
+                };
+                used += span.chars().count();
                 if colour && *tone != Tone::Plain && !span.is_empty() {
                     text.push_str(&format!("\x1b[{}m{span}\x1b[0m", tone.sgr()));
                 } else {
@@ -79,6 +100,28 @@ impl Page {
         }
         text
     }
+}
+
+/// Breaks `text` at blanks so that it ends before column `width`; `used` columns of its first line are taken. A word
+/// that is longer than a line stays whole, so that it can be copied.
+fn wrapped(text: &str, used: usize, width: usize, hang: usize) -> String {
+    let mut lines = String::with_capacity(text.len());
+    let mut column = used;
+    for (at, word) in text.split(' ').enumerate() {
+        let length = word.chars().count();
+        let blank = usize::from(at > 0);
+        if blank == 1 && !word.is_empty() && column > hang && column + 1 + length > width {
+            lines.truncate(lines.trim_end().len());
+            lines.push('\n');
+            lines.push_str(&" ".repeat(hang));
+            column = hang + length;
+        } else {
+            lines.push_str(&" ".repeat(blank));
+            column += blank + length;
+        }
+        lines.push_str(word);
+    }
+    lines
 }
 
 /// Standard output and standard error of one command.
@@ -105,7 +148,14 @@ impl Output {
 
     /// A page to standard output.
     pub fn page(&self, page: &Page) {
-        write(std::io::stdout().lock(), &page.text(self.colour));
+        let width = sys::terminal::columns(std::io::stdout());
+        write(std::io::stdout().lock(), &page.text(self.colour, width));
+    }
+
+    /// A page to standard error.
+    pub fn complain_page(&self, page: &Page) {
+        let width = sys::terminal::columns(std::io::stderr());
+        write(std::io::stderr().lock(), &page.text(false, width));
     }
 
     /// Lines to standard output.
@@ -121,7 +171,7 @@ impl Output {
     /// Lines of something that goes on; false when nobody reads them any more.
     #[must_use]
     pub fn stream(&self, page: &Page) -> bool {
-        write(std::io::stdout().lock(), &page.text(self.colour))
+        write(std::io::stdout().lock(), &page.text(self.colour, None))
     }
 
     /// One line of JSON of something that goes on; false when nobody reads it any more.
@@ -210,8 +260,23 @@ mod tests {
         assert_eq!(one_line("a\nFAIL b"), "a FAIL b");
         let mut page = Page::new();
         page.spans([(Tone::Bad, "FAIL".into()), (Tone::Plain, hostile.into())]);
-        assert_eq!(page.text(true), "\x1b[31mFAIL\x1b[0ma[31mbc2Jdef g h0;x\n");
+        assert_eq!(page.text(true, None), "\x1b[31mFAIL\x1b[0ma[31mbc2Jdef g h0;x\n");
         assert_eq!(page.plain(), "FAILa[31mbc2Jdef g h0;x\n");
+    }
+
+    #[test]
+    fn a_long_line_is_broken_on_a_terminal_with_its_rest_indented_and_nowhere_else() {
+        let mut page = Page::new();
+        let text = "one two three four https://a.example.com/longer-than-a-line five".to_owned();
+        page.broken(4, [(Tone::Warn, "  WARN".into()), (Tone::Plain, format!("  {text}"))]);
+        page.line("this line stays as it is, however long it may be");
+        assert_eq!(page.plain().lines().count(), 2);
+        assert_eq!(
+            page.text(false, Some(20)),
+            "  WARN  one two\n    three four\n    https://a.example.com/longer-than-a-line\n    five\n\
+             this line stays as it is, however long it may be\n"
+        );
+        assert!(page.text(true, Some(20)).starts_with("\x1b[33m  WARN\x1b[0m  one two\n"));
     }
 
     #[test]

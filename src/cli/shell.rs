@@ -22,7 +22,7 @@ pub(super) fn man(verb: &[String], out: &Output) -> Exit {
         return Exit::Usage;
     };
     let mut page = Vec::new();
-    match clap_mangen::Man::new(command).render(&mut page) {
+    match manual(command).render(&mut page) {
         Ok(()) => {
             out.verbatim(&page);
             Exit::Done
@@ -32,6 +32,11 @@ pub(super) fn man(verb: &[String], out: &Output) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// Its foot names the program; a verb has no version of its own.
+fn manual(command: Command) -> clap_mangen::Man {
+    clap_mangen::Man::new(command).source(concat!("palisade ", env!("CARGO_PKG_VERSION")))
 }
 
 /// The command of a verb, named as a page is: `palisade-cert-trust`.
@@ -51,7 +56,7 @@ mod tests {
     fn page(verb: &[&str]) -> Option<String> {
         let verb: Vec<String> = verb.iter().map(|word| (*word).to_owned()).collect();
         let mut page = Vec::new();
-        clap_mangen::Man::new(find(&verb)?).render(&mut page).expect("rendered");
+        manual(find(&verb)?).render(&mut page).expect("rendered");
         Some(String::from_utf8(page).expect("text"))
     }
 
@@ -60,7 +65,8 @@ mod tests {
         assert!(page(&[]).expect("a page").contains(".TH palisade 1"));
         for verb in [&["run"][..], &["check"], &["cert", "list"], &["cert", "trust"], &["man"]] {
             let text = page(verb).expect("a page");
-            assert!(text.contains(&format!(".TH palisade-{}", verb.join("-"))), "{text}");
+            let head = format!(".TH palisade-{} 1  \"palisade 0.", verb.join("-"));
+            assert!(text.contains(&head), "{text}");
             assert!(text.contains("Example"), "{text}");
         }
         assert!(page(&["nothing"]).is_none());

@@ -20,6 +20,8 @@ const SITE_WIDTH: usize = 26;
 const UPSTREAM_WIDTH: usize = 19;
 /// Failed attempts that are shown whole; `cert list` has all.
 const FAILURES_MAX: usize = 3;
+/// Behind `  WARN  `.
+const ATTENTION_HANG: usize = 8;
 
 pub(super) fn status(args: &ClientArgs, environment: &Environment, out: &Output) -> Exit {
     match ask(args, environment, |client| async move { client.status().await }) {
@@ -183,11 +185,11 @@ fn first_of(names: &[String], width: usize) -> String {
     and_more(first, names.len().saturating_sub(1), width)
 }
 
-/// What visitors see, and when that changes: `served 63 d, renews in 33 d`, `none, next try in 10 min`.
+/// What visitors see, and when that changes: `served 63 d, renews in 33 d`, `missing, next try in 10 min`.
 fn certificate(info: &CertificateInfo) -> (Tone, String) {
     let failing = info.failure.is_some();
     let (tone, state) = match (info.state, info.expires_in_s) {
-        (CertificateState::Missing, _) | (_, None) => (Tone::Bad, "none".to_owned()),
+        (CertificateState::Missing, _) | (_, None) => (Tone::Bad, "missing".to_owned()),
         (_, Some(in_s @ ..=0)) => return (Tone::Bad, expiry(in_s)),
         (CertificateState::StandIn, Some(_)) => (Tone::Warn, "stand-in".to_owned()),
         (CertificateState::Served, Some(in_s)) => {
@@ -263,21 +265,25 @@ fn attention(page: &mut Page, status: &Status, whole: bool) {
             Level::Fail => (Tone::Bad, "FAIL"),
             Level::Warn => (Tone::Warn, "WARN"),
         };
-        page.spans([
-            (Tone::Plain, "  ".into()),
-            (tone, word.into()),
-            (Tone::Plain, format!("  {message}")),
-        ]);
+        page.broken(
+            ATTENTION_HANG,
+            [
+                (Tone::Plain, "  ".into()),
+                (tone, word.into()),
+                (Tone::Plain, format!("  {message}")),
+            ],
+        );
     }
     if whole {
         failures(page, &status.sites);
     }
     if let Some(error) = &status.reload.last_error {
         let text = "  the last reload was refused, the configuration before it is in force:".into();
-        page.spans([(Tone::Plain, "  ".into()), (Tone::Warn, "WARN".into()), (Tone::Plain, text)]);
+        let word = (Tone::Warn, "WARN".into());
+        page.broken(ATTENTION_HANG, [(Tone::Plain, "  ".into()), word, (Tone::Plain, text)]);
         if whole {
             for line in error.lines() {
-                page.line(format!("        {line}"));
+                page.broken(ATTENTION_HANG, [(Tone::Plain, format!("        {line}"))]);
             }
         } else {
             page.line(format!("        {}", error.lines().next().unwrap_or_default()));

@@ -67,7 +67,7 @@ fn the_certificate_column_says_what_is_served_and_when_that_changes() {
     assert_eq!(words(&info), (Tone::Warn, "served 60 d, next try in 10 min".into()));
     assert_eq!(words(&sample::certificate("a", 5)), (Tone::Warn, "served 5 d".into()));
     assert_eq!(words(&sample::certificate("a", -100)), (Tone::Bad, "expired 100 d ago".into()));
-    let none = (Tone::Bad, "none, next try in 10 min".into());
+    let none = (Tone::Bad, "missing, next try in 10 min".into());
     assert_eq!(words(&sample::failing("a", Missing)), none);
     let stand_in = (Tone::Warn, "stand-in, next try in 10 min".into());
     assert_eq!(words(&sample::failing("a", StandIn)), stand_in);

@@ -163,7 +163,7 @@ fn failed(message: &str, args: &TrustArgs, out: &Output) -> Exit {
 fn plan(ca: &LocalCa, stores: &[Store]) -> String {
     let stores: String = stores.iter().map(|store| format!("\n  {store}")).collect();
     format!(
-        "The local CA {}\nSHA-256 {}\nwill be trusted for every site by{stores}\nWhoever has its key can then pose as any site to you; the key is in the same directory.",
+        "The local CA {}\nSHA-256 {}\nwill be trusted for every site by{stores}\nWhoever has its key can then pose as any site to you; the key is sealed in the state beside it.",
         ca.path, ca.sha256
     )
 }

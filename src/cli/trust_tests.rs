@@ -70,7 +70,7 @@ fn a_tool_that_fails_is_quoted() {
 #[test]
 fn a_fresh_browser_database_trusts_the_root() {
     let dir = tempfile::tempdir().expect("a directory");
-    certs::LocalCa::open(&dir.path().join("state"), "web-1", 1_767_225_600).expect("made");
+    certs::sample::local_ca(&dir.path().join("state"));
     let ca = certs::LocalCa::read_public(&dir.path().join("state")).expect("read");
     let database = dir.path().join("nssdb");
     add_to_nss(&ca, &database).expect("added; the test needs certutil: apt install libnss3-tools");

@@ -23,8 +23,8 @@ pub(super) fn expiry(in_s: i64) -> String {
 pub(super) fn soon(in_s: i64) -> String {
     let s = u64::try_from(in_s).unwrap_or(0);
     match s {
-        0..60 => format!("{s} s"),
-        60..3_600 => format!("{} min", s.div_ceil(60)),
+        0..=90 => format!("{s} s"),
+        91..3_600 => format!("{} min", s.div_ceil(60)),
         3_600..86_400 => format!("{} h", s.div_ceil(3_600)),
         _ => format!("{} d", s.div_ceil(86_400)),
     }
@@ -85,9 +85,9 @@ mod tests {
 
     #[test]
     fn soon_names_one_unit_and_is_never_too_early() {
-        let words = [-5, 0, 59, 60, 61, 600, 3_600, 7_201, 86_400, 28 * 86_400].map(soon);
+        let words = [-5, 0, 59, 62, 90, 91, 600, 3_600, 7_201, 86_400, 28 * 86_400].map(soon);
         let expected =
-            ["0 s", "0 s", "59 s", "1 min", "2 min", "10 min", "1 h", "3 h", "1 d", "28 d"];
+            ["0 s", "0 s", "59 s", "62 s", "90 s", "2 min", "10 min", "1 h", "3 h", "1 d", "28 d"];
         assert_eq!(words, expected);
     }
 

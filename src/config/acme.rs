@@ -48,6 +48,11 @@ pub(super) fn cross_check(
     acme: &Acme,
     (listen, sites): (&Listen, &[Site]),
 ) {
+    // What is no table was reported when it was read.
+    let entry = top.entry(cx, "acme");
+    if entry.is_some_and(|entry| !matches!(entry.node.value, Value::Table(_))) {
+        return;
+    }
     let used = sites.iter().any(|site| matches!(site.tls, TlsSource::Acme { .. }));
     let mut section = top.section(cx, "acme", "acme");
     if let Some(entry) = section.entry(cx, "challenges")

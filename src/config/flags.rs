@@ -214,6 +214,9 @@ mod tests {
         ] {
             assert!(refused.contains(line), "{line}\n{refused}");
         }
+        let tls = Flags { tls: Some("bogus".into()), ..flags() };
+        assert!(refusal(&tls).contains("write local, acme or imported"), "{}", refusal(&tls));
+        assert!(!refusal(&tls).contains("tls = {"), "{}", refusal(&tls));
         let refused = refusal(&Flags::default());
         assert!(refused.contains("--site: no site is named"), "{refused}");
         assert!(refused.contains("--upstream: no app is named"), "{refused}");

@@ -13,7 +13,7 @@ use crate::base::SecretRef;
 /// A path, or `{ file | credential | env = "…" }`; `path` is the key's own, with `*` for names.
 pub(super) fn read(cx: &mut Cx, entry: &Entry, path: &'static str) -> Option<SecretRef> {
     let Value::Table(table) = &entry.node.value else {
-        return match path_of(&entry.node) {
+        return match bare(&entry.node, path) {
             Ok(path) => Some(SecretRef::File(path)),
             Err(fault) => {
                 cx.error(&entry.node.place, fault.message, fault.label);
@@ -48,11 +48,21 @@ pub(super) fn read(cx: &mut Cx, entry: &Entry, path: &'static str) -> Option<Sec
 /// The text of a place, unless the secret itself was written there.
 fn place(node: &Node) -> Result<&str, Fault> {
     let text = values::text(node)?;
-    if is_key(text) {
-        let label = "keep it in a file of mode 0600 and write the path of the file";
-        return Err(Fault::new("a key stands in the configuration", label));
+    if is_key(text) { Err(in_the_file()) } else { Ok(text) }
+}
+
+fn in_the_file() -> Fault {
+    let label = "keep it in a file of mode 0600 and write { file = \"…\" }";
+    Fault::new("a secret does not stand in the file", label)
+}
+
+/// Without a table around it: a path. What an authority hands out as a key may be short and look like anything, so
+/// there only what has a slash is one.
+fn bare(node: &Node, path: &str) -> Result<PathBuf, Fault> {
+    match &node.value {
+        Value::Text(text) if path == "acme.eab.hmac" && !text.contains('/') => Err(in_the_file()),
+        _ => path_of(node),
     }
-    Ok(text)
 }
 
 fn path_of(node: &Node) -> Result<PathBuf, Fault> {

@@ -145,6 +145,8 @@ const SECRET_WORDS: [&str; 8] =
     ["secret", "password", "passphrase", "token", "hmac", "private", "env", "master_key"];
 /// Fewest hexadecimal digits that are taken for a key: 128 bits.
 const KEY_DIGITS_MIN: usize = 32;
+/// Fewest letters of base64 that are: 192 bits.
+const KEY_LETTERS_MIN: usize = 32;
 
 /// Replaces quoted text behind keys that sound like secrets, and private keys, by as many asterisks.
 fn blotted(text: &str) -> String {
@@ -191,9 +193,17 @@ fn names_a_place(before: &str, inner: &str) -> bool {
     (place || (key.ends_with("env") && is_name)) && !is_key(inner)
 }
 
-/// Whether a text is surely a key in hexadecimal, and no place of one.
+/// Whether a text is surely a key, in hexadecimal or base64url, and no place of one.
 pub(super) fn is_key(text: &str) -> bool {
-    text.len() >= KEY_DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    let hexadecimal =
+        text.len() >= KEY_DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let bytes = || text.trim_end_matches('=').bytes();
+    // Names of files and variables keep to one case, or have a dot or a slash.
+    let mixed = [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit];
+    hexadecimal
+        || (text.len() >= KEY_LETTERS_MIN
+            && bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_+".contains(&byte))
+            && mixed.iter().all(|kind| bytes().any(|byte| kind(&byte))))
 }
 
 /// Whether a private key was pasted into the text.

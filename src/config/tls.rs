@@ -27,7 +27,7 @@ pub(super) fn tls(
     if let Value::Table(table) = &entry.node.value {
         return files(cx, entry, table).unwrap_or(TlsSource::Local);
     }
-    match word_or_list(&entry.node) {
+    match word_or_list(&entry.node, cx.flags) {
         Ok(source) => {
             if let TlsSource::Acme { .. } = source {
                 orderable(cx, names, acme);
@@ -86,9 +86,9 @@ fn orderable(cx: &mut Cx, names: &[Name<'_>], acme: &Acme) {
     }
 }
 
-fn word_or_list(node: &Node) -> Result<TlsSource, Fault> {
-    let Value::List(nodes) = &node.value else { return source(node) };
-    let sources = nodes.iter().map(source).collect::<Result<Vec<_>, _>>()?;
+fn word_or_list(node: &Node, flags: bool) -> Result<TlsSource, Fault> {
+    let Value::List(nodes) = &node.value else { return source(node, flags) };
+    let sources = nodes.iter().map(|node| source(node, flags)).collect::<Result<Vec<_>, _>>()?;
     match sources.as_slice() {
         [only] => Ok(only.clone()),
         [TlsSource::Acme { .. }, TlsSource::Local] => Ok(TlsSource::Acme { stand_in: true }),
@@ -99,8 +99,12 @@ fn word_or_list(node: &Node) -> Result<TlsSource, Fault> {
     }
 }
 
-fn source(node: &Node) -> Result<TlsSource, Fault> {
-    let write = format!("write \"acme\", \"local\", \"imported\" or {FILES}");
+fn source(node: &Node, flags: bool) -> Result<TlsSource, Fault> {
+    let write = if flags {
+        "write local, acme or imported; certificate files need a configuration file".to_owned()
+    } else {
+        format!("write \"acme\", \"local\", \"imported\" or {FILES}")
+    };
     let Ok(word) = values::text(node) else {
         let message = format!("expected a word or a table, found {}", node.kind());
         return Err(Fault::new(message, write));

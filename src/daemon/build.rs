@@ -27,7 +27,7 @@ use crate::config::{self, Loaded};
 use crate::edge::accept::Acceptor;
 use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
 use crate::edge::{Caps, Drain, Policy, Shared};
-use crate::ops::api::{Listener, State};
+use crate::ops::api::{self, Listener, State};
 use crate::ops::{self, Control};
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
 use crate::ports::{Clock, Entropy, Resolver};
@@ -59,6 +59,10 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
     materials::check_errors(settings, &start.environment, &*clock).map_err(StartError::Config)?;
     let events = Hub::new(settings.workers, Arc::clone(&clock));
     let (log, writer) = open_log(settings, &clock, &events)?;
+    if settings.listen.control.starts_with(&settings.state_dir) {
+        // The directory of a socket is open to its group, that of the state is not. What fails here fails again below.
+        let _ = sys::files::make_dir(&settings.state_dir, 0o700);
+    }
     let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
     let control_file = ControlFile(sockets.own_control.then(|| settings.listen.control.clone()));
     let announce = start.announce.take();
@@ -99,8 +103,9 @@ fn assemble(
     let stamp = Stamp::of(&settings);
     let mut materials = Materials::new().map_err(failed("the system's randomness"))?;
     let stored = |site: &Host| state.manager.certificate(site);
+    let vault = state.vault(&settings.state_dir, log);
     let keys = materials
-        .load(&settings, &start.environment, &stored, &*clock)
+        .load(&settings, &start.environment, &stored, &vault, &*clock)
         .map_err(StartError::Config)?;
     let metrics = Metrics::new(settings.workers);
     hook_panics(log.clone(), Arc::clone(&metrics));
@@ -243,16 +248,20 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
         }
     });
     for attention in &status.attention {
-        daemon.shared.log.event(Level::Warn, "attention", |line| {
-            line.text("message", &attention.message);
+        let level = match attention.level {
+            api::Level::Fail => Level::Error,
+            api::Level::Warn => Level::Warn,
+        };
+        daemon.shared.log.event(level, "attention", |line| {
+            line.text("message", &attention.message).text(
+                "next",
+                "do what it says; `palisade status` and `palisade cert list` say more",
+            );
         });
     }
     let _ = sys::notify::ready(&format!("serving {} sites", status.sites.len()));
     if let Some(announce) = announce {
-        let generated = daemon.state.generated.as_ref();
-        let notes = generated
-            .map(|path| format!("made a master key: keep a copy of {} elsewhere", path.display()));
-        announce(&status, notes.as_slice());
+        announce(&status, &daemon.state.notes());
     }
 }
 
@@ -331,10 +340,14 @@ fn open_log(
     let shown = opened.map(|(log, writer)| (log.shown_by(Arc::clone(events)), writer));
     shown.map_err(|error| {
         let place = file.map_or_else(|| "standard output".into(), |p| p.display().to_string());
+        let remedy = file.and_then(|path| sys::files::disk_remedy(error.kind(), path));
+        let remedy = remedy.unwrap_or_else(|| {
+            let uid = rustix::process::geteuid().as_raw();
+            format!("make its directory and let user id {uid} write there")
+        });
         StartError::Failed(format!(
-            "cannot write the log to {place}: {error}\n  make its directory and let user id {} write \
-             there, or choose another file: --log-file (`log.file` in the file)",
-            rustix::process::geteuid().as_raw()
+            "cannot write the log to {place}: {error}\n  {remedy}, or choose another file: --log-file \
+             (`log.file` in the file)"
         ))
     })
 }

@@ -10,8 +10,7 @@ use crate::base::audit::By;
 use crate::base::timestamp::rfc3339;
 use crate::config::settings::{Site, TlsSource};
 use crate::ops::api::{
-    Attention, CertificateFailure, CertificateInfo, CertificateState, ImportCertificate, Level,
-    Problem,
+    Attention, CertificateInfo, CertificateState, ImportCertificate, Level, Problem,
 };
 use crate::work::acme::Outlook;
 
@@ -36,10 +35,10 @@ impl Daemon {
         inner: &Inner,
         infos: &[CertificateInfo],
     ) -> Vec<Attention> {
-        let sites = inner.settings.sites.iter().zip(&inner.certificates).zip(infos);
         let mut found = Vec::new();
-        for ((site, shown), info) in sites {
-            found.extend(attention(site, shown, info));
+        for (site, info) in inner.settings.sites.iter().zip(infos) {
+            let imported = managed(site) && self.state.manager.outlook(&site.name).imported;
+            found.extend(attention(site, imported, info));
             // The manager's word changes while a certificate is served: it may not be on the disk yet.
             let kept = managed(site).then(|| self.state.manager.certificate(&site.name)).flatten();
             let warnings = kept.into_iter().flat_map(|certificate| certificate.warnings);
@@ -129,6 +128,7 @@ fn info(site: &Site, shown: &Shown, outlook: Outlook, now_s: i64) -> Certificate
         Shown::Missing => CertificateState::Missing,
     };
     let certificate = shown.certificate();
+    let warnings = warnings(site, shown, now_s);
     let facts = certificate.map(|certificate| &certificate.facts);
     let wanted = || site.names().map(ToString::to_string).collect();
     CertificateInfo {
@@ -145,77 +145,114 @@ fn info(site: &Site, shown: &Shown, outlook: Outlook, now_s: i64) -> Certificate
         renewal: outlook.renewal,
         failure: outlook.failure,
         activity: outlook.activity,
+        warnings,
     }
 }
 
-/// What about a site's certificate needs somebody, most urgent first; nothing when all is well.
-fn attention(site: &Site, shown: &Shown, info: &CertificateInfo) -> Vec<Attention> {
-    let name = &info.site;
-    let mut found = Vec::new();
-    let mut say = |level, message| found.push(Attention { level, message });
-    let failure = info.failure.as_ref();
-    let ends = info.not_after.as_deref().unwrap_or_default();
-    match (info.state, info.expires_in_s) {
-        (CertificateState::Missing, _) => say(
-            Level::Fail,
-            format!(
-                "{name} has no certificate, visitors are refused: {} (palisade cert list)",
-                reason(info)
-            ),
-        ),
-        (CertificateState::StandIn, _) => say(
-            Level::Warn,
-            format!(
-                "{name} shows a certificate of the local CA for now: {} (palisade cert list)",
-                reason(info)
-            ),
-        ),
-        (CertificateState::Served, Some(left_s)) if left_s <= 0 => {
-            let why = failure.map(|failure| format!(": {}", first_line(failure)));
-            let why = why.unwrap_or_default();
-            say(Level::Fail, format!("certificate of {name} expired on {ends}{why}"));
-        }
-        (CertificateState::Served, Some(left_s)) => {
-            if let Some(failure) = failure {
-                say(
-                    Level::Warn,
-                    format!(
-                        "renewing the certificate of {name} fails, {} left: {} (palisade cert list)",
-                        left(left_s),
-                        first_line(failure)
-                    ),
-                );
-            } else if left_s < EXPIRY_WARN_S
-                && matches!(site.tls, TlsSource::Files { .. } | TlsSource::Imported)
-            {
-                say(Level::Warn, format!("certificate of {name} ends on {ends}"));
-            }
-        }
-        (CertificateState::Served, None) => {}
+/// What is not quite right with a certificate that is shown. Those from files were looked at when they were read.
+fn warnings(site: &Site, shown: &Shown, now_s: i64) -> Vec<String> {
+    let (name, Shown::Served(certificate)) = (&site.name, shown) else { return Vec::new() };
+    if !managed(site) {
+        return certificate.warnings.clone();
     }
-    if let (true, Shown::Served(certificate)) = (managed(site), shown) {
-        let bare: Vec<&str> =
-            site.names().filter(|name| !certificate.facts.covers(name)).map(Host::as_str).collect();
-        if !bare.is_empty() {
-            let bare = bare.join(", ");
-            say(Level::Warn, format!("certificate of {name} does not cover {bare} yet"));
-        }
+    let facts = &certificate.facts;
+    let mut found = Vec::new();
+    if facts.not_before_s > now_s {
+        found.push(format!(
+            "certificate of {name} is not valid before {}, and it is {} here: check the clock (`date -u`), or \
+             bring another one",
+            rfc3339(facts.not_before_s),
+            rfc3339(now_s)
+        ));
+    }
+    let bare: Vec<&str> =
+        site.names().filter(|name| !facts.covers(name)).map(Host::as_str).collect();
+    if !bare.is_empty() {
+        found.push(format!("certificate of {name} does not cover {} yet", bare.join(", ")));
     }
     found
 }
 
-/// Why the certificate that is asked for is not there.
-fn reason(info: &CertificateInfo) -> String {
-    match (&info.failure, &info.activity, info.source.as_str()) {
-        (Some(failure), _, _) => first_line(failure).to_owned(),
-        (None, Some(activity), _) => activity.clone(),
-        (None, None, "imported") => format!("waiting for palisade cert import {}", info.site),
-        (None, None, _) => "it is being ordered".to_owned(),
+/// What brings the next certificate, for those that palisade does not order.
+fn next_step(site: &Site) -> String {
+    match &site.tls {
+        TlsSource::Imported => {
+            format!(": `palisade cert import {} --cert FILE --key FILE` brings the next", site.name)
+        }
+        TlsSource::Files { .. } => ": replace its files, the new ones are taken at once".to_owned(),
+        TlsSource::Acme { .. } | TlsSource::Local => String::new(),
     }
 }
 
-fn first_line(failure: &CertificateFailure) -> &str {
-    failure.detail.lines().next().unwrap_or_default()
+/// What about a site's certificate needs somebody, most urgent first; nothing when all is well.
+fn attention(site: &Site, imported: bool, info: &CertificateInfo) -> Vec<Attention> {
+    let name = &info.site;
+    let mut found = Vec::new();
+    let mut say = |level, message| found.push(Attention { level, message });
+    // What somebody only wanted to try says nothing about the renewal.
+    let failure = info.failure.as_ref().filter(|failure| !failure.early);
+    let ends = info.not_after.as_deref().unwrap_or_default();
+    match (info.state, info.expires_in_s) {
+        (CertificateState::Missing, _) => say(
+            Level::Fail,
+            format!("{name} has no certificate, visitors are refused{}", reason(info)),
+        ),
+        (CertificateState::StandIn, _) => say(
+            Level::Warn,
+            format!("{name} shows a certificate of the local CA for now{}", reason(info)),
+        ),
+        (CertificateState::Served, Some(left_s)) if left_s <= 0 => {
+            let why = failure.map_or_else(|| next_step(site), |_| FAILED.to_owned());
+            say(Level::Fail, format!("certificate of {name} expired on {ends}{why}"));
+        }
+        (CertificateState::Served, Some(left_s)) => {
+            if failure.is_some() {
+                say(
+                    Level::Warn,
+                    format!("certificate of {name} was not renewed, {} left{FAILED}", left(left_s)),
+                );
+            } else if left_s < EXPIRY_WARN_S
+                && matches!(site.tls, TlsSource::Files { .. } | TlsSource::Imported)
+            {
+                say(
+                    Level::Warn,
+                    format!("certificate of {name} ends on {ends}{}", next_step(site)),
+                );
+            } else if let (true, true, Some(renewal)) =
+                (left_s < EXPIRY_WARN_S, imported, &info.renewal)
+            {
+                say(
+                    Level::Warn,
+                    format!(
+                        "the imported certificate of {name} ends on {ends}; one is ordered on {}",
+                        renewal.at
+                    ),
+                );
+            }
+        }
+        (CertificateState::Served, None) => {}
+    }
+    if managed(site) {
+        found.extend(
+            info.warnings
+                .iter()
+                .map(|warning| Attention { level: Level::Warn, message: warning.clone() }),
+        );
+    }
+    found
+}
+
+/// Behind the one sentence about a site. What the CA said has no bound, and stands in `palisade cert list`.
+const FAILED: &str = ": the last attempt failed (palisade cert list)";
+
+/// Why the certificate that is asked for is not there.
+fn reason(info: &CertificateInfo) -> String {
+    match (&info.failure, &info.activity, info.source.as_str()) {
+        (Some(_), _, _) => FAILED.to_owned(),
+        (None, Some(activity), _) => format!(": {activity} (palisade cert list)"),
+        (None, None, "imported") => format!(": waiting for palisade cert import {}", info.site),
+        (None, None, _) => ": it is being ordered (palisade cert list)".to_owned(),
+    }
 }
 
 /// How much time is left, in the unit that people plan in.

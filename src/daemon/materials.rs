@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::state;
 use crate::base::{Host, SecretRef};
@@ -13,7 +15,7 @@ use crate::config::settings::{Settings, Site, TlsSource};
 use crate::config::{Environment, Report, resolve_secret};
 use crate::edge::tls::TlsFactory;
 use crate::ports::Clock;
-use crate::work::certs::{self, Certificate, Key, LEAF_DAYS, LocalCa};
+use crate::work::certs::{self, Certificate, Facts, Key, LEAF_DAYS, LocalCa, Vault};
 
 /// A local certificate is replaced when this much of its life is left: a third.
 pub const LOCAL_RENEW_S: i64 = (LEAF_DAYS as i64) * 86_400 / 3;
@@ -84,18 +86,18 @@ impl Materials {
         settings: &Settings,
         environment: &Environment,
         stored: Stored<'_>,
+        vault: &Vault<'_>,
         clock: &dyn Clock,
     ) -> Result<Loaded, Report> {
         let now_s = unix_s(clock);
         let mut report = Report::default();
         let mut loaded = Loaded::default();
         for site in &settings.sites {
-            let state = &settings.state_dir;
             let shown = match &site.tls {
                 TlsSource::Acme { .. } | TlsSource::Imported => {
-                    self.managed(state, site, stored, now_s)
+                    self.managed(vault, site, stored, now_s)
                 }
-                TlsSource::Local => self.local(state, site, now_s).map(Shown::Served),
+                TlsSource::Local => self.local(vault, site, now_s).map(Shown::Served),
                 TlsSource::Files { cert, key } => {
                     from_files(site, cert, key, environment, now_s).map(Shown::Served)
                 }
@@ -114,7 +116,7 @@ impl Materials {
     /// The certificate that palisade keeps for a site, or what stands in for it.
     fn managed(
         &mut self,
-        state: &Path,
+        vault: &Vault<'_>,
         site: &Site,
         stored: Stored<'_>,
         now_s: i64,
@@ -125,7 +127,7 @@ impl Materials {
                 Ok(Shown::Served(Certificate { warnings: Vec::new(), ..certificate }))
             }
             (None, TlsSource::Acme { stand_in: true }) => {
-                self.local(state, site, now_s).map(Shown::StandIn)
+                self.local(vault, site, now_s).map(Shown::StandIn)
             }
             (None, _) => Ok(Shown::Missing),
         }
@@ -141,7 +143,7 @@ impl Materials {
         config.map(Some).map_err(|error| failure(site, error.to_string()))
     }
 
-    fn local(&mut self, state: &Path, site: &Site, now_s: i64) -> Result<Certificate, Report> {
+    fn local(&mut self, vault: &Vault<'_>, site: &Site, now_s: i64) -> Result<Certificate, Report> {
         let names: Vec<Host> = site.names().cloned().collect();
         if let Some(kept) = self.local.get(&names)
             && kept.facts.expires_in_s(now_s) > LOCAL_RENEW_S
@@ -150,7 +152,7 @@ impl Materials {
         }
         let ca = match self.ca.take() {
             Some(ca) => ca,
-            None => LocalCa::open(state, &certs::hostname(), now_s)
+            None => LocalCa::open(vault, &certs::hostname(), now_s)
                 .map_err(|error| failure(site, error.to_string()))?,
         };
         let issued = ca.issue(&names, now_s);
@@ -189,11 +191,21 @@ pub fn check(
 fn unreadable_roots(settings: &Settings) -> Report {
     let orders = settings.sites.iter().any(|site| matches!(site.tls, TlsSource::Acme { .. }));
     let file = settings.acme.ca_file.as_deref().filter(|_| orders);
-    let Some((path, error)) = file.and_then(|path| Some((path, std::fs::read(path).err()?))) else {
-        return Report::default();
+    let Some(path) = file else { return Report::default() };
+    let why = match std::fs::read(path) {
+        Err(error) => format!("cannot be read: {error}"),
+        Ok(pem) if pem.trim_ascii().is_empty() => "is empty".into(),
+        Ok(pem) => match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
+            Ok(roots) if roots.is_empty() => "holds no `BEGIN CERTIFICATE` block".into(),
+            Ok(roots) => match roots.iter().find_map(|root| Facts::read(root).err()) {
+                Some(why) => format!("holds a certificate that cannot be read: {why}"),
+                None => return Report::default(),
+            },
+            Err(error) => format!("is no PEM file: {error}"),
+        },
     };
-    let what = format!("acme.ca_file: {} cannot be read: {error}", path.display());
-    Report::warning(what, "until it can, no certificate is ordered")
+    let what = format!("acme.ca_file: {} {why}", path.display());
+    Report::warning(what, "until it has the roots of the authority, no certificate is ordered")
 }
 
 /// [`check`] without its warnings.

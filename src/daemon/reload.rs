@@ -97,9 +97,11 @@ impl Daemon {
         // Looked at before reading: a file that changes in between is read again at the next look.
         let stamp = Stamp::of(&settings);
         let wanted = state::wanted(&settings, &self.environment)?;
+        self.state.manager.adopt(&wanted);
         let stored = |site: &Host| self.state.manager.certificate(site);
-        let loaded =
-            inner.materials.load(&settings, &self.environment, &stored, &*self.shared.clock)?;
+        let vault = self.state.vault(&settings.state_dir, &self.shared.log);
+        let (environment, clock) = (&self.environment, &*self.shared.clock);
+        let loaded = inner.materials.load(&settings, environment, &stored, &vault, clock)?;
         inner.warnings = loaded.warnings().collect();
         let generation = inner.generation + 1;
         let https = https_port(&settings, &inner.listeners, &inner.inherited);

@@ -2,15 +2,18 @@
 //!
 //! Opened after the sockets are bound and before anything is served; closed after everything else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use tokio::sync::Notify;
+use zeroize::Zeroizing;
 
 use super::StartError;
 use super::reload::managed;
 use crate::config::settings::{Settings, TlsSource};
-use crate::config::{self, Environment, Report, resolve_secret};
+use crate::config::{self, Environment, Report, SecretError, resolve_secret};
 use crate::keyring::{Keyring, MasterKey};
 use crate::ports::{Clock, Entropy, Resolver};
 use crate::store::Store;
@@ -18,6 +21,11 @@ use crate::store::audit::AuditLog;
 use crate::telemetry::{Level, Log};
 use crate::work::acme::{Challenges, Manager, Parts, Wanted, WantedSite};
 use crate::work::audit::{self, Audit};
+use crate::work::certs::Vault;
+
+/// What is left to do once every data key is wrapped by the new master key.
+const MASTER_KEY_CHANGED: &str =
+    "keep a copy of the new key elsewhere, then remove previous_master_key from [crypto]";
 
 /// The open state.
 pub(super) struct State {
@@ -30,6 +38,23 @@ pub(super) struct State {
     pub stored: Arc<Notify>,
     /// The file of the master key, if this start has made it.
     pub generated: Option<PathBuf>,
+}
+
+impl State {
+    /// What this start has done that somebody has to know, one sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let generated = self.generated.as_ref();
+        let made = generated
+            .map(|path| format!("made a master key: keep a copy of {} elsewhere", path.display()));
+        let changed = (self.keyring.rewrapped() > 0)
+            .then(|| format!("the master key was changed: {MASTER_KEY_CHANGED}"));
+        made.into_iter().chain(changed).collect()
+    }
+
+    /// What the local CA is kept with.
+    pub fn vault<'a>(&'a self, state_dir: &'a Path, log: &'a Log) -> Vault<'a> {
+        Vault { store: &self.store, keyring: &self.keyring, log, state_dir }
+    }
 }
 
 /// What the state is opened with.
@@ -62,6 +87,12 @@ pub(super) fn open(
                 "next",
                 "keep a copy elsewhere: without it the secrets in the state are lost",
             );
+        });
+    }
+    let rewrapped = keyring.rewrapped();
+    if rewrapped > 0 {
+        log.event(Level::Info, "master_key_changed", |line| {
+            line.number("data_keys", rewrapped as u64).text("next", MASTER_KEY_CHANGED);
         });
     }
     let audit = Audit::open(audit::Parts {
@@ -101,10 +132,14 @@ fn keyring(
     entropy: &Arc<dyn Entropy>,
 ) -> Result<(Arc<Keyring>, Option<PathBuf>), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Failed(error.to_string());
-    let given = config::master_keys(settings, environment).map_err(|error| failed(&error))?;
-    let previous =
-        config::previous_master_key(settings, environment).map_err(|error| failed(&error))?;
-    let previous = previous.map(|secret| MasterKey::parse(&secret)).transpose();
+    let sealed = !store.wrapped_keys().map_err(|error| failed(&error))?.is_empty();
+    let unfetched =
+        |what, error: &SecretError, sealed| StartError::Failed(unfetched(what, error, sealed));
+    let given = config::master_keys(settings, environment)
+        .map_err(|error| unfetched("the master key", &error, sealed))?;
+    let previous = config::previous_master_key(settings, environment)
+        .map_err(|error| unfetched("crypto.previous_master_key", &error, true))?;
+    let previous = previous.map(|secret| MasterKey::parse_kept(&secret)).transpose();
     let loaded = MasterKey::load(&given, &config::master_key_file(settings), store, &**entropy)
         .map_err(|error| failed(&error))?;
     let keyring = Keyring::open(
@@ -117,6 +152,26 @@ fn keyring(
     Ok((Arc::new(keyring.map_err(|error| failed(&error))?), loaded.generated))
 }
 
+/// Why a master key was not fetched, and what to do. Over a state that is `sealed` a new key would lose everything.
+fn unfetched(what: &str, error: &SecretError, sealed: bool) -> String {
+    let help = match error {
+        SecretError::ReadableByOthers { .. } | SecretError::NoCredentials { .. } => "",
+        SecretError::Unreadable { source, .. }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            let uid = rustix::process::geteuid().as_raw();
+            return format!(
+                "{what}: {error}\n  make it the file of user id {uid} with mode 0600 (chown, chmod), or \
+                 hand it over as the systemd credential master-key"
+            );
+        }
+        _ if sealed => "put the copy of the key back, or name its place; nothing was changed",
+        _ => "name the place of a key, or write one: openssl rand -hex 32; nothing was changed",
+    };
+    let line = if help.is_empty() { "" } else { "\n  " };
+    format!("{what}: {error}{line}{help}")
+}
+
 /// Whether the master keys that the configuration names can be fetched and are keys.
 ///
 /// # Errors
@@ -124,16 +179,21 @@ fn keyring(
 pub(super) fn check_keys(settings: &Settings, environment: &Environment) -> Result<(), Report> {
     let refused = |error: String| {
         let (what, help) = error.split_once('\n').unwrap_or((&error, ""));
-        Report::error(format!("crypto: {what}"), help.trim())
+        Report::error(what.to_owned(), help.trim())
     };
+    // Nobody looks into the state here; a copy of the key is right in any case.
+    let unfetched = |what, error: &SecretError| refused(unfetched(what, error, true));
     // The usual places may be closed to whoever only checks a file.
     let named = settings.crypto.master_key.is_some();
     let given = if named { config::master_keys(settings, environment) } else { Ok(Vec::new()) };
-    let previous = config::previous_master_key(settings, environment);
-    let given = given.and_then(|given| Ok((given, previous?))).map_err(|e| refused(e.to_string()));
-    let (given, previous) = given?;
-    for secret in given.iter().chain(&previous) {
+    let given = given.map_err(|error| unfetched("crypto.master_key", &error))?;
+    let previous = config::previous_master_key(settings, environment)
+        .map_err(|error| unfetched("crypto.previous_master_key", &error))?;
+    for secret in &given {
         MasterKey::parse(secret).map_err(|error| refused(error.to_string()))?;
+    }
+    if let Some(secret) = &previous {
+        MasterKey::parse_kept(secret).map_err(|error| refused(error.to_string()))?;
     }
     Ok(())
 }
@@ -148,10 +208,29 @@ pub(super) fn wanted(settings: &Settings, environment: &Environment) -> Result<W
     let eab_hmac = hmac.map_err(|error| {
         Report::error(format!("acme.eab.hmac: {error}"), "it is the key that the authority gave")
     })?;
+    if let (Some(key), Some(eab)) = (&eab_hmac, &acme.eab)
+        && !is_base64(key)
+    {
+        let what = format!("acme.eab.hmac: {} holds no key in base64url", eab.hmac);
+        return Err(Report::error(
+            what,
+            "put the key there as the authority gave it, nothing else",
+        ));
+    }
     let sites = settings.sites.iter().filter(|site| managed(site));
     let sites = sites.map(|site| WantedSite {
         names: site.names().cloned().collect(),
         order: matches!(site.tls, TlsSource::Acme { .. }),
     });
     Ok(Wanted { acme: acme.clone(), eab_hmac, sites: sites.collect() })
+}
+
+/// In either alphabet, with or without padding, as authorities hand keys out.
+fn is_base64(text: &[u8]) -> bool {
+    let any = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let text = text.trim_ascii();
+    !text.is_empty()
+        && [alphabet::URL_SAFE, alphabet::STANDARD].iter().any(|alphabet| {
+            GeneralPurpose::new(alphabet, any).decode(text).map(Zeroizing::new).is_ok()
+        })
 }

@@ -1,7 +1,7 @@
 //! Why nothing was sealed, opened or changed: the place, the reason and the next step, never a secret.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::master::{Fingerprint, shown};
 use crate::store::StoreError;
@@ -26,6 +26,10 @@ pub enum KeyringError {
     )]
     MasterMalformed { place: String, length: usize },
     #[error(
+        "the master key from {place} is not 64 hexadecimal digits (it has {length} bytes), and the state holds secrets that only the right one opens\n  put the copy of it back; nothing was changed"
+    )]
+    MasterSpoilt { place: String, length: usize },
+    #[error(
         "two master keys are given and they differ: {one} and {other}\n  remove the wrong one; nothing was changed"
     )]
     MastersDiffer { one: String, other: String },
@@ -34,16 +38,44 @@ pub enum KeyringError {
     )]
     MasterMissing { path: PathBuf },
     #[error(
-        "the master key from {place} (fingerprint {}) is not the one that data key {key} is wrapped with (fingerprint {})\n  put the right one back; to change it, name the old one as crypto.previous_master_key; nothing was changed",
-        shown(*given), shown(*wanted)
+        "the master key from {place} (fingerprint {}) is not the one that {} wrapped with (fingerprint {})\n  put the right one back; to change it, name the old one as crypto.previous_master_key; nothing was changed",
+        shown(*given), listed(keys), shown(*wanted)
     )]
-    WrongMaster { place: String, given: Fingerprint, key: KeyId, wanted: Fingerprint },
+    WrongMaster { place: String, given: Fingerprint, keys: Vec<KeyId>, wanted: Fingerprint },
     #[error(
         "data key {key} is damaged: it names the master key from {place} and does not open with it\n  restore the state from a backup; nothing was changed"
     )]
     KeyDamaged { place: String, key: KeyId },
     #[error(
-        "the new master key cannot be written to {}: {source}\n  let palisade's user write there, or name another place as crypto.master_key", path.display()
+        "the new master key cannot be written to {}: {source}\n  {}", path.display(), unwritten_help(path, source)
     )]
     Unwritten { path: PathBuf, source: io::Error },
+}
+
+impl KeyringError {
+    /// The same about a key that secrets are sealed with: making another one would lose them.
+    pub(super) fn of_sealed(self) -> Self {
+        match self {
+            Self::MasterMalformed { place, length } => Self::MasterSpoilt { place, length },
+            other => other,
+        }
+    }
+}
+
+/// `data key 2 is`, `data keys 1, 2 and 3 are`.
+fn listed(keys: &[KeyId]) -> String {
+    match keys {
+        [] => "the data keys are".to_owned(),
+        [only] => format!("data key {only} is"),
+        [first @ .., last] => {
+            let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+            format!("data keys {} and {last} are", first.join(", "))
+        }
+    }
+}
+
+fn unwritten_help(path: &Path, source: &io::Error) -> String {
+    crate::sys::files::disk_remedy(source.kind(), path).unwrap_or_else(|| {
+        "let palisade's user write there, or name another place as crypto.master_key".to_owned()
+    })
 }

@@ -71,9 +71,12 @@ impl MasterKey {
             }
             return Self::generate(path, entropy);
         };
-        let key = Self::parse(first)?;
+        let parse = |secret| {
+            Self::parse(secret).map_err(|error| if sealed { error.of_sealed() } else { error })
+        };
+        let key = parse(first)?;
         for other in others {
-            if Self::parse(other)?.key != key.key {
+            if parse(other)?.key != key.key {
                 let (one, other) = (first.place.clone(), other.place.clone());
                 return Err(KeyringError::MastersDiffer { one, other });
             }
@@ -93,6 +96,14 @@ impl MasterKey {
             return Err(KeyringError::MasterMalformed { place, length: digits.len() });
         }
         Ok(Self { key, place: secret.place.clone() })
+    }
+
+    /// [`MasterKey::parse`] for a key that secrets are sealed with: another one cannot stand in for it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_kept(secret: &Secret) -> Result<Self, KeyringError> {
+        Self::parse(secret).map_err(KeyringError::of_sealed)
     }
 
     fn generate(path: &Path, entropy: &dyn Entropy) -> Result<Loaded, KeyringError> {

@@ -77,6 +77,16 @@ fn what_is_no_key_is_refused_by_place_and_length_only() {
 }
 
 #[test]
+fn over_sealed_secrets_a_spoilt_key_is_to_be_put_back_and_not_made_anew() {
+    let path = Path::new("/nonexistent/master.key");
+    let spoilt = [secret("cut off", "master.key")];
+    let sealed = choose(&spoilt, path, true).expect_err("refused").to_string();
+    assert!(sealed.contains("put the copy of it back") && !sealed.contains("openssl"), "{sealed}");
+    let first = choose(&spoilt, path, false).expect_err("refused").to_string();
+    assert!(first.contains("openssl rand -hex 32"), "{first}");
+}
+
+#[test]
 fn a_fingerprint_is_not_part_of_the_key_nor_of_what_wraps() {
     let key = MasterKey::parse(&secret(GOOD, "here")).expect("parsed");
     let mut wrapping = [0; KEY_BYTES];

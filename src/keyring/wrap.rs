@@ -75,15 +75,19 @@ pub(super) fn unlock(
         let mut known = std::iter::once(master).chain(previous);
         match known.find(|wrapping| wrapping.fingerprint == record.master) {
             Some(wrapping) => wrapping.unwrap(record),
-            None => Err(KeyringError::WrongMaster {
-                place: master.place.clone(),
-                given: master.fingerprint,
-                key: record.id,
-                wanted: record.master,
-            }),
+            None => {
+                let same = records.iter().filter(|other| other.master == record.master);
+                Err(KeyringError::WrongMaster {
+                    place: master.place.clone(),
+                    given: master.fingerprint,
+                    keys: same.map(|other| other.id).collect(),
+                    wanted: record.master,
+                })
+            }
         }
     };
-    records.iter().map(open).collect()
+    // The newest first: if several do not open, the one in use is named.
+    records.iter().rev().map(open).collect()
 }
 
 /// Wraps by `master` what another one had wrapped; returns the records that have changed.

@@ -92,6 +92,9 @@ pub struct CertificateInfo {
     /// What is being done now, if an order is on its way.
     #[serde(default)]
     pub activity: Option<String>,
+    /// What is not quite right with it, one sentence each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +132,9 @@ pub struct CertificateFailure {
     pub next: String,
     /// Seconds until the next attempt; zero or less when it is due.
     pub retry_in_s: Option<i64>,
+    /// The attempt was not due: somebody asked for it, and the renewal stays as planned.
+    #[serde(default)]
+    pub early: bool,
 }
 
 /// `POST /v1/certificates/{site}/import` takes this and answers the [`CertificateInfo`].

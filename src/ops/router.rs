@@ -191,10 +191,7 @@ async fn local_ca(Shared(daemon): Shared<Daemon>) -> Response {
     answer(daemon.local_ca())
 }
 
-async fn reload(
-    Shared(daemon): Shared<Daemon>,
-    Extension(caller): Extension<Caller>,
-) -> Response {
+async fn reload(Shared(daemon): Shared<Daemon>, Extension(caller): Extension<Caller>) -> Response {
     answer(daemon.reload(&caller).await)
 }
 
@@ -243,10 +240,7 @@ async fn taken<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Problem>
     serde_json::from_slice(&bytes).map_err(|_| Problem::new(400, "Bad Request", unread))
 }
 
-async fn rotate(
-    Shared(daemon): Shared<Daemon>,
-    Extension(caller): Extension<Caller>,
-) -> Response {
+async fn rotate(Shared(daemon): Shared<Daemon>, Extension(caller): Extension<Caller>) -> Response {
     answer(daemon.rotate_keys(&caller).await)
 }
 

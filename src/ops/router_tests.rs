@@ -80,7 +80,10 @@ async fn a_daemon_that_is_not_ready_says_why_and_stays_alive() {
 #[tokio::test]
 async fn a_call_has_an_id_and_nobody_gets_no_answer() {
     let (head, _) = ask(control(true), "POST", "/v1/reload", &[]).await;
-    assert_eq!((head.status.as_u16(), &head.headers["x-request-id"]), (200, &"019-id".parse().expect("a value")));
+    assert_eq!(
+        (head.status.as_u16(), &head.headers["x-request-id"]),
+        (200, &"019-id".parse().expect("a value"))
+    );
     let request = http::Request::post("/v1/reload").body(Body::empty()).expect("a request");
     let response = TowerToHyperService::new(control(true)).call(request).await.expect("infallible");
     assert_eq!(response.status(), 403);

@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::Caller;
+use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use super::api::live::{ExplainQuery, Explanation};
 use super::api::{
     Attention, CapabilityStatus, CertificateFailure, CertificateInfo, CertificateState,
     Connections, ImportCertificate, KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus,
     Reloaded, Renewal, SiteStatus, State, Status, Traffic,
 };
-use super::Caller;
-use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use super::router::{Answer, Control};
 use crate::base::{Capability, Mode};
 use crate::ports::system::SystemClock;
@@ -31,6 +31,7 @@ pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
         renewal: None,
         failure: None,
         activity: None,
+        warnings: Vec::new(),
     }
 }
 
@@ -61,6 +62,7 @@ pub(crate) fn failing(site: &str, state: CertificateState) -> CertificateInfo {
             "open port 80, or set acme.challenges = [\"tls-alpn-01\"]; then `palisade cert renew {site}`"
         ),
         retry_in_s: Some(600),
+        early: false,
     };
     let info = CertificateInfo { source: "acme".into(), state, ..certificate(site, 63) };
     let failure = Some(failure);

@@ -4,9 +4,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::*;
-use crate::ops::api::{CertificateInfo, ImportCertificate, KeyRotation};
 use crate::ops::Caller;
 use crate::ops::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
+use crate::ops::api::{CertificateInfo, ImportCertificate, KeyRotation};
 use crate::ops::router::Answer;
 use crate::ops::sample::Daemon;
 

@@ -126,6 +126,9 @@ pub struct Failure {
     pub status: Option<u16>,
     pub likely: String,
     pub next: String,
+    /// The attempt was not due: somebody asked for it, and nothing is amiss. Older versions wrote none.
+    #[serde(default)]
+    pub early: bool,
 }
 
 impl Store {

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable, ReadableTableMetadata, StorageBackend, StorageError, TableDefinition, TableError, TableHandle,
-    WriteTransaction,
+    ReadableTable, ReadableTableMetadata, StorageBackend, StorageError, TableDefinition,
+    TableError, TableHandle, WriteTransaction,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

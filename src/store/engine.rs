@@ -74,6 +74,11 @@ impl Engine {
         self.inner.shared.figures()
     }
 
+    /// Ends when the file can be written again after it could not.
+    pub fn recovered(&self) -> Notified<'_> {
+        self.inner.shared.recovered.notified()
+    }
+
     /// Wakes after the next commit of queued writes.
     pub fn committed(&self) -> Notified<'_> {
         self.inner.shared.commit.notified()

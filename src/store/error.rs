@@ -1,13 +1,15 @@
 //! Why the state could not be opened, read or written: the thing, the reason, the next step.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::sys::files::disk_remedy;
 
 /// Why the state could not be opened. Each message names the file, the reason and the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory or the file cannot be made, read or written.
-    #[error("cannot use the state {}: {source}\n  make it readable and writable for user id {uid}, or choose another state directory (`state_dir`, --state)", path.display())]
+    #[error("cannot use the state {}: {source}\n  {}", path.display(), denied_help(path, *uid, source))]
     Denied { path: PathBuf, uid: u32, source: io::Error },
     /// Other users of the machine could read the state.
     #[error("the state directory {} is open to every user of this machine (mode {mode:04o})\n  if it is palisade's alone, run: chmod 700 {}; otherwise choose another one (`state_dir`, --state)", path.display(), path.display())]
@@ -25,7 +27,7 @@ pub enum OpenError {
     #[error("the state {} is damaged: {why}\n  it was left as it is; {next}", path.display())]
     Damaged { path: PathBuf, why: String, next: &'static str },
     /// The disk failed while it was read or made ready.
-    #[error("the state {} cannot be opened: {source}\n  check the disk and the free space of its file system", path.display())]
+    #[error("the state {} cannot be opened: {source}\n  {}", path.display(), failed_help(path, source))]
     Io { path: PathBuf, source: io::Error },
     #[error(
         "the thread that writes the state cannot be started: {source}\n  raise the limit of processes and threads for palisade's user"
@@ -54,4 +56,38 @@ pub enum StoreError {
     /// The store is closing.
     #[error("the state is closed")]
     Closed,
+}
+
+fn denied_help(path: &Path, uid: u32, source: &io::Error) -> String {
+    disk_remedy(source.kind(), path).unwrap_or_else(|| {
+        format!(
+            "make it readable and writable for user id {uid}, or choose another state directory \
+             (`state_dir`, --state)"
+        )
+    })
+}
+
+fn failed_help(path: &Path, source: &io::Error) -> String {
+    disk_remedy(source.kind(), path)
+        .unwrap_or_else(|| "check the disk, and the kernel's log".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_or_read_only_disk_at_the_start_is_no_matter_of_permissions() {
+        let words = |errno: rustix::io::Errno| {
+            let (path, source) = (PathBuf::from("/s/core.redb"), io::Error::from(errno));
+            OpenError::Denied { path, uid: 7, source }.to_string()
+        };
+        use rustix::io::Errno;
+        assert!(
+            words(Errno::NOSPC).ends_with("\n  free some space on the file system of /s/core.redb")
+        );
+        assert!(words(Errno::ROFS).contains("\n  mount the file system of /s/core.redb writable"));
+        assert!(words(Errno::DQUOT).contains("\n  raise the disk quota"));
+        assert!(words(Errno::ACCESS).contains("\n  make it readable and writable for user id 7"));
+    }
 }

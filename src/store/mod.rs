@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod header;
 mod health;
+pub mod local_ca;
 pub mod outbox;
 mod place;
 mod receipt;
@@ -37,6 +38,9 @@ use engine::Engine;
 use place::{FilePlace, Place};
 use schema::CORE;
 use writer::Options;
+
+/// Name of its file inside the state directory.
+pub const CORE_FILE: &str = CORE.file;
 
 /// The open state, `core.redb`. Cheap to clone; the last clone waits for what was queued, and closes the file.
 #[derive(Clone)]
@@ -66,6 +70,12 @@ impl Store {
     #[must_use]
     pub fn health(&self) -> Health {
         self.0.health()
+    }
+
+    /// Ends when the state can be written again after it could not, or at once if that was so since the last call. For
+    /// one who waits, not for several.
+    pub async fn recovered(&self) {
+        self.0.recovered().await;
     }
 
     /// Commits one row durably, to prove that the state can be written (promise 6).

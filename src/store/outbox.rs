@@ -59,7 +59,9 @@ impl Store {
 
     /// Removes intents that have reached the log.
     pub fn forget_intents(&self, seqs: Vec<u64>) -> Receipt<()> {
-        self.write(move |writing| seqs.iter().try_for_each(|seq| writing.remove(OUTBOX, &row(*seq))))
+        self.write(move |writing| {
+            seqs.iter().try_for_each(|seq| writing.remove(OUTBOX, &row(*seq)))
+        })
     }
 
     /// Gives intents whose numbers the log holds for something else new ones: the state is an older copy than the log.
@@ -88,9 +90,7 @@ impl Store {
     /// # Errors
     /// As every read.
     pub fn outbox(&self) -> Result<(u64, u64), StoreError> {
-        self.read(|reading| {
-            Ok((reading.get(SEQUENCE, NEXT)?.unwrap_or(1), reading.count(OUTBOX)?))
-        })
+        self.read(|reading| Ok((reading.get(SEQUENCE, NEXT)?.unwrap_or(1), reading.count(OUTBOX)?)))
     }
 
     /// Wakes after the next commit.

@@ -25,6 +25,8 @@ pub(super) struct Shared {
     /// Rung after every commit of queued writes.
     pub commit: Notify,
     pub clock: Arc<dyn Clock>,
+    /// Rung when the state can be written again.
+    pub recovered: Notify,
     log: Log,
 }
 
@@ -42,6 +44,7 @@ impl Shared {
             file_bytes,
             commit: Notify::new(),
             clock,
+            recovered: Notify::new(),
             log,
         }
     }
@@ -107,6 +110,7 @@ impl Shared {
             self.log.event(Level::Info, self.schema.writable, |line| {
                 line.number("refused_s", seconds);
             });
+            self.recovered.notify_one();
         }
     }
 

@@ -61,6 +61,53 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Puts `bytes` in place of whatever file has that name, durably; readers see the old one or the new one, whole.
+///
+/// # Errors
+/// As the system says; then what was there stays.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let dir = parent(path);
+    let temporary = temporary_name(path, &dir)?;
+    let written = write_temporary(&temporary, bytes, mode)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| File::open(&dir)?.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary); // may be gone already; the first error is the one to report
+    }
+    written
+}
+
+/// Removes a file, durably.
+///
+/// # Errors
+/// As the system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    File::open(parent(path))?.sync_all()
+}
+
+/// What helps where a file system is full, read-only or the like, and a change of owner or mode does not.
+#[must_use]
+pub fn disk_remedy(kind: io::ErrorKind, path: &Path) -> Option<String> {
+    let path = path.display();
+    Some(match kind {
+        io::ErrorKind::StorageFull => format!("free some space on the file system of {path}"),
+        io::ErrorKind::QuotaExceeded => {
+            format!("raise the disk quota of the owner of {path}, or free some of it")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!(
+                "mount the file system of {path} writable (systemd: ReadWritePaths=, or \
+                 StateDirectory=); if it became read-only by itself, the kernel's log says why"
+            )
+        }
+        io::ErrorKind::FileTooLarge => {
+            format!("raise the limit of file sizes (LimitFSIZE=): {path} may not grow")
+        }
+        _ => return None,
+    })
+}
+
 /// The directory a file stands in; `.` for a bare name.
 #[must_use]
 pub fn parent(path: &Path) -> PathBuf {
@@ -122,6 +169,21 @@ mod tests {
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).expect("readable"), b"one");
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_no_other_one_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("public");
+        for text in [b"one", b"two"] {
+            replace(&path, text, 0o644).expect("written");
+            assert_eq!(fs::read(&path).expect("readable"), text);
+        }
+        fs::create_dir(dir.path().join("taken")).expect("made");
+        replace(&dir.path().join("taken"), b"x", 0o644).expect_err("a directory is no file");
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 2);
+        remove(&path).expect("removed");
+        assert!(!path.exists());
     }
 
     #[test]

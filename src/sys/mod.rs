@@ -9,5 +9,6 @@ pub mod files;
 pub mod limits;
 pub mod memory;
 pub mod notify;
+pub mod terminal;
 pub mod usage;
 pub mod users;

@@ -22,7 +22,8 @@ mod tests {
 
     #[test]
     fn the_first_user_of_a_number_is_named() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\n::\ntoor:x:0:0::/:/bin/sh\nweb:x:33:33\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nbroken\n::\ntoor:x:0:0::/:/bin/sh\nweb:x:33:33\n";
         assert_eq!(name_in(passwd, 0).as_deref(), Some("root"));
         assert_eq!(name_in(passwd, 33).as_deref(), Some("web"));
         assert_eq!(name_in(passwd, 7), None);

@@ -278,7 +278,7 @@ fn the_second_challenge_is_tried_at_once_and_remembered() {
 fn a_failure_keeps_the_cas_words_and_says_what_to_do() {
     let bench = Bench::new();
     let ca = ScriptedCa::start(&bench.doors);
-    let words = "203.0.113.7: Fetching http://app.example.com/: Timeout";
+    let words = "127.0.0.1: Fetching http://app.example.com/: Timeout";
     ca.fault_always(Endpoint::Validation, Fault::problem(400, "connection", words));
     let life = bench.start(of(&ca));
     let failure = life.until_failed();
@@ -295,6 +295,24 @@ fn a_failure_keeps_the_cas_words_and_says_what_to_do() {
     assert_eq!(life.manager.outlook(&site()).failure, None);
     let log = std::fs::read_to_string(bench.log()).expect("a log");
     assert!(log.contains("\"event\":\"certificate_failed\""), "{log}");
+}
+
+#[test]
+fn who_asks_while_an_attempt_is_on_its_way_is_told_its_outcome() {
+    let bench = Bench::new();
+    let ca = ScriptedCa::start(&bench.doors);
+    bench.open_doors();
+    let hold = ca.hold(Endpoint::NewOrder, Moment::Before);
+    let life = bench.start(of(&ca));
+    hold.wait();
+    let (manager, site) = (&life.manager, site());
+    let (one, another, ()) = life.runtime.block_on(async {
+        tokio::join!(manager.renew(&site, by()), manager.renew(&site, by()), async {
+            hold.release()
+        })
+    });
+    assert_eq!((one, another), (Ok(()), Ok(())));
+    assert_eq!(ca.seen().orders.len(), 1);
 }
 
 #[test]
@@ -388,7 +406,8 @@ fn a_rehearsal_at_the_staging_ca_comes_before_the_second_attempt() {
     wanted.acme.challenges = vec![ChallengeKind::Http01];
     let life = bench.start(wanted);
     life.until_failed(); // nobody answers at the doors
-    let refused = life.runtime.block_on(life.manager.renew(&site(), by())).expect_err("still closed");
+    let refused =
+        life.runtime.block_on(life.manager.renew(&site(), by())).expect_err("still closed");
     assert!(
         refused.detail.as_deref().is_some_and(|d| d.contains("rehearsal at staging")),
         "{refused:?}"
@@ -440,12 +459,14 @@ fn an_imported_certificate_is_served_and_never_ordered() {
     let life = bench.start(wanted.clone());
     let (cert, key) = crate::support::Authority::new().write(bench.state.path(), "own", &[NAME]);
     let (cert, key) = (std::fs::read(cert).expect("a file"), std::fs::read(key).expect("a file"));
-    let import =
-        |cert: &[u8], key: &[u8]| life.runtime.block_on(life.manager.import(&site(), cert, key, by()));
+    let import = |cert: &[u8], key: &[u8]| {
+        life.runtime.block_on(life.manager.import(&site(), cert, key, by()))
+    };
     let swapped = import(&key, &cert).expect_err("the wrong way round");
     assert_eq!(swapped.status, 422);
     let taken = import(&cert, &key).expect("taken");
-    let refused = life.runtime.block_on(life.manager.renew(&site(), by())).expect_err("not ordered");
+    let refused =
+        life.runtime.block_on(life.manager.renew(&site(), by())).expect_err("not ordered");
     assert_eq!(refused.status, 409);
     life.kill();
     let life = bench.start(wanted);
@@ -599,7 +620,10 @@ fn a_record_that_cannot_be_read_holds_back_its_own_site_only() {
     let sealed =
         palisade::store::sealed::Sealed { key: 1, nonce: [0; 12], ciphertext: vec![0; 64] };
     let history = palisade::store::certs::History { site: NAME.into(), ..Default::default() };
-    life.store.put_certificate(record.expect("stored"), sealed, history, None).wait().expect("written");
+    life.store
+        .put_certificate(record.expect("stored"), sealed, history, None)
+        .wait()
+        .expect("written");
     life.kill();
     let life = bench.start(wanted);
     assert_eq!(life.manager.certificate(&other).expect("served").facts, kept.facts);

@@ -56,8 +56,6 @@ fn nothing_is_ordered_while_the_state_cannot_be_written_and_it_is_once_it_can() 
     let_write(&daemon, true);
     daemon.wait_for_event("state_writable");
     assert_eq!(daemon.curl_ops("/readyz", &[]).status, 200);
-    clock.set_ahead_s(120);
-    daemon.reload();
     wait_for_site(&daemon, "certificate_in_force", NAME, 1);
     assert_serves(&ca.client(), &daemon, NAME);
     let seen = ca.seen();
@@ -82,8 +80,6 @@ fn a_certificate_that_cannot_be_stored_is_served_and_stored_later() {
 
     let_write(&daemon, true);
     daemon.wait_for_event("state_writable");
-    clock.set_ahead_s(90);
-    daemon.reload();
     wait_for_site(&daemon, "certificate_stored", NAME, 1);
     certificate_when(&daemon, NAME, |listed| listed["failure"].is_null());
     daemon.sigkill();

@@ -219,4 +219,32 @@ fn check_warns_of_roots_that_cannot_be_read_and_a_start_goes_on() {
     assert!(exit.err.contains("gone.pem cannot be read"), "{}", exit.err);
     let daemon = place.start();
     assert!(attention(&daemon).contains("has no certificate"));
+    let said = |text: &str| {
+        fs::write(place.path("gone.pem"), text).unwrap();
+        place.palisade(&["check", "--config", "palisade.toml"]).err
+    };
+    assert!(said("\n").contains("gone.pem is empty"));
+    assert!(said("# roots\n").contains("gone.pem holds no `BEGIN CERTIFICATE` block"));
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert!(said(broken).contains("gone.pem holds a certificate that cannot be read"));
+    assert!(said(Authority::new().pem()).is_empty());
+}
+
+#[test]
+fn check_refuses_the_key_of_an_account_binding_that_is_no_base64url() {
+    let place = Place::new();
+    let key = place.path("eab");
+    place.configure(&format!(
+        "[acme]\ndirectory = \"https://127.0.0.1:9/dir\"\neab = {{ kid = \"k\", hmac = {{ file = {key:?} }} }}\n[site.\"{NAME}\"]\nupstream = \"127.0.0.1:9\""
+    ));
+    let check = |text: &str| {
+        fs::write(&key, text).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        place.palisade(&["check", "--config", "palisade.toml"])
+    };
+    let exit = check("not a key: hunter2\n");
+    assert_eq!(exit.code, 78, "{exit:?}");
+    assert!(exit.err.contains("holds no key in base64url"), "{}", exit.err);
+    assert!(!exit.err.contains("hunter2"), "{}", exit.err);
+    assert_eq!(check("CQkJCQkJCQkJCQkJCQkJCQ==\n").code, 0);
 }

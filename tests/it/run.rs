@@ -41,6 +41,22 @@ fn options_alone_serve_a_site() {
 }
 
 #[test]
+fn a_state_directory_that_also_holds_the_socket_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let own = place.path("own");
+    let mut args = options(&place, "127.0.0.1:9");
+    for (option, path) in [("--control", own.join("control.sock")), ("--state", own.clone())] {
+        let at = args.iter().position(|arg| arg == option).unwrap();
+        args[at + 1] = path.display().to_string();
+    }
+    let mut command = place.command();
+    command.args(args);
+    let _daemon = Daemon::spawn(place, command);
+    assert_eq!(std::fs::metadata(own).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
 fn the_second_of_two_daemons_on_one_port_says_who_has_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -207,12 +207,30 @@ fn the_local_ca_outlives_a_restart() {
 }
 
 #[test]
+fn the_state_and_the_master_key_restore_the_same_local_ca() {
+    use std::os::unix::fs::DirBuilderExt;
+    let daemon = Daemon::site("app.localhost", "127.0.0.1:9");
+    let (root, client) = (daemon.root_pem(), daemon.client());
+    assert_eq!(daemon.stop(), 0);
+    let other = Place::new();
+    other.configure("[site.\"app.localhost\"]\nupstream = \"127.0.0.1:9\"\n");
+    fs::DirBuilder::new().mode(0o700).create(other.path("state")).unwrap();
+    for name in ["state/core.redb", "state/master.key"] {
+        fs::copy(daemon.place().path(name), other.path(name)).unwrap();
+    }
+    let restored = other.start();
+    assert_eq!(restored.root_pem(), root);
+    client.connect(restored.https(), "app.localhost").unwrap();
+}
+
+#[test]
 fn the_key_of_the_local_ca_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let daemon = Daemon::site("app.localhost", "127.0.0.1:9");
     for entry in fs::read_dir(daemon.place().path("state")).unwrap() {
         let (path, mode) =
             entry.map(|e| (e.path(), e.metadata().unwrap().permissions().mode())).unwrap();
+        assert!(!path.ends_with("local-ca.key"), "it is sealed in the state");
         let public = path.ends_with("local-ca.pem");
         assert!(public || mode & 0o077 == 0, "{} has mode {mode:o}", path.display());
     }

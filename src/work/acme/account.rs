@@ -108,7 +108,7 @@ async fn bound(
     kid: &str,
 ) -> Result<(Account, certs::Account), Trouble> {
     let hmac = job.eab_hmac.as_deref().and_then(decode).ok_or_else(|| {
-        Trouble::new(What::Eab, Class::State, "the key of acme.eab is not base64url")
+        Trouble::new(What::Eab, Class::Config, "the key of acme.eab is not base64url")
     })?;
     // The proof of promise 6, before the one account that cannot be stored ahead.
     tools.parts.store.probe().await?;

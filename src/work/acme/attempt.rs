@@ -161,6 +161,7 @@ impl Task {
                     rfc3339(now_s)
                 ),
                 next: "set the clock (`timedatectl`); if it is right, ask the CA".into(),
+                early: false,
             });
         }
         Ended::Issued { got: Box::new(got), record: Box::new(record), history }
@@ -171,7 +172,10 @@ impl Task {
     fn too_soon(&self, now_s: i64, record: &certs::Certificate) -> Option<u32> {
         let replaced_young = !self.forced
             && self.held.as_ref().is_some_and(|held| {
-                held.is_young(now_s) && held.uncovered.is_none() && !held.other_ca
+                held.is_young(now_s)
+                    && held.uncovered.is_none()
+                    && !held.other_ca
+                    && !held.self_signed
             });
         (replaced_young || self.due_at_once(now_s, record))
             .then(|| self.history.failures.saturating_add(1))
@@ -186,6 +190,8 @@ impl Task {
             ari: None,
             uncovered: None,
             other_ca: false,
+            imported: false,
+            self_signed: false,
         };
         core::plan(now_s, Some(&held), &History::default()).at_s <= now_s
     }
@@ -193,10 +199,12 @@ impl Task {
     async fn failed(self, tools: &Tools, trouble: Trouble) -> Ended {
         let now_s = tools.now_s();
         let advice = self.explain(tools, &trouble, now_s).await;
+        // Somebody wanted to know; the renewal stays as planned, and nothing is amiss.
+        let early = self.forced && !core::is_due(now_s, self.held.as_ref());
         let failures = self.history.failures.saturating_add(1);
         // What costs the CA nothing is tried again sooner: it may be repaired at any time.
         let step = match trouble.class {
-            Class::State => failures.min(2),
+            Class::State | Class::Config | Class::Clock => failures.min(2),
             Class::Network => failures.min(3),
             Class::Ca | Class::Validation | Class::RateLimited => failures,
         };
@@ -211,9 +219,14 @@ impl Task {
             directory: self.acme.directory.url.clone(),
             until_s: until_s.min(at_s),
         });
+        let (failures, not_before_s) = match (early, told_s) {
+            (false, _) => (failures, Some(at_s)),
+            (true, Some(_)) => (self.history.failures, Some(at_s)),
+            (true, None) => (self.history.failures, self.history.not_before_s),
+        };
         let history = History {
             failures,
-            not_before_s: Some(at_s),
+            not_before_s,
             under: Some(self.under.clone()),
             told_to_wait: told,
             rehearsed: false,
@@ -224,6 +237,7 @@ impl Task {
                 status: trouble.status,
                 likely: advice.likely,
                 next: advice.next,
+                early,
             }),
             ..self.history
         };
@@ -231,9 +245,11 @@ impl Task {
     }
 
     async fn explain(&self, tools: &Tools, trouble: &Trouble, now_s: i64) -> Advice {
-        let dns = match (&trouble.name, trouble.class) {
-            (Some(name), Class::Validation) => facts::dns(&*tools.parts.resolver, name).await,
-            (None, Class::Validation) => facts::dns(&*tools.parts.resolver, &self.site).await,
+        let dns = match trouble.class {
+            Class::Validation => {
+                let name = trouble.name.as_ref().unwrap_or(&self.site);
+                facts::dns(&*tools.parts.resolver, name, trouble).await
+            }
             _ => Dns::Unknown,
         };
         cause::explain(

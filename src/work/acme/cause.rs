@@ -73,7 +73,7 @@ pub fn explain(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
         What::NoChallenge { offered } => no_challenge(offered, facts),
         What::Wildcard => advice(
             "a wildcard needs a DNS challenge, which palisade does not have",
-            "name the hosts one by one in `also`, or bring a certificate: tls = { cert = …, key = … }",
+            "name the hosts one by one in `also`, or bring a certificate: tls = { cert = …, key = … }; then `palisade reload`",
         ),
         What::Issued => advice(
             "the CA issued something else than what was ordered, or one of the two clocks is wrong",
@@ -110,18 +110,26 @@ fn of_fault(fault: &Fault, facts: &Facts<'_>) -> Advice {
         Fault::Url(_) => directory(facts, "acme.directory is not a URL that can be asked"),
         Fault::Unresolved(_) => advice(
             format!("the name {ca} in acme.directory is misspelt, or this machine cannot ask DNS"),
-            format!("check `getent hosts {ca}` on this machine and the spelling of acme.directory"),
+            format!(
+                "check `getent hosts {ca}` on this machine, {}, and the spelling of acme.directory",
+                renew(facts)
+            ),
         ),
-        Fault::Refused => advice(
+        Fault::Refused { .. } => advice(
             format!("nothing listens at {ca}, or a firewall refuses connections from this machine"),
             format!(
-                "check acme.directory and outgoing connections: curl -v {}",
-                facts.directory_url
+                "check acme.directory and outgoing connections (curl -v {}), {}",
+                facts.directory_url,
+                renew(facts)
             ),
         ),
         Fault::Unreachable(_) => advice(
             format!("a firewall drops outgoing connections to {ca}, or the network is down"),
-            format!("allow outgoing TCP to {ca}; check with: curl -v {}", facts.directory_url),
+            format!(
+                "allow outgoing TCP to {ca} (check with curl -v {}), {}",
+                facts.directory_url,
+                renew(facts)
+            ),
         ),
         Fault::Silent { .. } | Fault::Broken(_) => advice(
             format!("{ca} is down or overloaded, or something between cuts the connection"),
@@ -138,14 +146,19 @@ fn of_fault(fault: &Fault, facts: &Facts<'_>) -> Advice {
         Fault::CaAsServer => advice(
             "a self-signed root is installed where a server certificate belongs",
             format!(
-                "have the CA issue one for {} and install it there; its root stays in acme.ca_file",
-                ca.rsplit_once(':').map_or(ca, |(host, _)| host)
+                "have the CA issue one for {} and install it there (its root stays in acme.ca_file), {}",
+                ca.rsplit_once(':').map_or(ca, |(host, _)| host),
+                renew(facts)
             ),
         ),
         Fault::Time(_) => clock(facts, "the clock of this machine is wrong"),
         Fault::Tls(_) => advice(
             format!("what answers at {ca} is not the CA under that name, or speaks no TLS"),
-            format!("check acme.directory and what answers: curl -v {}", facts.directory_url),
+            format!(
+                "check acme.directory and what answers (curl -v {}), {}",
+                facts.directory_url,
+                renew(facts)
+            ),
         ),
         Fault::TooLarge { .. } => directory(facts, "what answers there is no ACME CA"),
         Fault::NoDirectory { status } if *status >= 500 => advice(
@@ -193,11 +206,14 @@ fn of_problem(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
         "rateLimited" => limited(trouble, facts),
         "caa" => advice(
             format!("a CAA record of {} or of a domain above it forbids this CA", facts.site),
-            "add the CA to the CAA record in DNS, or remove the record; see the CA's documentation for its name",
+            format!(
+                "add the CA to the CAA record in DNS (its documentation has its name) or remove the record, {}",
+                renew(facts)
+            ),
         ),
         "rejectedIdentifier" | "unsupportedIdentifier" => advice(
             "the CA does not issue for one of these names (not public, blocked, or against its policy)",
-            "remove the name from the site, use a CA that issues for it, or set tls = \"local\"",
+            "remove the name from the site, use a CA that issues for it, or set tls = \"local\"; then `palisade reload`",
         ),
         "invalidContact" | "unsupportedContact" => advice(
             "the CA does not take acme.contact as a mail address",
@@ -206,7 +222,7 @@ fn of_problem(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
         "externalAccountRequired" => eab(facts),
         "userActionRequired" => advice(
             "the CA wants its new terms of service to be agreed to, or the account needs attention",
-            "follow the CA's words above",
+            format!("follow the CA's words above, {}", renew(facts)),
         ),
         "accountDoesNotExist" | "unauthorized" if facts.has_eab => eab(facts),
         "accountDoesNotExist" => {
@@ -214,11 +230,11 @@ fn of_problem(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
         }
         "unauthorized" => advice(
             "the CA has deactivated the account, or refuses it for these names",
-            "ask the CA; its words are above",
+            format!("ask the CA (its words are above), {}", renew(facts)),
         ),
         "badCSR" | "badPublicKey" | "badSignatureAlgorithm" => advice(
             "the CA does not accept P-256 keys or this set of names",
-            "use another profile (acme.profile) or another CA",
+            "use another profile (acme.profile) or another CA, then `palisade reload`",
         ),
         "dns" | "connection" | "tls" | "incorrectResponse" => {
             let challenge = facts.challenges.first().copied().unwrap_or(ChallengeKind::Http01);
@@ -248,7 +264,7 @@ fn eab(facts: &Facts<'_>) -> Advice {
             "{} only serves customers: it wants an external account binding",
             facts.directory_name
         ),
-        "get a key id and HMAC key from the CA's account page and set acme.eab = { kid = …, hmac = { file = … } }",
+        "get a key id and HMAC key from the CA's account page and set acme.eab = { kid = …, hmac = { file = … } }, then `palisade reload`",
     )
 }
 
@@ -301,11 +317,7 @@ fn of_validation(
             renew(facts)
         ),
     };
-    // Some CAs call it a failed connection when they cannot resolve the name.
-    let unresolved =
-        ["could not resolve", "no such host"].iter().any(|words| trouble.detail.contains(words));
-    let kind = if unresolved { "dns" } else { trouble.short_kind().unwrap_or_default() };
-    match kind {
+    match seen_as(trouble) {
         "connection" if trouble.both => advice(
             format!("ports 80 and 443 are closed in front of this machine{here}"),
             next("open port 80 or 443".into()),
@@ -331,13 +343,26 @@ fn of_validation(
     }
 }
 
+/// What the CA met. Some call it a failed connection when they cannot resolve the name, and some a refusal when they
+/// cannot connect.
+pub fn seen_as(trouble: &Trouble) -> &str {
+    let says = |words: &[&str]| words.iter().any(|words| trouble.detail.contains(words));
+    if says(&["could not resolve", "no such host", "NXDOMAIN"]) {
+        return "dns";
+    }
+    if says(&["Failed to connect", "connection refused", "Connection refused"]) {
+        return "connection";
+    }
+    trouble.short_kind().unwrap_or_default()
+}
+
 fn behind_cdn(name: &Host, challenge: ChallengeKind, facts: &Facts<'_>) -> Advice {
     match challenge {
         ChallengeKind::TlsAlpn01 => advice(
             format!(
                 "{name} is behind Cloudflare, which ends TLS itself: tls-alpn-01 cannot work there"
             ),
-            format!("set acme.challenges = [\"http-01\"], {}", renew(facts)),
+            "set acme.challenges = [\"http-01\"], then `palisade reload`",
         ),
         ChallengeKind::Http01 => advice(
             format!(

@@ -85,9 +85,19 @@ fn every_cause_is_told_in_the_operators_terms() {
         (problem("externalAccountRequired"), Dns::Unknown, "only serves customers", "acme.eab"),
         (problem("userActionRequired"), Dns::Unknown, "terms of service", "CA's words"),
         (problem("somethingNew"), Dns::Unknown, "gives above", "cert renew app.example.com"),
-        (fault(Fault::Refused), Dns::Unknown, "nothing listens at ca.example", "curl -v"),
+        (
+            fault(Fault::Refused { by: "ca.example:443".into() }),
+            Dns::Unknown,
+            "nothing listens at ca.example",
+            "curl -v",
+        ),
         (fault(Fault::Unreachable("x".into())), Dns::Unknown, "firewall", "outgoing TCP"),
-        (fault(Fault::Silent { seconds: 30 }), Dns::Unknown, "down or overloaded", "by itself"),
+        (
+            fault(Fault::Silent { from: "ca.example:443".into(), seconds: 30 }),
+            Dns::Unknown,
+            "down or overloaded",
+            "by itself",
+        ),
         (fault(Fault::Unresolved("x".into())), Dns::Unknown, "misspelt", "getent hosts ca.example"),
         (fault(Fault::Untrusted("x".into())), Dns::Unknown, "private CA", "acme.ca_file"),
         (
@@ -131,4 +141,30 @@ fn what_is_configured_changes_the_advice() {
     assert!(advice.likely.contains("acme.ca_file is not the root"), "{advice:?}");
     let advice = explained(&problem("unauthorized"), |facts| facts.has_eab = true);
     assert!(advice.likely.contains("acme.eab is wrong"), "{advice:?}");
+}
+
+#[test]
+fn a_ca_that_could_not_connect_blames_the_port_whatever_it_calls_that() {
+    let mut trouble = problem("unauthorized").at(&site(), ChallengeKind::TlsAlpn01);
+    trouble.detail = "Failed to connect to 127.0.0.1:25001 for the tls-alpn-01 challenge".into();
+    let advice = explained(&trouble, |_| {});
+    assert_eq!(advice.likely, "port 443 is closed in front of this machine");
+}
+
+#[test]
+fn what_no_configuration_mends_is_tried_by_renew_and_what_one_does_by_reload() {
+    for outside in [
+        fault(Fault::Refused { by: "ca.example:443".into() }),
+        fault(Fault::Unreachable("x".into())),
+        fault(Fault::Unresolved("x".into())),
+        problem("caa"),
+    ] {
+        let next = explained(&outside, |_| {}).next;
+        assert!(next.contains("then `palisade cert renew app.example.com`"), "{next}");
+        assert!(!next.contains("reload"), "{next}");
+    }
+    for inside in ["externalAccountRequired", "rejectedIdentifier", "invalidContact"] {
+        let next = explained(&problem(inside), |_| {}).next;
+        assert!(next.ends_with("then `palisade reload`"), "{next}");
+    }
 }

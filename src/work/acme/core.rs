@@ -37,6 +37,10 @@ pub struct Held {
     pub uncovered: Option<String>,
     /// It was issued by another CA than the one that is configured now.
     pub other_ca: bool,
+    /// Somebody brought it.
+    pub imported: bool,
+    /// Somebody brought it, and no CA has signed it.
+    pub self_signed: bool,
 }
 
 impl Held {
@@ -77,6 +81,12 @@ pub fn plan(now_s: i64, held: Option<&Held>, history: &History) -> Plan {
     Plan { at_s: not_before_s, why }
 }
 
+/// Whether it would be fetched now if nothing had failed.
+#[must_use]
+pub fn is_due(now_s: i64, held: Option<&Held>) -> bool {
+    wish(now_s, held).at_s <= now_s
+}
+
 /// The last failure, unless it is yet to come: then the clock was ahead, and what it led to is no news any more.
 #[must_use]
 pub fn failure(now_s: i64, history: &History) -> Option<&Failure> {
@@ -92,6 +102,9 @@ fn wish(now_s: i64, held: Option<&Held>) -> Plan {
     }
     if held.other_ca {
         return now("the certificate is from another CA than the configured one".into());
+    }
+    if held.self_signed {
+        return now("the imported certificate is self-signed".into());
     }
     let (at_s, why) = by_window(held).unwrap_or_else(|| by_lifetime(held));
     Plan { at_s, why }
@@ -118,7 +131,8 @@ fn by_lifetime(held: &Held) -> (i64, String) {
         if lifetime < SHORT_LIVED_S { (lifetime / 2, "half") } else { (lifetime / 3, "a third") };
     let from = held.not_after_s.saturating_sub(left);
     let at_s = within(from, from.saturating_add(lifetime / 30), held.jitter);
-    (at_s, format!("{share} of its {} is left then", span(lifetime)))
+    let origin = if held.imported { "it was imported; " } else { "" };
+    (at_s, format!("{origin}{share} of its {} is left then", span(lifetime)))
 }
 
 /// `jitter` as a share of the way from `start_s` to `end_s`.
@@ -135,7 +149,7 @@ pub fn span(seconds: i64) -> String {
         // Certificates end one second early: 90 days are 7,775,999 s.
         s if s >= 2 * DAY_S - 1 => format!("{} days", s.saturating_add(DAY_S / 2) / DAY_S),
         s if s >= 2 * HOUR_S => format!("{} h", (s + HOUR_S / 2) / HOUR_S),
-        s if s >= MINUTE_S => format!("{} min", (s + MINUTE_S / 2) / MINUTE_S),
+        s if s > 90 => format!("{} min", (s + MINUTE_S / 2) / MINUTE_S),
         s => format!("{s} s"),
     }
 }

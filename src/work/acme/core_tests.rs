@@ -15,6 +15,8 @@ fn held(lifetime_s: i64, jitter: u32) -> Held {
         ari: None,
         uncovered: None,
         other_ca: false,
+        imported: false,
+        self_signed: false,
     }
 }
 
@@ -183,6 +185,7 @@ proptest! {
         let certificate = Held {
             not_before_s, not_after_s, stored_at_s, jitter,
             ari: Some(ari(start_s, end_s)), uncovered: None, other_ca: false,
+            imported: false, self_signed: false,
         };
         let history = History { not_before_s: wait, failures: 1, ..History::default() };
         let _ = plan(now_s, Some(&certificate), &history);
@@ -202,6 +205,7 @@ fn a_failure_that_is_yet_to_come_was_noted_by_a_wrong_clock_and_counts_for_nothi
             status: None,
             likely: "the clock".into(),
             next: "set it".into(),
+            early: false,
         }),
         ..History::default()
     };
@@ -211,4 +215,23 @@ fn a_failure_that_is_yet_to_come_was_noted_by_a_wrong_clock_and_counts_for_nothi
     let just_now = noted(NOW_S);
     assert_eq!(failure(NOW_S, &just_now), just_now.last_failure.as_ref());
     assert_eq!(plan(NOW_S, None, &just_now).at_s, NOW_S + 60);
+}
+
+#[test]
+fn what_was_imported_stays_until_its_renewal_unless_no_ca_has_signed_it() {
+    let imported = Held { imported: true, ..held(days(90), 0) };
+    let kept = plan(NOW_S, Some(&imported), &History::default());
+    assert_eq!(kept.at_s, at_s(&held(days(90), 0)));
+    assert_eq!(kept.why, "it was imported; a third of its 90 days is left then");
+    let self_signed = Held { self_signed: true, ..imported };
+    let replaced = plan(NOW_S, Some(&self_signed), &History::default());
+    assert_eq!(
+        (replaced.at_s, replaced.why.as_str()),
+        (NOW_S, "the imported certificate is self-signed")
+    );
+}
+
+#[test]
+fn a_wait_of_a_minute_or_so_is_told_in_seconds() {
+    assert_eq!([62, 90, 91, 600].map(span), ["62 s", "90 s", "2 min", "10 min"]);
 }

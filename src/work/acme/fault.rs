@@ -4,8 +4,10 @@ use std::error::Error;
 use std::io;
 
 use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
 
 use super::names::Unresolved;
+use crate::base::timestamp::rfc3339;
 
 /// One request to the CA that got no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,12 +16,12 @@ pub enum Fault {
     Url(String),
     #[error("{0}")]
     Unresolved(String),
-    #[error("the connection was refused")]
-    Refused,
-    #[error("no answer within {seconds} s")]
-    Silent { seconds: u64 },
+    #[error("{by} refused the connection")]
+    Refused { by: Box<str> },
+    #[error("no answer from {from} within {seconds} s")]
+    Silent { from: Box<str>, seconds: u64 },
     /// Neither refused nor answered on the level of TCP.
-    #[error("no connection: {0}")]
+    #[error("no connection to {0}")]
     Unreachable(String),
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -41,13 +43,14 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Looks through the chain of causes for the one that an operator can do something about.
+    /// Looks through the chain of causes for the one that an operator can do something about. `asked` is the host and
+    /// port that the request went to.
     #[must_use]
-    pub fn of(error: &(dyn Error + 'static)) -> Self {
+    pub fn of(error: &(dyn Error + 'static), asked: &str) -> Self {
         let mut next = Some(error);
         let mut last = error.to_string();
         while let Some(cause) = next {
-            if let Some(found) = known(cause) {
+            if let Some(found) = known(cause, asked) {
                 return found;
             }
             last = cause.to_string();
@@ -66,7 +69,7 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
         .or_else(|| error.source())
 }
 
-fn known(error: &(dyn Error + 'static)) -> Option<Fault> {
+fn known(error: &(dyn Error + 'static), asked: &str) -> Option<Fault> {
     if let Some(unresolved) = error.downcast_ref::<Unresolved>() {
         return Some(Fault::Unresolved(unresolved.to_string()));
     }
@@ -77,13 +80,14 @@ fn known(error: &(dyn Error + 'static)) -> Option<Fault> {
     if io.get_ref().is_some_and(|wrapped| wrapped.is::<rustls::Error>()) {
         return None; // one step further in
     }
+    let unreachable = |why: &str| Some(Fault::Unreachable(format!("{asked}: {why}")));
     match io.kind() {
-        io::ErrorKind::ConnectionRefused => Some(Fault::Refused),
-        io::ErrorKind::TimedOut => Some(Fault::Unreachable("it timed out".into())),
+        io::ErrorKind::ConnectionRefused => Some(Fault::Refused { by: asked.into() }),
+        io::ErrorKind::TimedOut => unreachable("it timed out"),
         io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::AddrNotAvailable
-        | io::ErrorKind::NetworkDown => Some(Fault::Unreachable(io.to_string())),
+        | io::ErrorKind::NetworkDown => unreachable(&io.to_string()),
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::UnexpectedEof => Some(Fault::Broken(io.to_string())),
@@ -94,11 +98,16 @@ fn known(error: &(dyn Error + 'static)) -> Option<Fault> {
 fn of_tls(error: &rustls::Error) -> Fault {
     let words = error.to_string();
     let rustls::Error::InvalidCertificate(why) = error else { return Fault::Tls(words) };
+    let date = |time: &UnixTime| rfc3339(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
     match why {
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => Fault::Time(words),
+        CertificateError::ExpiredContext { time, not_after } => {
+            Fault::Time(format!("it ended on {}, and it is {} here", date(not_after), date(time)))
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            Fault::Time(format!("it begins on {}, and it is {} here", date(not_before), date(time)))
+        }
+        CertificateError::Expired => Fault::Time("it has ended".into()),
+        CertificateError::NotValidYet => Fault::Time("it has not begun".into()),
         CertificateError::UnknownIssuer | CertificateError::BadSignature => Fault::Untrusted(words),
         // rustls has no variant of its own for it.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
@@ -116,20 +125,38 @@ mod tests {
         io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
+    fn of(error: &io::Error) -> Fault {
+        Fault::of(error, "ca.example:443")
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_time_is_told_with_dates_and_no_seconds() {
+        let at = |s| UnixTime::since_unix_epoch(std::time::Duration::from_secs(s));
+        let (time, not_after) = (at(1_800_000_000), at(1_768_464_000));
+        let expired = CertificateError::ExpiredContext { time, not_after };
+        let words = of(&wrapped(rustls::Error::InvalidCertificate(expired))).to_string();
+        let wanted = "it ended on 2026-01-15T08:00:00Z, and it is 2027-01-15T08:00:00Z here";
+        assert!(words.ends_with(wanted), "{words}");
+        let (time, not_before) = (at(1_768_464_000), at(1_800_000_000));
+        let early = CertificateError::NotValidYetContext { time, not_before };
+        let words = of(&wrapped(rustls::Error::InvalidCertificate(early))).to_string();
+        let wanted = "it begins on 2027-01-15T08:00:00Z, and it is 2026-01-15T08:00:00Z here";
+        assert!(words.ends_with(wanted), "{words}");
+    }
+
     #[test]
     fn the_cause_is_found_however_deep_it_is_wrapped() {
         let refused = io::Error::other(io::Error::from(io::ErrorKind::ConnectionRefused));
-        assert_eq!(Fault::of(&refused), Fault::Refused);
+        let by = "ca.example:443".into();
+        assert_eq!(Fault::of(&refused, "ca.example:443"), Fault::Refused { by });
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
-        assert!(matches!(Fault::of(&wrapped(expired)), Fault::Time(_)));
+        assert!(matches!(of(&wrapped(expired)), Fault::Time(_)));
         let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        assert!(matches!(Fault::of(&wrapped(unknown)), Fault::Untrusted(_)));
+        assert!(matches!(of(&wrapped(unknown)), Fault::Untrusted(_)));
         let unresolved =
             Unresolved { name: "ca.example".into(), why: io::Error::other("no such name") };
-        let Fault::Unresolved(words) = Fault::of(&wrapped(unresolved)) else {
-            panic!("not recognised")
-        };
+        let Fault::Unresolved(words) = of(&wrapped(unresolved)) else { panic!("not recognised") };
         assert_eq!(words, "ca.example does not resolve: no such name");
-        assert!(matches!(Fault::of(&io::Error::other("strange")), Fault::Broken(_)));
+        assert!(matches!(of(&io::Error::other("strange")), Fault::Broken(_)));
     }
 }

@@ -166,8 +166,10 @@ impl Http {
         if asks_directory && let Some(body) = self.directory.get() {
             return Ok(Response::new(body.clone()));
         }
-        let answer = tokio::time::timeout(ANSWER, self.exchange(request));
-        let answer = answer.await.map_err(|_| Fault::Silent { seconds: ANSWER.as_secs() })??;
+        let asked = host_port(request.uri());
+        let answer = tokio::time::timeout(ANSWER, self.exchange(request, &asked)).await;
+        let answer = answer
+            .map_err(|_| Fault::Silent { from: asked.into(), seconds: ANSWER.as_secs() })??;
         self.remember(&answer, asks_directory);
         if asks_directory && self.seen().directory.is_none() {
             return Err(Fault::NoDirectory { status: answer.status().as_u16() });
@@ -178,13 +180,15 @@ impl Http {
     async fn exchange(
         &self,
         request: Request<BodyWrapper<Bytes>>,
+        asked: &str,
     ) -> Result<Response<Bytes>, Fault> {
-        let answer = self.client.request(request).await.map_err(|error| Fault::of(&error))?;
+        let answer = self.client.request(request).await;
+        let answer = answer.map_err(|error| Fault::of(&error, asked))?;
         let (parts, body) = answer.into_parts();
         let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| {
             match error.downcast_ref::<http_body_util::LengthLimitError>() {
                 Some(_) => Fault::TooLarge { bytes_max: BODY_BYTES_MAX },
-                None => Fault::of(&*error),
+                None => Fault::of(&*error, asked),
             }
         })?;
         Ok(Response::from_parts(parts, body.to_bytes()))
@@ -225,6 +229,11 @@ impl HttpClient for Http {
             Ok(BytesResponse::from(answer.map(Full::new)))
         })
     }
+}
+
+/// Where a request goes, as people write it.
+fn host_port(uri: &http::Uri) -> String {
+    format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443))
 }
 
 /// The content of a `ca_file`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use crate::base::Host;
@@ -66,6 +67,11 @@ pub(super) fn build(
         .keys_match()
         .map_err(|error| format!("the certificate does not belong to the key: {error}"))?;
     Ok(Certificate { key: Arc::new(certified), facts, path: None, warnings: Vec::new() })
+}
+
+/// Whether it names itself as its issuer.
+pub(super) fn is_self_signed(der: &[u8]) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, it)| it.issuer() == it.subject())
 }
 
 /// The DER bytes of an unencrypted PEM key, of whatever encoding.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rustls::pki_types::CertificateDer;
 
 use super::Wanted;
+use super::adopt::adopt;
 use super::issued;
 use super::order::Tools;
 use super::sites::{Site, Sites};
@@ -58,9 +59,15 @@ pub(super) fn load(tools: &Tools, wanted: Wanted) -> Result<Sites, StoreError> {
     }
     let orders =
         orders.into_iter().filter_map(|order| Some((order.site.parse().ok()?, order))).collect();
-    let mut sites =
-        Sites { wanted: wanted.clone(), known, orders, windows_pause_s: Default::default() };
+    let mut sites = Sites {
+        wanted: wanted.clone(),
+        known,
+        orders,
+        windows_pause_s: Default::default(),
+        state_back_s: i64::MIN,
+    };
     let digest = wanted.digest();
+    adopt(tools, &mut sites, &wanted);
     sites.configure(wanted, &digest);
     Ok(sites)
 }

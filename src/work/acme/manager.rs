@@ -79,6 +79,7 @@ impl Manager {
         let mut tasks = JoinSet::new();
         let mut asking = JoinSet::new();
         let mut starts_s = VecDeque::new();
+        let store = &self.tools.parts.store;
         loop {
             let wait = self.start_what_is_due(&mut tasks, &mut starts_s);
             if asking.is_empty() {
@@ -90,6 +91,7 @@ impl Manager {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = self.nudge.notified() => {}
+                () = store.recovered() => self.sites().state_is_back(self.tools.now_s()),
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
                 Some(_) = asking.join_next(), if !asking.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -112,7 +114,8 @@ impl Manager {
         let now_s = self.tools.now_s();
         let sites = self.sites();
         let Some(known) = sites.known.get(site) else { return Outlook::default() };
-        let plan = known.plan(now_s, &sites.wanted.acme.directory.url);
+        let directory = &sites.wanted.acme.directory.url;
+        let (plan, history) = (known.plan(now_s, directory), known.relevant(now_s, directory));
         let renewal = plan.as_ref().map(|plan| Renewal {
             at: rfc3339(plan.at_s),
             in_s: plan.at_s.saturating_sub(now_s),
@@ -128,24 +131,28 @@ impl Manager {
                 likely: "the state is damaged, or was written under another master key".into(),
                 next: load::next(site.as_str()),
                 retry_in_s: None,
+                early: false,
             }),
-            None => core::failure(now_s, &known.history).map(|failure| CertificateFailure {
+            None => core::failure(now_s, &history).map(|failure| CertificateFailure {
                 at: rfc3339(failure.at_s),
-                attempts: known.history.failures,
+                attempts: history.failures.max(1),
                 kind: failure.kind.clone(),
                 detail: failure.detail.clone(),
                 likely: failure.likely.clone(),
                 next: failure.next.clone(),
                 retry_in_s,
+                early: failure.early,
             }),
         };
-        Outlook { renewal, failure, activity: known.activity.clone() }
+        let imported = known.stored.as_ref().is_some_and(|it| it.origin == Origin::Imported);
+        Outlook { renewal, failure, activity: known.activity.clone(), imported }
     }
 
-    /// Attempts a site now on behalf of `by`, whatever the plan says, and returns when the attempt has ended.
+    /// Attempts a site now on behalf of `by`, whatever the plan says, and returns when the attempt has ended. Joins one
+    /// that is on its way.
     ///
     /// # Errors
-    /// 404: no such site, or not managed here. 409: an order is on its way (`order = false`: import instead). 502: the
+    /// 404: no such site, or not managed here. 409: `order = false`, import instead. 502: the
     /// attempt failed, with the CA's words, the likely cause and the next step in `detail`.
     pub async fn renew(&self, site: &Host, by: By) -> Result<(), Problem> {
         let ended = {
@@ -157,17 +164,10 @@ impl Manager {
                 );
                 return Err(Problem::new(409, format!("{site} has tls = \"imported\""), detail));
             }
-            if known.at_work || !known.asked_for.is_empty() {
-                let detail = "wait until it has ended: `palisade cert list` shows what it is doing";
-                return Err(Problem::new(
-                    409,
-                    format!("an order for {site} is on its way"),
-                    detail,
-                ));
-            }
+            // One that is on its way already answers everybody who has asked until it ends.
             let (tell, ended) = oneshot::channel();
             known.asked_for.push(tell);
-            known.asked_by = Some(by);
+            known.asked_by.get_or_insert(by);
             ended
         };
         self.nudge.notify_one();
@@ -296,7 +296,10 @@ impl Manager {
         Some(Task {
             site: site.clone(),
             names,
-            history: known.history.clone(),
+            history: History {
+                failures: if known.is_outdated() { 0 } else { known.history.failures },
+                ..known.history.clone()
+            },
             under: known.under.clone(),
             held: known.held(&acme.directory.url),
             replaces: known.replaceable(&acme.directory.url),

@@ -58,7 +58,10 @@ fn the_clock_is_looked_at_every_minute_whatever_the_plan_says() {
     let mut params = CertificateParams::new([site.to_string()]).expect("parameters");
     params.not_before = date_time_ymd(2027, 1, 1);
     params.not_after = date_time_ymd(2027, 4, 1);
-    let pem = params.self_signed(&key).expect("signed").pem();
+    let mut ca = CertificateParams::default();
+    ca.distinguished_name.push(rcgen::DnType::CommonName, "a CA of the tests");
+    let issuer = rcgen::Issuer::new(ca, KeyPair::generate().expect("a key"));
+    let pem = params.signed_by(&key, &issuer).expect("signed").pem();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let key = key.serialize_pem();
     let by = By::system(crate::base::audit::Source::Control);

@@ -138,7 +138,7 @@ async fn with_account(tools: &Tools, job: &Job) -> Result<Got, Trouble> {
 async fn attempt(tools: &Tools, job: &Job) -> Result<Got, Trouble> {
     if let Some(wildcard) = job.names.iter().find(|name| name.is_wildcard()) {
         let detail = format!("{wildcard} is a wildcard");
-        return Err(Trouble::new(What::Wildcard, Class::State, detail));
+        return Err(Trouble::new(What::Wildcard, Class::Config, detail));
     }
     // Promise 6: not even asked while nothing could be stored; the commit of the order proves it again.
     if let Health::Refusing { why, .. } = tools.parts.store.health() {
@@ -147,12 +147,12 @@ async fn attempt(tools: &Tools, job: &Job) -> Result<Got, Trouble> {
     (job.say)("asking the CA");
     let resolver = Arc::clone(&tools.parts.resolver);
     let http = Http::new(&job.directory.url, job.acme.ca_file.as_deref(), resolver)
-        .map_err(|why| Trouble::new(What::CaFile, Class::State, why))?;
+        .map_err(|why| Trouble::new(What::CaFile, Class::Config, why))?;
     let asked = http.directory().await;
     let seen = http.seen();
     asked.map_err(|fault| Trouble::of(&Error::Other(Box::new(fault)), &seen))?;
     if let Some(detail) = core::clock_trouble(tools.now_s(), seen.date_s) {
-        return Err(Trouble::new(What::Clock, Class::State, detail));
+        return Err(Trouble::new(What::Clock, Class::Clock, detail));
     }
     let account = account::obtain(tools, job, &http).await?;
     let run = Run { tools, job, http, account };
@@ -180,7 +180,7 @@ impl Run<'_> {
         }
         listed.sort();
         let detail = format!("{} has no profile {wanted}", self.job.directory.name);
-        Err(Trouble::new(What::Profile { listed }, Class::State, detail))
+        Err(Trouble::new(What::Profile { listed }, Class::Config, detail))
     }
 
     fn wanted_profile(&self) -> Option<&str> {
@@ -379,7 +379,7 @@ fn merge(failed: Vec<Trouble>) -> Trouble {
     };
     let first = failed.first().cloned();
     match failed.into_iter().next_back() {
-        None => Trouble::state("acme.challenges is empty"),
+        None => Trouble::new(What::State, Class::Config, "acme.challenges is empty"),
         Some(last) if detail.is_empty() => last,
         // What the first challenge met is nearly always what the second met too, except where it was not offered.
         Some(last) => Trouble {

@@ -11,6 +11,7 @@ use crate::base::Host;
 use crate::base::audit::Intent;
 use crate::base::timestamp::rfc3339;
 use crate::ops::api::Problem;
+use crate::store::Health;
 use crate::store::certs::{self, Failure, History, Origin};
 use crate::store::sealed::CERTIFICATE_KEYS;
 use crate::telemetry::Level;
@@ -94,6 +95,7 @@ impl Manager {
             known.unsaved = unsaved;
             known.unreadable = None;
             known.window_pause_s = 0;
+            known.waits_for_state = false;
         }
         (self.tools.parts.changed)(site.as_str());
         self.nudge.notify_one();
@@ -128,6 +130,7 @@ impl Manager {
 
     pub(super) async fn failed(&self, site: &Host, trouble: Trouble, history: History) -> Problem {
         self.count_failure(trouble.class);
+        let history = self.beside_what_came_meanwhile(site, history);
         let store = &self.tools.parts.store;
         let written = if trouble.leaves_order() {
             store.put_history(history.clone()).await
@@ -138,13 +141,13 @@ impl Manager {
         let _ = written;
         let orders = store.readable_orders().map(|(orders, _)| orders).unwrap_or_default();
         let order = orders.into_iter().find(|order| order.site == site.as_str());
-        let now_s = self.tools.now_s();
-        let retry_in_s = history.not_before_s.map_or(0, |at| at.saturating_sub(now_s).max(0));
         let failure = history.last_failure.clone();
         let (likely, next) = failure.map(|f| (f.likely, f.next)).unwrap_or_default();
+        let attempt = history.failures.max(1);
+        let retry_in_s = self.remember_failure(site, &trouble, history, order);
         self.tools.parts.log.event(Level::Error, "certificate_failed", |line| {
             line.text("site", site.as_str())
-                .number("attempt", u64::from(history.failures))
+                .number("attempt", u64::from(attempt))
                 .text("class", trouble.class.word());
             match &trouble.kind {
                 Some(kind) => line.text("kind", kind),
@@ -156,25 +159,57 @@ impl Manager {
                 .number("retry_in_s", retry_in_s.unsigned_abs());
         });
         let title = format!(
-            "certificate for {site}: not issued (attempt {}, next in {})",
-            history.failures,
+            "certificate for {site}: not issued (attempt {attempt}, next in {})",
             core::span(retry_in_s)
         );
         let says = match &trouble.kind {
             Some(kind) => format!("CA says: {kind} - {}", trouble.detail),
             None => format!("what happened: {}", trouble.detail),
         };
-        {
-            let mut sites = self.sites();
-            match order {
-                Some(order) => sites.orders.insert(site.clone(), order),
-                None => sites.orders.remove(site),
-            };
-            if let Some(known) = sites.known.get_mut(site) {
-                known.history = history;
-            }
-        }
         Problem::new(502, title, format!("{says}\nlikely: {likely}\ntry: {next}"))
+    }
+
+    /// A certificate that was imported while the attempt ran makes its failure one that nobody has to mind.
+    fn beside_what_came_meanwhile(&self, site: &Host, history: History) -> History {
+        let sites = self.sites();
+        let now = sites.known.get(site).map(|known| &known.history);
+        let Some(now) = now.filter(|now| now.last_success_at_s != history.last_success_at_s) else {
+            return history;
+        };
+        History {
+            last_failure: history.last_failure.map(|failure| Failure { early: true, ..failure }),
+            under: history.under,
+            told_to_wait: history.told_to_wait,
+            ..now.clone()
+        }
+    }
+
+    /// Keeps what happened in memory; returns how long the next attempt waits, as `outlook` will say.
+    fn remember_failure(
+        &self,
+        site: &Host,
+        trouble: &Trouble,
+        history: History,
+        order: Option<certs::Order>,
+    ) -> i64 {
+        let now_s = self.tools.now_s();
+        let mut sites = self.sites();
+        match order {
+            Some(order) => sites.orders.insert(site.clone(), order),
+            None => sites.orders.remove(site),
+        };
+        let by_state = trouble.class == Class::State;
+        if let Some(known) = sites.known.get_mut(site) {
+            known.history = history;
+            known.waits_for_state = by_state;
+        }
+        // It may have come back while this attempt was ending.
+        if by_state && self.tools.parts.store.health() == Health::Writable {
+            sites.state_is_back(now_s);
+        }
+        let directory = &sites.wanted.acme.directory.url;
+        let plan = sites.known.get(site).and_then(|known| known.plan(now_s, directory));
+        plan.map_or(0, |plan| plan.at_s.saturating_sub(now_s).max(0))
     }
 
     fn count_failure(&self, class: Class) {
@@ -194,6 +229,7 @@ fn not_stored(trouble: &Trouble, now_s: i64) -> Failure {
         detail: format!("issued and served, but it could not be stored: {}", trouble.detail),
         status: None,
         likely: "the disk is full or failing".into(),
-        next: "free space or repair the state directory; storing it is tried every minute".into(),
+        next: "free space or repair the state directory; it is stored as soon as that works".into(),
+        early: false,
     }
 }

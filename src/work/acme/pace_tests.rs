@@ -104,6 +104,8 @@ impl Model {
             ari,
             uncovered: None,
             other_ca: false,
+            imported: false,
+            self_signed: false,
         }
     }
 }

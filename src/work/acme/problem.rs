@@ -24,13 +24,24 @@ pub enum Class {
     /// The CA could not see that the name is ours.
     Validation,
     RateLimited,
-    /// This machine: its state, its clock, its configuration.
+    /// This machine cannot write or read its state.
     State,
+    /// The configuration, or a file that it names.
+    Config,
+    /// This clock and the CA's cannot both be right.
+    Clock,
 }
 
 impl Class {
-    pub const ALL: [Self; 5] =
-        [Self::Ca, Self::Network, Self::Validation, Self::RateLimited, Self::State];
+    pub const ALL: [Self; 7] = [
+        Self::Ca,
+        Self::Network,
+        Self::Validation,
+        Self::RateLimited,
+        Self::State,
+        Self::Config,
+        Self::Clock,
+    ];
 
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -40,6 +51,8 @@ impl Class {
             Self::Validation => "validation",
             Self::RateLimited => "rate_limited",
             Self::State => "state",
+            Self::Config => "config",
+            Self::Clock => "clock",
         }
     }
 }
@@ -140,7 +153,12 @@ impl Trouble {
             Error::Api(problem) => Self::of_problem(problem),
             Error::Other(inner) => match inner.downcast_ref::<Fault>() {
                 Some(fault) => {
-                    Self::new(What::Fault(fault.clone()), Class::Network, fault.to_string())
+                    let class = match fault {
+                        Fault::Time(_) => Class::Clock,
+                        Fault::Url(_) => Class::Config,
+                        _ => Class::Network,
+                    };
+                    Self::new(What::Fault(fault.clone()), class, fault.to_string())
                 }
                 None => Self::answer(error, seen),
             },

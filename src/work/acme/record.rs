@@ -25,7 +25,7 @@ impl Manager {
     }
 }
 
-fn facts(certificate: &Certificate) -> Facts {
+pub(super) fn facts(certificate: &Certificate) -> Facts {
     let digest = Sha256::digest(certificate.chain.first().map(Vec::as_slice).unwrap_or_default());
     let mut digits = [0; 64];
     hex::write(&mut digits, &digest);

@@ -1,5 +1,6 @@
 //! What is known about each site, in memory: what is wanted, what is there, what happened.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
@@ -7,16 +8,19 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::core::{self, Held, Plan};
+use super::issued;
 use super::pace::Candidate;
 use super::{Wanted, WantedSite};
 use crate::base::audit::{By, Intent};
 use crate::base::{Host, hex};
 use crate::ops::api::Problem;
-use crate::store::certs::{self, History, Origin};
+use crate::store::certs::{self, Failure, History, Origin};
 use crate::work::certs::Certificate;
 
 /// Instead of the time of the next try, while one is under way.
 const SAVING: i64 = i64::MAX;
+/// A state that comes and goes must not make an attempt each time.
+const STATE_BACK_EVERY_S: i64 = 60;
 
 /// Everything behind the manager's lock.
 pub(super) struct Sites {
@@ -26,6 +30,8 @@ pub(super) struct Sites {
     pub(super) orders: HashMap<Host, certs::Order>,
     /// Directories that are not asked about renewal windows before a time.
     pub(super) windows_pause_s: HashMap<String, i64>,
+    /// When the state last became writable again.
+    pub(super) state_back_s: i64,
 }
 
 /// One site, wanted or not.
@@ -46,6 +52,8 @@ pub(super) struct Site {
     pub(super) at_work: bool,
     /// Its renewal window is not asked for before.
     pub(super) window_pause_s: i64,
+    /// The last attempt failed because the state could not be written.
+    pub(super) waits_for_state: bool,
     /// Those who wait for an attempt that they asked for.
     pub(super) asked_for: Vec<oneshot::Sender<Result<(), Problem>>>,
     /// Who asked first.
@@ -77,6 +85,7 @@ impl Site {
             wanted.names.iter().find(|name| !served.facts.covers(name)).map(Host::to_string)
         });
         let by_acme = stored.origin == Origin::Acme;
+        let leaf = stored.chain.first().filter(|_| !by_acme);
         Some(Held {
             not_before_s: stored.not_before_s,
             not_after_s: stored.not_after_s,
@@ -85,6 +94,8 @@ impl Site {
             ari: stored.ari.clone().filter(|_| by_acme),
             uncovered,
             other_ca: by_acme && stored.directory.as_deref() != Some(directory_url),
+            imported: !by_acme,
+            self_signed: leaf.is_some_and(|der| issued::is_self_signed(der)),
         })
     }
 
@@ -94,14 +105,32 @@ impl Site {
             return None;
         }
         let held = self.held(directory_url);
-        if self.history.under.as_ref().is_none_or(|under| *under == self.under) {
-            return Some(core::plan(now_s, held.as_ref(), &self.history));
+        Some(core::plan(now_s, held.as_ref(), &self.relevant(now_s, directory_url)))
+    }
+
+    /// Whether the last attempt was made under a configuration that is gone.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.history.under.as_ref().is_some_and(|under| *under != self.under)
+    }
+
+    /// What of the history holds under the configuration of now. What failed may be repaired, so neither the wait nor
+    /// the verdict stays; the limits of a CA no configuration repairs.
+    pub(super) fn relevant(&self, now_s: i64, directory_url: &str) -> Cow<'_, History> {
+        if !self.is_outdated() {
+            return Cow::Borrowed(&self.history);
         }
-        // What failed may be repaired now; the limits of a CA no configuration repairs.
         let told = self.history.told_to_wait.as_ref();
-        let told = told.filter(|wait| wait.directory == directory_url).map(|wait| wait.until_s);
-        let history = History { not_before_s: told, ..self.history.clone() };
-        Some(core::plan(now_s, held.as_ref(), &history))
+        let told = told.filter(|wait| wait.directory == directory_url && wait.until_s > now_s);
+        let mut history = History {
+            failures: 0,
+            not_before_s: told.map(|wait| wait.until_s),
+            ..self.history.clone()
+        };
+        history.last_failure = history.last_failure.filter(|_| told.is_some()).map(|failure| {
+            let detail = format!("before [acme] or the names changed: {}", failure.detail);
+            Failure { detail, ..failure }
+        });
+        Cow::Owned(history)
     }
 
     /// The certificate that an order would replace, if the CA at `directory_url` issued it.
@@ -162,6 +191,23 @@ impl Sites {
             }
         }
         found
+    }
+
+    /// The state can be written again: what waited for that alone waits no more.
+    pub(super) fn state_is_back(&mut self, now_s: i64) {
+        let again = (0..STATE_BACK_EVERY_S).contains(&now_s.saturating_sub(self.state_back_s));
+        for site in self.known.values_mut() {
+            if let Some(unsaved) = &mut site.unsaved
+                && unsaved.retry_at_s != SAVING
+            {
+                unsaved.retry_at_s = i64::MIN;
+            }
+            if site.waits_for_state && !again {
+                site.waits_for_state = false;
+                site.history.not_before_s = None;
+                self.state_back_s = now_s;
+            }
+        }
     }
 
     /// Takes a new configuration.

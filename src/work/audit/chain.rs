@@ -81,7 +81,10 @@ impl Verifier {
         if let Some(stub) = stub
             && !is_signed(Kind::Stub, stub, &key)
         {
-            return Err(broken(stub.seq, unsigned("what stands for the records up to here", stub, &key)));
+            return Err(broken(
+                stub.seq,
+                unsigned("what stands for the records up to here", stub, &key),
+            ));
         }
         let mut verifier = Self::behind(key, start);
         verifier.ahead = checkpoints.into_iter().map(|mark| (mark.seq, mark)).collect();
@@ -111,7 +114,10 @@ impl Verifier {
             return Err(broken(seq, "it stands twice, or behind one that came later"));
         }
         if record::number(record) != Some(seq) || link(&self.at.hash, record) != *hash {
-            return Err(broken(seq, "it is not what was written, or does not follow the one before"));
+            return Err(broken(
+                seq,
+                "it is not what was written, or does not follow the one before",
+            ));
         }
         self.at = Head { seq, hash: *hash };
         self.records += 1;
@@ -130,7 +136,10 @@ impl Verifier {
             return Err(broken(self.at.seq + 1, missing(self.at.seq + 1, mark.seq)));
         }
         if (mark.seq, mark.hash) != (self.at.seq, self.at.hash) {
-            return Err(broken(mark.seq, "a checkpoint was signed for another record in its place"));
+            return Err(broken(
+                mark.seq,
+                "a checkpoint was signed for another record in its place",
+            ));
         }
         self.checkpoints += 1;
         self.signed = Some(mark.clone());
@@ -166,7 +175,11 @@ impl Verifier {
 }
 
 fn missing(first: u64, last: u64) -> String {
-    if first == last { "it is missing".into() } else { format!("it is missing, with all up to {last}") }
+    if first == last {
+        "it is missing".into()
+    } else {
+        format!("it is missing, with all up to {last}")
+    }
 }
 
 fn unsigned(what: &str, mark: &Mark, key: &[u8; 32]) -> String {

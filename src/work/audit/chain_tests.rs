@@ -88,7 +88,9 @@ fn a_bit_flipped_in_any_byte_of_a_mark_is_found() {
             assert!(found.is_err(), "{kind:?} {byte}");
         }
         let other = if kind == Kind::Stub { Kind::Checkpoint } else { Kind::Stub };
-        assert!(is_signed(kind, &good, &signer().key()) && !is_signed(other, &good, &signer().key()));
+        assert!(
+            is_signed(kind, &good, &signer().key()) && !is_signed(other, &good, &signer().key())
+        );
     }
 }
 

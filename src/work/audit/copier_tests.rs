@@ -82,7 +82,8 @@ impl Books for Memory {
     }
     fn renumber(&self, seqs: Vec<u64>) -> Result<(), StoreError> {
         self.operation(|disk| {
-            for intent in seqs.iter().filter_map(|seq| disk.outbox.remove(seq)).collect::<Vec<_>>() {
+            for intent in seqs.iter().filter_map(|seq| disk.outbox.remove(seq)).collect::<Vec<_>>()
+            {
                 disk.next += 1;
                 let seq = disk.next;
                 disk.outbox.insert(seq, intent);

@@ -45,7 +45,8 @@ pub fn verify(mut from: impl BufRead, key: [u8; 32]) -> Result<Whole, Fault> {
             break;
         }
         let text = bytes.strip_suffix(b"\n").ok_or(fault("it has no end"))?;
-        let line: AuditLine = serde_json::from_slice(text).map_err(|_| fault("it is no line of an export"))?;
+        let line: AuditLine =
+            serde_json::from_slice(text).map_err(|_| fault("it is no line of an export"))?;
         let written = serde_json::to_string(&line).map(|line| escape_json(&line));
         if written.is_ok_and(|written| written.as_bytes() != text) {
             return Err(fault("it is not as it was written"));
@@ -53,7 +54,9 @@ pub fn verify(mut from: impl BufRead, key: [u8; 32]) -> Result<Whole, Fault> {
         let unread = fault("a hash, a key or a signature is none");
         signed = matches!(line, AuditLine::Checkpoint(_));
         match line {
-            AuditLine::Stub(_) if verifier.is_some() => return Err(fault("a stub stands at the beginning only")),
+            AuditLine::Stub(_) if verifier.is_some() => {
+                return Err(fault("a stub stands at the beginning only"));
+            }
             AuditLine::Stub(mark) => {
                 let mark = line::read_mark(&mark).ok_or(unread)?;
                 if !is_signed(Kind::Stub, &mark, &key) {
@@ -65,7 +68,11 @@ pub fn verify(mut from: impl BufRead, key: [u8; 32]) -> Result<Whole, Fault> {
                 let (record, prev, hash) = line::read(record).ok_or(unread)?;
                 let start = || {
                     let first = record.seq <= 1;
-                    let start = if first { Head::default() } else { Head { seq: record.seq - 1, hash: prev } };
+                    let start = if first {
+                        Head::default()
+                    } else {
+                        Head { seq: record.seq - 1, hash: prev }
+                    };
                     Verifier::behind(key, start)
                 };
                 let verifier = verifier.get_or_insert_with(start);
@@ -77,7 +84,10 @@ pub fn verify(mut from: impl BufRead, key: [u8; 32]) -> Result<Whole, Fault> {
             }
             AuditLine::Checkpoint(mark) => {
                 let mark = line::read_mark(&mark).ok_or(unread)?;
-                verifier.as_mut().ok_or(fault("a checkpoint without records"))?.checkpoint(&mark)?;
+                verifier
+                    .as_mut()
+                    .ok_or(fault("a checkpoint without records"))?
+                    .checkpoint(&mark)?;
             }
         }
     }
@@ -129,7 +139,10 @@ mod tests {
     #[test]
     fn an_export_is_whole_with_and_without_its_beginning() {
         let whole = check(&export(4, 0)).expect("whole");
-        assert_eq!((whole.start.seq, whole.end.seq, whole.records, whole.checkpoints), (0, 4, 4, 1));
+        assert_eq!(
+            (whole.start.seq, whole.end.seq, whole.records, whole.checkpoints),
+            (0, 4, 4, 1)
+        );
         assert_eq!(check(&export(4, 2)).expect("whole").start.seq, 2);
         let all = export(4, 0);
         let late = all.split_inclusive(|byte| *byte == b'\n').skip(2).collect::<Vec<_>>().concat();

@@ -9,7 +9,11 @@ use crate::store::audit::{Hash, Mark};
 /// Lower-case digits.
 #[must_use]
 pub fn digits(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).map(|n| char::from(hex::digit(n))).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xf])
+        .map(|n| char::from(hex::digit(n)))
+        .collect()
 }
 
 /// The 32 bytes of a hash or a key.

@@ -54,9 +54,8 @@ impl Audit {
                     break 'pages;
                 }
                 looked += 1;
-                let record = decode(&chained.record)
-                    .ok()
-                    .filter(|record| is_wanted(query, &record.intent));
+                let record =
+                    decode(&chained.record).ok().filter(|record| is_wanted(query, &record.intent));
                 if let Some(record) = record {
                     bytes += chained.record.len();
                     let record = Record { seq, ..record };
@@ -117,7 +116,8 @@ impl Audit {
         if head.seq == 0 {
             return Err(Problem::new(409, "Nothing to sign", "the audit log is empty"));
         }
-        let mark = match turn.as_ref().filter(|mark| (mark.seq, mark.hash) == (head.seq, head.hash)) {
+        let mark = match turn.as_ref().filter(|mark| (mark.seq, mark.hash) == (head.seq, head.hash))
+        {
             Some(mark) => mark.clone(),
             None => self.sign(head, &mut turn).map_err(|why| unsigned(&why))?,
         };
@@ -126,7 +126,10 @@ impl Audit {
 }
 
 /// Follows what is there, page by page. `known` is the last number that must be there.
-pub(super) fn follow(
+///
+/// # Errors
+/// The log cannot be read; that it is broken is an outcome.
+pub fn follow(
     log: &AuditLog,
     key: [u8; 32],
     outline: Outline,
@@ -158,7 +161,9 @@ pub(super) fn follow(
     let outcome = verifier.finish(known.max(head.seq));
     Ok(outcome.and_then(|whole| match whole.end == head {
         true => Ok(whole),
-        false => Err(Broken { seq: whole.end.seq, why: "the log says that it ends elsewhere".into() }),
+        false => {
+            Err(Broken { seq: whole.end.seq, why: "the log says that it ends elsewhere".into() })
+        }
     }))
 }
 

@@ -12,7 +12,7 @@ mod copier;
 pub mod export;
 mod keep;
 pub mod line;
-mod look;
+pub mod look;
 pub mod record;
 #[cfg(test)]
 mod sample;
@@ -133,7 +133,11 @@ impl Audit {
         let mut late = held(&self.late);
         if late.len() >= LATE_MAX {
             drop(late);
-            self.not_written(&intent, "too many changes wait for the state already", "this one is lost");
+            self.not_written(
+                &intent,
+                "too many changes wait for the state already",
+                "this one is lost",
+            );
             return;
         }
         late.push_back(intent);
@@ -188,7 +192,8 @@ impl Audit {
         let head = self.files.log.head().map_err(words)?;
         let (seq, at_ms) = last.as_ref().map_or((0, i64::MIN), |mark| (mark.seq, mark.at_ms));
         // A clock that was set back must not end the signing.
-        let long_ago = self.now_ms().saturating_sub(at_ms).unsigned_abs() >= CHECKPOINT_MS.unsigned_abs();
+        let long_ago =
+            self.now_ms().saturating_sub(at_ms).unsigned_abs() >= CHECKPOINT_MS.unsigned_abs();
         if head.seq > seq && (long_ago || head.seq - seq >= RECORDS_PER_CHECKPOINT) {
             self.sign(head, last)?;
         }

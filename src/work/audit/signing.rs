@@ -57,7 +57,8 @@ impl Signer {
 #[must_use]
 pub fn is_signed(kind: Kind, mark: &Mark, key: &[u8; 32]) -> bool {
     let message = message(kind, Head { seq: mark.seq, hash: mark.hash }, mark.at_ms);
-    mark.key == *key && UnparsedPublicKey::new(&ED25519, key).verify(&message, &mark.signature).is_ok()
+    mark.key == *key
+        && UnparsedPublicKey::new(&ED25519, key).verify(&message, &mark.signature).is_ok()
 }
 
 /// The label ends where the numbers of fixed length begin.

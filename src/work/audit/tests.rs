@@ -101,7 +101,10 @@ fn an_effect_and_its_record_commit_together() {
     let page = audit.page(&AuditQuery::default()).expect("a page");
     let record = page.records.first().expect("written down");
     assert_eq!(record.action, action::CRYPTO_ROTATE);
-    assert_eq!(serde_json::to_string(&(&record.before, &record.after)).expect("JSON"), r#"[{"key":1},{"key":2}]"#);
+    assert_eq!(
+        serde_json::to_string(&(&record.before, &record.after)).expect("JSON"),
+        r#"[{"key":1},{"key":2}]"#
+    );
 }
 
 #[test]

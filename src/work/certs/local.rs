@@ -1,7 +1,7 @@
 //! The local CA: certificates for names that no public CA certifies.
 //!
-//! Promises: one root per state directory, made on first use, kept for ten years; two processes that start
-//! at once get the same one; its key never leaves the directory and never has a mode wider than 0600.
+//! Promises: one root per state, made on first use, valid for ten years; whoever opens it at the same time gets the
+//! same one; its key is on the disk only sealed (`kept`).
 //! Refuses: to replace a root that is there, however damaged: clients may trust it.
 
 use std::fs;
@@ -11,21 +11,21 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
+    Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::kept::{self, Kept, Vault};
 use super::{CertError, Certificate, Facts, files, info};
 use crate::base::Host;
-use crate::sys;
 
 /// The root certificate inside the state directory.
 pub const ROOT_FILE: &str = "local-ca.pem";
 /// What messages call it.
 pub(super) const WHAT: &str = "local CA";
-/// Its key.
+/// Where earlier versions kept its key in the plain.
 pub(super) const KEY_FILE: &str = "local-ca.key";
 /// How long a certificate of the local CA is valid; issue the next one after two thirds of it.
 pub const LEAF_DAYS: u64 = 90;
@@ -46,51 +46,15 @@ pub struct LocalCa {
 }
 
 impl LocalCa {
-    /// Opens the CA of a state directory, or makes it there.
+    /// Opens the CA of a state, or makes it there.
     ///
     /// # Errors
-    /// The directory cannot be written, or the files that are there cannot be used.
-    pub fn open(state_dir: &Path, hostname: &str, now_unix_s: i64) -> Result<Self, CertError> {
-        let unwritable = |path: &Path, source| CertError::Unwritable {
-            path: path.to_owned(),
-            dir: state_dir.to_owned(),
-            uid: rustix::process::geteuid().as_raw(),
-            source,
-        };
-        sys::files::make_dir(state_dir, 0o700).map_err(|error| unwritable(state_dir, error))?;
-        let held = sys::files::lock_dir(state_dir).map_err(|error| unwritable(state_dir, error))?;
-        let (root, key) = (state_dir.join(ROOT_FILE), state_dir.join(KEY_FILE));
-        if !key.exists() && !root.exists() {
-            let pair = KeyPair::generate().map_err(|error| damaged(state_dir, KEY_FILE, error))?;
-            let pem = pair.serialize_pem();
-            sys::files::write_new(&key, pem.as_bytes(), 0o600)
-                .map_err(|error| unwritable(&key, error))?;
-        }
-        if !root.exists() {
-            // Also the way on after a crash between the two files: the key alone has never been trusted by anyone.
-            let pair = read_key(state_dir, &key)?;
-            let pem = make_root(&pair, hostname, now_unix_s)
-                .map_err(|error| damaged(state_dir, KEY_FILE, error))?;
-            sys::files::write_new(&root, pem.as_bytes(), 0o644)
-                .map_err(|error| unwritable(&root, error))?;
-        }
-        drop(held);
-        Self::load(state_dir, now_unix_s)
-    }
-
-    fn load(dir: &Path, now_unix_s: i64) -> Result<Self, CertError> {
-        let (path, key_path) = (dir.join(ROOT_FILE), dir.join(KEY_FILE));
-        if !key_path.exists() {
-            return Err(damaged(dir, KEY_FILE, "the private key is missing"));
-        }
-        let pair = read_key(dir, &key_path)?;
-        let (bytes, _) = files::read(&path, WHAT)?;
-        let pem = String::from_utf8(bytes).map_err(|error| damaged(dir, ROOT_FILE, error))?;
-        let root = single_root(pem.as_bytes(), &path, dir)?;
-        check_root(dir, &root, &pair, now_unix_s)?;
+    /// The state cannot be written, or what is there cannot be used.
+    pub fn open(vault: &Vault<'_>, hostname: &str, now_unix_s: i64) -> Result<Self, CertError> {
+        let Kept { root, pair } = vault.open(hostname, now_unix_s)?;
         let issuer = Issuer::from_ca_cert_der(&root, pair)
-            .map_err(|error| damaged(dir, ROOT_FILE, error))?;
-        Ok(Self { issuer, root, pem, path })
+            .map_err(|error| CertError::UnkeptCa { why: error.to_string() })?;
+        Ok(Self { issuer, pem: kept::pem(&root), root, path: vault.root_file() })
     }
 
     /// Issues a certificate for all names of a site, valid [`LEAF_DAYS`]; the first name is the site's.
@@ -141,20 +105,24 @@ impl LocalCa {
     /// # Errors
     /// It is not exactly one CA certificate.
     pub fn describe(pem: &str, path: &Path) -> Result<crate::ops::api::LocalCa, CertError> {
-        let dir = sys::files::parent(path);
-        let root = single_root(pem.as_bytes(), path, &dir)?;
+        let root = single_root(path, pem.as_bytes()).map_err(|why| CertError::Unusable {
+            what: WHAT,
+            shown: path.display().to_string(),
+            why,
+            help: "palisade writes it anew when it starts",
+        })?;
         let (pem, path) = (pem.to_owned(), path.display().to_string());
         Ok(crate::ops::api::LocalCa { pem, path, sha256: info::fingerprint(&root) })
     }
 }
 
-fn single_root(pem: &[u8], path: &Path, dir: &Path) -> Result<CertificateDer<'static>, CertError> {
-    let mut chain = files::parse_chain(path, pem)
-        .map_err(|_| damaged(dir, ROOT_FILE, "the certificate cannot be read"))?;
+pub(super) fn single_root(path: &Path, pem: &[u8]) -> Result<CertificateDer<'static>, String> {
+    let mut chain =
+        files::parse_chain(path, pem).map_err(|_| "the certificate cannot be read".to_owned())?;
     match (chain.pop(), chain.is_empty()) {
         (Some(root), true) if is_ca(&root) => Ok(root),
-        (Some(_), true) => Err(damaged(dir, ROOT_FILE, "the certificate is not a CA")),
-        _ => Err(damaged(dir, ROOT_FILE, "it must hold one certificate and nothing else")),
+        (Some(_), true) => Err("the certificate is not a CA".into()),
+        _ => Err("it must hold one certificate and nothing else".into()),
     }
 }
 
@@ -162,34 +130,11 @@ fn is_ca(der: &[u8]) -> bool {
     X509Certificate::from_der(der).is_ok_and(|(_, parsed)| parsed.is_ca())
 }
 
-fn damaged(dir: &Path, file: &'static str, why: impl ToString) -> CertError {
-    CertError::DamagedCa { dir: dir.to_owned(), file, why: why.to_string() }
-}
-
-fn read_key(dir: &Path, path: &Path) -> Result<KeyPair, CertError> {
-    let pem = files::read_private(path, "key of the local CA")?;
-    let pem = String::from_utf8(pem).map_err(|_| damaged(dir, KEY_FILE, "the key is not PEM"))?;
-    KeyPair::from_pem(&pem).map_err(|error| damaged(dir, KEY_FILE, format!("{error} ({KEY_FILE})")))
-}
-
-fn check_root(dir: &Path, root: &[u8], pair: &KeyPair, now_unix_s: i64) -> Result<(), CertError> {
-    let (_, parsed) =
-        X509Certificate::from_der(root).map_err(|error| damaged(dir, ROOT_FILE, error))?;
-    if parsed.public_key().raw != pair.subject_public_key_info().as_slice() {
-        return Err(damaged(dir, KEY_FILE, "certificate and private key do not belong together"));
-    }
-    let ends = parsed.validity().not_after.timestamp();
-    if ends <= now_unix_s {
-        return Err(damaged(
-            dir,
-            ROOT_FILE,
-            format!("it expired on {}", crate::base::timestamp::rfc3339(ends)),
-        ));
-    }
-    Ok(())
-}
-
-fn make_root(pair: &KeyPair, hostname: &str, now_unix_s: i64) -> Result<String, rcgen::Error> {
+pub(super) fn make_root(
+    pair: &KeyPair,
+    hostname: &str,
+    now_unix_s: i64,
+) -> Result<CertificateDer<'static>, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = common_name(&root_name(hostname));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -197,7 +142,7 @@ fn make_root(pair: &KeyPair, hostname: &str, now_unix_s: i64) -> Result<String, 
     set_validity(&mut params, now_unix_s, ROOT_DAYS);
     // The default serial follows from the key; a root made again from the same key needs another one.
     params.serial_number = random_serial();
-    Ok(params.self_signed(pair)?.pem())
+    Ok(params.self_signed(pair)?.der().clone())
 }
 
 /// `palisade local CA (web-1)`: which machine's CA a trust store lists.

@@ -7,7 +7,10 @@
 mod error;
 mod files;
 mod info;
+mod kept;
 mod local;
+#[cfg(test)]
+pub mod sample;
 
 use std::sync::Arc;
 
@@ -16,6 +19,7 @@ use rustls::sign::CertifiedKey;
 pub use error::CertError;
 pub use files::{Key, load};
 pub use info::{Facts, fingerprint};
+pub use kept::Vault;
 pub use local::{LEAF_DAYS, LocalCa, ROOT_FILE, hostname};
 
 /// A chain with its key, ready for rustls, and what people want to know about it.

@@ -52,12 +52,7 @@ fn a_directory_that_cannot_be_reached_is_told_with_what_to_check() {
     let app = RawApp::start(|mut stream, _, _| send(&mut stream, "HTTP/1.1 400 No TLS\r\n\r\n"));
     let nobody = format!("https://{}/dir", doors.https());
     let refused = said(&nobody, &roots);
-    assert_failure(
-        &refused,
-        "the connection was refused",
-        "nothing listens at 127.0.0.1",
-        "curl -v",
-    );
+    assert_failure(&refused, "refused the connection", "nothing listens at 127.0.0.1", "curl -v");
     let place = AcmePlace::new();
     place.configure("https://ca.invalid/dir", &roots, "", &[(SITE, "")]);
     // Where no name server answers, it is given up soon.

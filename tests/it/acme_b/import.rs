@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use palisade::ports::Clock as _;
+use palisade::ports::system::SystemClock;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::{SITE, assert_says, served, set_mode, text};
-use crate::support::acme_site::{AcmePlace, certificate, shown};
-use crate::support::ca::ScriptedCa;
-use crate::support::{Authority, Daemon, Exit, TlsClient};
+use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown};
+use crate::support::ca::{Endpoint, Fault, Moment, ScriptedCa};
+use crate::support::{Authority, Daemon, Exit, FakeClock, Issued, TlsClient};
 
 fn import(daemon: &Daemon, site: &str, (cert, key): (&Path, &Path)) -> Exit {
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
@@ -114,15 +116,15 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
     set_mode(&closed, 0o600);
     let missing = dir.join("missing.pem");
     vec![
-        (good.clone(), other_key, "does not belong to the key"),
+        (good.clone(), other_key, "does not belong to the private key"),
         (elsewhere, elsewhere_key, "the certificate is for shop.example.com, not for app.example"),
         (expired, expired_key, "the certificate ended on 2021-01-01"),
         (open, open_key, "chmod o= "),
         (garbage, good_key.clone(), "holds no certificate"),
-        (broken, good_key.clone(), "it is no certificate"),
+        (broken, good_key.clone(), "is not usable"),
         (good.clone(), broken_key, "key"),
-        (good.clone(), encrypted, "there is no unencrypted PEM key"),
-        (good_key.clone(), closed, "holds no private key"),
+        (good.clone(), encrypted, "is encrypted\n  palisade needs it without a passphrase"),
+        (good_key.clone(), closed, "are --cert and --key swapped?"),
         (missing, good_key, "missing.pem cannot be read"),
     ]
 }
@@ -159,4 +161,110 @@ fn an_import_for_a_site_that_keeps_its_own_says_so() {
         assert_eq!(refused.code, 1, "{refused:?}");
         assert_says(&refused.err, &[words]);
     }
+}
+
+/// Years of a certificate, the first and the last day, and whether a CA has signed it.
+fn dated(
+    place: &AcmePlace,
+    from: (i32, u8, u8),
+    to: (i32, u8, u8),
+    signed: bool,
+) -> (PathBuf, PathBuf) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new([SITE.to_owned()]).unwrap();
+    params.not_before = date_time_ymd(from.0, from.1, from.2);
+    params.not_after = date_time_ymd(to.0, to.1, to.2);
+    let mut ca = CertificateParams::default();
+    ca.distinguished_name.push(rcgen::DnType::CommonName, "another CA of the tests");
+    let issuer = rcgen::Issuer::new(ca, KeyPair::generate().unwrap());
+    let cert = if signed { params.signed_by(&key, &issuer) } else { params.self_signed(&key) };
+    let issued = Issued { cert: cert.unwrap().pem(), key: key.serialize_pem() };
+    issued.write(place.place.dir(), "dated")
+}
+
+#[test]
+fn an_import_that_is_not_valid_yet_is_taken_with_a_warning_that_stays() {
+    let (place, _ca, _authority, daemon) = waiting();
+    let (cert, key) = dated(&place, (2999, 1, 1), (3000, 1, 1), true);
+    let imported = import(&daemon, SITE, (&cert, &key));
+    assert_eq!(imported.code, 0, "{imported:?}");
+    let words = "certificate of app.example.com is not valid before 2999-01-01T00:00:00Z";
+    assert_says(&imported.out, &["warning: ", words]);
+    let warning = certificate(&daemon, SITE)["warnings"][0].clone();
+    assert_says(warning.as_str().expect("a sentence"), &[words]);
+    let daemon = daemon.restart();
+    assert_says(&daemon.cli(&["status"]).out, &[words, "check the clock"]);
+}
+
+#[test]
+fn a_self_signed_import_for_an_ordered_site_is_replaced_at_once() {
+    let (place, ca, daemon) = served();
+    let (cert, key) = dated(&place, (2020, 1, 1), (2999, 1, 1), false);
+    assert_eq!(import(&daemon, SITE, (&cert, &key)).code, 0);
+    let second = ca.wait_for_certificate(2).der;
+    super::until("the CA's is served", || {
+        shown(&ca.client(), &daemon, SITE).filter(|shown| *shown == second)
+    });
+    assert!(certificate(&daemon, SITE)["failure"].is_null());
+}
+
+#[test]
+fn an_import_that_ends_soon_is_mentioned_with_what_comes_next() {
+    for (keys, words) in [
+        (
+            "",
+            "the imported certificate of app.example.com ends on 2030-01-19T00:00:00Z; one is ordered on 2030-01-1",
+        ),
+        (
+            "tls = \"imported\"",
+            "ends on 2030-01-19T00:00:00Z: `palisade cert import app.example.com --cert FILE --key FILE`",
+        ),
+    ] {
+        let place = AcmePlace::new();
+        let ca = ScriptedCa::start(&place.doors);
+        place.configure(&ca.directory(), &ca.ca_file(), "", &[(SITE, keys)]);
+        // 2030-01-09
+        let clock = FakeClock::ahead_s(&place.place, 1_893_456_000 + 8 * 86_400 - now_s());
+        let daemon = place.place.start_with(&clock.environment());
+        let (cert, key) = dated(&place, (2030, 1, 1), (2030, 1, 19), true);
+        let imported = import(&daemon, SITE, (&cert, &key));
+        assert_eq!(imported.code, 0, "{imported:?}");
+        assert_says(&daemon.cli(&["status"]).out, &[words]);
+        let told = daemon.status()["attention"].to_string();
+        assert!(told.contains("WARN") && !told.contains("FAIL"), "{told}");
+        // Expired: the next step is named, and the log says so as loudly as the status.
+        if !keys.is_empty() {
+            assert_eq!(daemon.stop(), 0);
+            clock.set_ahead_s(1_893_456_000 + 40 * 86_400 - now_s());
+            let daemon = place.place.start_with(&clock.environment());
+            let line = daemon.wait_for_nth(1, |line| {
+                line["message"].as_str().is_some_and(|text| text.contains("expired on"))
+            });
+            assert_eq!(text(&line, "level"), "error");
+            assert_says(
+                text(&line, "message"),
+                &["expired on", "`palisade cert import app.example.com"],
+            );
+            assert!(line["next"].is_string(), "{line}");
+        }
+    }
+}
+
+fn now_s() -> i64 {
+    SystemClock.unix().as_secs().try_into().unwrap()
+}
+
+#[test]
+fn an_attempt_that_fails_beside_an_import_takes_nothing_from_it() {
+    let (place, ca) = AcmePlace::with_ca(SITE);
+    let hold = ca.hold(Endpoint::NewOrder, Moment::Before);
+    ca.fault_always(Endpoint::NewOrder, Fault::problem(403, "rejectedIdentifier", "not here"));
+    let daemon = place.start();
+    hold.wait();
+    let (cert, key) = Authority::new().write(place.place.dir(), "bought", &[SITE]);
+    assert_eq!(import(&daemon, SITE, (&cert, &key)).code, 0);
+    hold.release();
+    let failed = certificate_when(&daemon, SITE, |info| info["failure"].is_object());
+    assert_eq!(failed["failure"]["early"], true, "{failed:#}");
+    assert_eq!(daemon.status()["attention"], serde_json::json!([]));
 }

@@ -42,13 +42,14 @@ fn a_lost_or_wrong_master_key_is_named_and_the_state_is_left_as_it_is() {
     );
     for (text, words) in [
         (ONE, ["is not the one that data key 1 is wrapped with", "crypto.previous_master_key"]),
-        ("hunter2", ["is not 64 hexadecimal digits (it has 7 bytes)", "openssl rand -hex 32"]),
-        ("", ["is empty", "state/master.key"]),
+        ("hunter2", ["is not 64 hexadecimal digits (it has 7 bytes)", "put the copy of it back"]),
+        ("", ["is empty", "put the copy of the key back"]),
     ] {
         put_key(&place, "state/master.key", text);
         let refused = refused_start(&place.place, &[]);
         assert_eq!(refused.code, 1, "{refused:?}");
         assert_says(&refused.err, &words);
+        assert!(!refused.err.contains("openssl rand"), "{refused:?}");
         assert!(!refused.err.contains("hunter2") && !refused.err.contains(ONE), "{refused:?}");
     }
     set_mode(&place.place.path("state/master.key"), 0o644);
@@ -123,6 +124,11 @@ fn a_new_master_key_takes_over_where_the_previous_one_is_named() {
     let old = place.place.path("old.key");
     let keys = format!("[crypto]\nprevious_master_key = {old:?}");
     place.configure(&ca.directory(), &ca.ca_file(), "", &[(SITE, &keys)]);
+    let daemon = place.place.start();
+    let changed = daemon.wait_for_event("master_key_changed");
+    assert_eq!(changed["data_keys"], 1, "{changed}");
+    assert_says(changed["next"].as_str().unwrap(), &["previous_master_key", "keep a copy"]);
+    assert_eq!(daemon.stop(), 0);
     assert_serves_still(&place, &ca, &[]);
     // It stays harmless until the line is removed, and is not needed afterwards.
     assert_serves_still(&place, &ca, &[]);

@@ -47,9 +47,9 @@ fn cert_list_shows_what_is_served_what_is_missing_and_what_stands_in() {
         [
             ["SITE", "SOURCE", "STATE"],
             [SITE, "acme", "served"],
-            ["missing.example.com", "acme", "none"],
+            ["missing.example.com", "acme", "missing"],
             ["stand-in.example.com", "acme", "stand-in"],
-            ["imported.example.com", "imported", "none"],
+            ["imported.example.com", "imported", "missing"],
             ["app.localhost", "local", "served"],
         ],
         "{}",
@@ -76,8 +76,8 @@ fn cert_list_shows_what_is_served_what_is_missing_and_what_stands_in() {
     assert_says(
         &status.out,
         &[
-            "missing.example.com has no certificate, visitors are refused: no luck today",
-            "stand-in.example.com shows a certificate of the local CA for now: no luck today",
+            "missing.example.com has no certificate, visitors are refused: the last attempt failed",
+            "stand-in.example.com shows a certificate of the local CA for now: the last attempt failed",
             "imported.example.com has no certificate, visitors are refused: waiting for palisade cert import",
         ],
     );
@@ -112,13 +112,39 @@ fn cert_renew_that_fails_has_the_cas_words_and_the_old_certificate_stays() {
     assert_says(&renewed.err, &["not renewed (attempt 1, next in", "CA says:", "policy forbids"]);
     assert!(!renewed.err.contains('\u{1b}'), "{renewed:?}");
     assert_eq!(shown(&ca.client(), &daemon, SITE), Some(ca.wait_for_certificate(1).der));
-    let status = daemon.cli(&["status"]);
-    assert_says(&status.out, &["renewing the certificate of app.example.com fails, 89 days left"]);
     let json = daemon.cli(&["cert", "renew", SITE, "--json"]);
     assert_eq!(json.code, 1, "{json:?}");
     assert_says(&json.out, &["policy forbids"]);
-    // Both attempts were asked for, and neither waited for the backoff.
-    assert_eq!(certificate(&daemon, SITE)["failure"]["attempts"], 2);
+}
+
+#[test]
+fn a_renewal_that_was_only_tried_leaves_the_plan_and_no_warning() {
+    let (_place, ca, daemon) = served();
+    ca.wait_for_requests(Endpoint::RenewalInfo, 1);
+    let planned = super::until("the window is known", || {
+        let renewal = certificate(&daemon, SITE)["renewal"].clone();
+        text(&renewal, "why").contains("suggests").then_some(renewal)
+    });
+    ca.fault_always(Endpoint::NewOrder, Fault::problem(403, "rejectedIdentifier", REFUSED));
+    for _ in 0..2 {
+        let renewed = daemon.cli(&["cert", "renew", SITE]);
+        assert_eq!(renewed.code, 1, "{renewed:?}");
+    }
+    let info = certificate(&daemon, SITE);
+    assert_eq!(
+        (&info["renewal"]["at"], &info["renewal"]["why"]),
+        (&planned["at"], &planned["why"])
+    );
+    let failure = &info["failure"];
+    assert_eq!((&failure["detail"], &failure["early"]), (&REFUSED.into(), &true.into()));
+    assert_eq!(
+        (&failure["attempts"], &failure["retry_in_s"]),
+        (&1.into(), &info["renewal"]["in_s"])
+    );
+    let line = daemon.wait_for_event("certificate_failed");
+    let apart = line["retry_in_s"].as_i64().unwrap() - failure["retry_in_s"].as_i64().unwrap();
+    assert!((0..60).contains(&apart), "{line} {failure}");
+    assert_eq!(daemon.status()["attention"], serde_json::json!([]));
 }
 
 #[test]
@@ -148,20 +174,20 @@ fn cert_renew_of_a_name_that_is_not_there_or_not_ordered_says_what_is() {
 }
 
 #[test]
-fn a_second_cert_renew_is_told_that_one_is_on_its_way() {
+fn a_second_cert_renew_joins_the_attempt_that_is_on_its_way() {
     let (_place, ca, daemon) = served();
     let hold = ca.hold(Endpoint::NewOrder, Moment::Before);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| daemon.cli(&["cert", "renew", SITE]));
         hold.wait();
-        let second = daemon.cli(&["cert", "renew", SITE]);
-        assert_eq!(second.code, 1, "{second:?}");
-        assert_says(&second.err, &["is on its way"]);
+        let second = scope.spawn(|| daemon.cli(&["cert", "renew", SITE]));
         assert_says(&daemon.cli(&["cert", "list"]).out, &["placing an order"]);
         hold.release();
-        assert_eq!(first.join().unwrap().code, 0);
+        for asked in [first, second] {
+            let asked = asked.join().unwrap();
+            assert_eq!(asked.code, 0, "{asked:?}");
+        }
     });
-    assert_eq!(ca.seen().orders.len(), 2);
 }
 
 #[test]
@@ -222,8 +248,8 @@ fn metrics_have_the_end_of_each_certificate_and_count_failures_by_class() {
     }
     ca.set(|knobs| knobs.down = true);
     assert_eq!(daemon.cli(&["cert", "renew", SITE]).code, 1);
-    let classes = ["ca", "network", "validation", "rate_limited", "state"];
+    let classes = ["ca", "network", "validation", "rate_limited", "state", "config", "clock"];
     let counts = classes.map(|class| failures(class).unwrap());
-    assert_eq!(counts, [1.0, 1.0, 0.0, 1.0, 0.0]);
+    assert_eq!(counts, [1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
     assert_eq!(metric(&daemon, "palisade_certificates_issued_total"), Some(2.0));
 }

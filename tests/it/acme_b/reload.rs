@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{SITE, assert_says, failure, is_served, served, set_mode, side_by_side, text};
 use crate::support::Daemon;
-use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown};
-use crate::support::ca::{Endpoint, Fault, ScriptedCa};
+use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown, wait_for_site};
+use crate::support::ca::{Endpoint, Fault, Moment, ScriptedCa};
 
 const WWW: &str = "www.example.com";
 
@@ -74,6 +74,8 @@ fn the_wait_that_a_ca_asks_for_outlasts_a_new_configuration() {
     kept(&daemon);
     let daemon = daemon.restart();
     kept(&daemon);
+    let words = "before [acme] or the names changed: too many";
+    assert_eq!(text(&certificate(&daemon, SITE)["failure"], "detail"), words);
     assert_eq!(daemon.stop(), 0);
     assert_eq!(bad.seen().asked(Endpoint::NewOrder), 1);
 }
@@ -87,6 +89,7 @@ fn a_ca_file_that_was_repaired_in_its_place_is_tried_at_once() {
         let daemon = place.start();
         let failure = failure(&daemon, SITE);
         assert_says(text(&failure, "next"), &["acme.ca_file", "palisade reload"]);
+        assert_eq!(text(&daemon.wait_for_event("certificate_failed"), "class"), "config");
         std::fs::copy(ca.ca_file(), &roots).unwrap();
         let daemon = if restart {
             daemon.restart()
@@ -249,4 +252,83 @@ fn challenges_that_the_ca_does_not_offer_are_named_and_tried_at_once_when_it_doe
     place.configure(&ca.directory(), &ca.ca_file(), other, &[(SITE, "")]);
     daemon.reload();
     is_served(&daemon, SITE);
+}
+
+#[test]
+fn a_verdict_under_a_configuration_that_is_gone_is_not_shown_as_the_new_cas() {
+    for restart in [false, true] {
+        let (place, _bad, good, daemon) = refused(policy());
+        let asked = good.hold(Endpoint::NewOrder, Moment::Before);
+        place.sites(&good, &[SITE]);
+        let daemon = if restart {
+            daemon.restart()
+        } else {
+            daemon.reload();
+            daemon
+        };
+        asked.wait();
+        let info = certificate(&daemon, SITE);
+        assert!(info["failure"].is_null(), "{info:#}");
+        assert!(!daemon.cli(&["status"]).out.contains("not here"));
+        good.fault(Endpoint::NewOrder, Fault::problem(403, "rejectedIdentifier", "nor here"));
+        asked.release();
+        let failure = certificate_when(&daemon, SITE, |info| {
+            info["failure"].is_object() || info["state"] == "served"
+        })["failure"]
+            .clone();
+        // Its own failures are counted from the first.
+        assert!(failure.is_null() || failure["attempts"] == 1, "{failure:#}");
+        assert_eq!(daemon.stop(), 0);
+    }
+}
+
+#[test]
+fn a_site_that_goes_by_another_of_its_names_keeps_its_certificate() {
+    let (place, ca) = AcmePlace::with_ca(SITE);
+    let with = |name: &str, also: &str| {
+        let also = format!("also = [\"{also}\"]");
+        place.configure(&ca.directory(), &ca.ca_file(), "", &[(name, &also)]);
+    };
+    with(SITE, WWW);
+    let daemon = place.start();
+    is_served(&daemon, SITE);
+    let der = shown(&ca.client(), &daemon, SITE);
+    assert!(der.is_some());
+    with(WWW, SITE);
+    daemon.reload();
+    assert_eq!(shown(&ca.client(), &daemon, SITE), der, "at once");
+    let adopted = daemon.wait_for_event("certificate_adopted");
+    assert_eq!((text(&adopted, "site"), text(&adopted, "from")), (WWW, SITE));
+    wait_for_site(&daemon, "certificate_stored", WWW, 1);
+    // Its key opens under the new name, too.
+    daemon.sigkill();
+    drop(daemon);
+    let daemon = place.start();
+    assert_eq!(shown(&ca.client(), &daemon, WWW), der);
+    assert_eq!(ca.seen().orders.len(), 1);
+    // Changed while it was stopped.
+    assert_eq!(daemon.stop(), 0);
+    let sites = [(SITE, ""), (WWW, "")];
+    place.configure(&ca.directory(), &ca.ca_file(), "", &sites);
+    let daemon = place.start();
+    assert_eq!(shown(&ca.client(), &daemon, WWW), der);
+    assert_eq!(shown(&ca.client(), &daemon, SITE), der);
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(ca.seen().orders.len(), 1);
+}
+
+#[test]
+fn nothing_is_adopted_from_a_site_that_is_still_configured() {
+    let (place, ca) = AcmePlace::with_ca(SITE);
+    let authority = crate::support::Authority::new();
+    let daemon = place.start();
+    is_served(&daemon, SITE);
+    let (cert, key) = authority.write(place.place.dir(), "both", &[SITE, WWW]);
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let imported = daemon.cli(&["cert", "import", SITE, "--cert", cert, "--key", key]);
+    assert_eq!(imported.code, 0, "{imported:?}");
+    place.sites(&ca, &[SITE, WWW]);
+    daemon.reload();
+    is_served(&daemon, WWW);
+    assert_eq!(ca.wait_for_certificate(2).names, [WWW]);
 }

@@ -17,7 +17,7 @@ pub mod wire;
 use std::time::Duration;
 
 pub use acme_client::acme_client;
-pub use certs::Authority;
+pub use certs::{Authority, Issued};
 pub use client::{Connection, TlsClient, plain};
 pub use daemon::{Daemon, Exit, Place, palisade, within};
 pub use fake_clock::FakeClock;
