@@ -220,7 +220,7 @@ const EVENTS: &[u8] = b"GET /v1/events?kinds=state HTTP/1.1\r\nhost: localhost\r
 async fn connected(desk: &mut Desk) -> tokio::io::DuplexStream {
     let (client, server) = tokio::io::duplex(256);
     let place = desk.place().await.expect("a place");
-    desk.serve(server, control_router(control()), place);
+    desk.serve(server, control_router(control()).layer(Extension(Peer(0))), place);
     client
 }
 

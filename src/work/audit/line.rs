@@ -23,6 +23,11 @@ pub fn bytes32(digits: &str) -> Option<[u8; 32]> {
     hex::read(&mut bytes, digits.as_bytes()).then_some(bytes)
 }
 
+/// The same as palisade writes it: there is one way only.
+fn exactly(text: &str) -> Option<[u8; 32]> {
+    bytes32(text).filter(|bytes| digits(bytes) == text)
+}
+
 pub(super) fn shown(record: Record, prev: &Hash, hash: &Hash) -> AuditRecord {
     let Record { seq, intent } = record;
     let Intent { at_ms, by, action, subject, before, after, outcome, why } = intent;
@@ -46,7 +51,7 @@ pub(super) fn shown(record: Record, prev: &Hash, hash: &Hash) -> AuditRecord {
 
 /// The record, the hash before it and its own; `None` where a hash is none.
 pub(super) fn read(line: AuditRecord) -> Option<(Record, Hash, Hash)> {
-    let (prev, hash) = (bytes32(&line.prev)?, bytes32(&line.hash)?);
+    let (prev, hash) = (exactly(&line.prev)?, exactly(&line.hash)?);
     let by = By { actor: line.actor, source: line.source, request_id: line.request_id };
     let intent = Intent {
         at_ms: line.at_ms,
@@ -74,6 +79,7 @@ pub(super) fn mark(mark: &Mark) -> AuditMark {
 pub(super) fn read_mark(line: &AuditMark) -> Option<Mark> {
     let mut signature = vec![0; 64];
     let signed = hex::read(&mut signature, line.signature.as_bytes());
-    let (hash, key) = (bytes32(&line.hash)?, bytes32(&line.key)?);
+    let signed = signed && digits(&signature) == line.signature;
+    let (hash, key) = (exactly(&line.hash)?, exactly(&line.key)?);
     signed.then_some(Mark { seq: line.seq, hash, at_ms: line.at_ms, key, signature })
 }

@@ -191,7 +191,7 @@ fn a_break_is_not_signed_away() {
     fill(&audit, 4);
     audit.tend();
     audit.files.log.tamper(2, |mut chained| {
-        chained.record[20] ^= 1;
+        chained.record[16] ^= 1;
         Some(chained)
     });
     bench.clock.advance(500 * DAY);
