@@ -20,6 +20,7 @@ pub mod action {
     pub const CERTIFICATE_ISSUE: &str = "certificate.issue";
     pub const CERTIFICATE_RENEW: &str = "certificate.renew";
     pub const CERTIFICATE_IMPORT: &str = "certificate.import";
+    pub const CERTIFICATE_FILES: &str = "certificate.files";
     pub const CERTIFICATE_ADOPT: &str = "certificate.adopt";
     pub const CRYPTO_ROTATE: &str = "crypto.rotate";
 }
@@ -47,12 +48,15 @@ pub enum Source {
     Signal,
     /// A certificate that was due.
     Acme,
+    /// What palisade looks at from time to time.
+    Schedule,
     /// Whoever starts the process.
     Process,
 }
 
 impl Source {
-    pub const ALL: [Self; 4] = [Self::Control, Self::Signal, Self::Acme, Self::Process];
+    pub const ALL: [Self; 5] =
+        [Self::Control, Self::Signal, Self::Acme, Self::Schedule, Self::Process];
 
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -60,6 +64,7 @@ impl Source {
             Self::Control => "control",
             Self::Signal => "signal",
             Self::Acme => "acme",
+            Self::Schedule => "schedule",
             Self::Process => "process",
         }
     }

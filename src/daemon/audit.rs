@@ -15,6 +15,17 @@ impl Daemon {
         let intent = self.intent(&By::system(Source::Process), action::DAEMON_START);
         let intent = intent.after("version", env!("CARGO_PKG_VERSION")).after("sites", sites);
         self.state.audit.record(intent.after("pid", i64::from(std::process::id())));
+        // With it the log has its key and its first checkpoint before anybody asks.
+        self.state.audit.tend();
+    }
+
+    /// Certificate files that have changed were taken or refused.
+    pub(super) fn record_files(&self, refused: Option<&str>) {
+        let intent = self.intent(&By::system(Source::Schedule), action::CERTIFICATE_FILES);
+        self.state.audit.record(match refused {
+            Some(why) => intent.refused(why),
+            None => intent,
+        });
     }
 
     /// It was told to stop.

@@ -192,6 +192,7 @@ impl Daemon {
                     line.number("generation", generation);
                 });
                 self.shared.events.changed("certificate", None, "changed files were taken");
+                self.record_files(None);
             }
             Err(report) => {
                 *failed = Some(stamp);
@@ -202,6 +203,7 @@ impl Daemon {
                 });
                 let first = text.lines().next().unwrap_or_default();
                 self.shared.events.changed("certificate", None, format!("not taken: {first}"));
+                self.record_files(Some(&text));
                 inner.certificates_error = Some(text);
             }
         }

@@ -174,8 +174,8 @@ impl Audit {
         tokio::task::block_in_place(|| self.tend());
     }
 
-    /// One look. What fails is said by the file that it fails on, and tried again.
-    fn tend(&self) {
+    /// One look. What fails is said by the file that it fails on, and tried again. Blocks.
+    pub fn tend(&self) {
         let mut late = held(&self.late);
         if !late.is_empty() && self.files.store.health() == Health::Writable {
             self.write_late(&mut late);
