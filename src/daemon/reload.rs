@@ -36,8 +36,23 @@ impl Daemon {
         let before = inner.generation;
         let result = self.take(&mut inner);
         match &result {
+            Ok(_) => inner.last_error = None,
+            Err(text) => {
+                inner.last_error = Some(text.clone());
+                inner.reloads_refused += 1;
+            }
+        }
+        drop(inner);
+        self.record_reload(by, before, &result);
+        self.tell_of_reload(&result);
+        self.shared.log.reopen();
+        let _ = sys::notify::ready("serving");
+        result
+    }
+
+    fn tell_of_reload(&self, result: &Result<Reloaded, String>) {
+        match result {
             Ok(reloaded) => {
-                inner.last_error = None;
                 self.shared.log.event(Level::Info, "reloaded", |line| {
                     line.number("generation", reloaded.generation)
                         .text("changes", &reloaded.changes.join("; "));
@@ -49,8 +64,6 @@ impl Daemon {
                 self.shared.events.changed("reloaded", None, text);
             }
             Err(text) => {
-                inner.last_error = Some(text.clone());
-                inner.reloads_refused += 1;
                 self.shared.log.event(Level::Error, "reload_refused", |line| {
                     line.text("why", text)
                         .text("next", "run `palisade check`; the old configuration still serves");
@@ -59,11 +72,6 @@ impl Daemon {
                 self.shared.events.changed("reload_refused", None, first);
             }
         }
-        drop(inner);
-        self.record_reload(by, before, &result);
-        self.shared.log.reopen();
-        let _ = sys::notify::ready("serving");
-        result
     }
 
     fn take(&self, inner: &mut Inner) -> Result<Reloaded, String> {
