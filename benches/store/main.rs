@@ -98,7 +98,7 @@ fn grouped(store: &Store, writers: usize) -> Figures {
                     let site = format!("site-{}.example", (writer * 7919 + taken.len()) % 10_000);
                     let start = SystemClock.now();
                     let history = History { site, failures: 3, ..History::default() };
-                    store.put_history(history).wait().expect("written");
+                    store.conclude(None, false, history).wait().expect("written");
                     taken.push(start.elapsed());
                 }
                 taken

@@ -5,6 +5,10 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// 2025-01-01T00:00:00Z, before the first palisade: a clock that says less is wrong, as on a machine without a battery
+/// before the network has told it the time.
+pub const SURELY_PAST_S: i64 = 1_735_689_600;
+
 /// `2026-11-21T20:17:46Z`, from seconds since 1970. Times outside the years 0-9999 give an empty text.
 #[must_use]
 pub fn rfc3339(unix_s: i64) -> String {

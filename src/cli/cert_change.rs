@@ -5,6 +5,7 @@
 //! Bounds: certificates and keys of 1 MiB each.
 
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -189,7 +190,10 @@ fn belong_together(args: &ImportArgs, key_pem: &str) -> Result<(), String> {
 fn read_cert(path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let unread = |error: std::io::Error| format!("{shown} cannot be read: {error}");
-    let file = std::fs::File::open(path).map_err(unread)?;
+    // Without NONBLOCK, opening a pipe would wait for a writer.
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path);
+    let file = file.map_err(unread)?;
     if !file.metadata().map_err(unread)?.is_file() {
         return Err(format!("{shown} is not a regular file"));
     }

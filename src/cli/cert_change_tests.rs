@@ -141,3 +141,15 @@ fn a_failed_attempt_shows_the_block_of_its_own_site() {
     let text = failed(&list, "shop.example.com").expect("failed").plain();
     assert!(text.starts_with("certificate for shop.example.com: not issued"), "{text}");
 }
+
+#[test]
+fn a_pipe_in_place_of_a_certificate_is_refused_without_waiting_for_a_writer() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    for name in ["cert.pem", "key.pem"] {
+        let files = Files::new(CERT, KEY, 0o600);
+        std::fs::remove_file(files.path(name)).expect("removed");
+        mknodat(CWD, files.path(name), FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+        let refusal = files.refusal();
+        assert!(refusal.ends_with(&format!("{name} is not a regular file")), "{refusal}");
+    }
+}

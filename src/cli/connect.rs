@@ -71,7 +71,9 @@ pub(super) fn fail_as(error: &ClientError, refusal: Exit, json: bool, out: &Outp
 
 fn exit_code(error: &ClientError, refusal: Exit) -> Exit {
     match error {
-        ClientError::Unreachable { .. } | ClientError::Silent { .. } => Exit::Unreachable,
+        ClientError::Unreachable { .. } | ClientError::Silent { .. } | ClientError::Cut => {
+            Exit::Unreachable
+        }
         ClientError::Refused(_) => refusal,
         ClientError::Version { .. } | ClientError::Garbled(_) => Exit::Failed,
     }
@@ -94,6 +96,10 @@ fn next_step(error: &ClientError) -> &'static str {
         }
         ClientError::Silent { .. } => {
             "\n  look at its log, and at its state: systemctl status palisade"
+        }
+        ClientError::Cut => {
+            "\n  see whether it runs and why it stopped: palisade status, systemctl status palisade\n  \
+             what it has done: palisade cert list"
         }
         ClientError::Garbled(_) => "\n  is it palisade that listens on that socket?",
         ClientError::Refused(_) | ClientError::Version { .. } => "",
@@ -126,6 +132,7 @@ mod tests {
         assert_eq!(code(&unreachable()), Exit::Unreachable);
         let silent = ClientError::Silent { path: "/run/p.sock".into(), after_s: 10 };
         assert_eq!(code(&silent), Exit::Unreachable);
+        assert_eq!(code(&ClientError::Cut), Exit::Unreachable);
         assert_eq!(code(&ClientError::Version { theirs: None }), Exit::Failed);
         let refused = ClientError::Refused(Problem::new(422, "No", "no"));
         assert_eq!(code(&refused), Exit::Config);

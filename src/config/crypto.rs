@@ -69,6 +69,23 @@ pub fn master_keys(settings: &Settings, env: &Environment) -> Result<Vec<Secret>
     Ok(if_there(&file, env)?.into_iter().collect())
 }
 
+/// The file that [`master_keys`] takes the key from, if it is one. Ask before the variables are forgotten.
+#[must_use]
+pub fn master_key_source(settings: &Settings, env: &Environment) -> Option<PathBuf> {
+    let in_credentials = |name: &str| Some(env.credentials_directory()?.join(name));
+    match &settings.crypto.master_key {
+        Some(SecretRef::File(path)) => return Some(path.clone()),
+        Some(SecretRef::Credential(name)) => return in_credentials(name),
+        Some(SecretRef::Env(_)) => return None,
+        None => {}
+    }
+    if let Some(path) = in_credentials(CREDENTIAL).filter(|path| path.exists()) {
+        return Some(path);
+    }
+    let in_variable = MASTER_KEY_VARIABLES.iter().any(|name| env.get(name).is_some());
+    (!in_variable).then(|| master_key_file(settings))
+}
+
 /// The key that the state may still be wrapped with.
 ///
 /// # Errors

@@ -30,7 +30,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use crypto::{MASTER_KEY_VARIABLES, master_key_file, master_keys, previous_master_key};
+pub use crypto::{
+    MASTER_KEY_VARIABLES, master_key_file, master_key_source, master_keys, previous_master_key,
+};
 pub use diff::{Changes, diff};
 pub use env::{Environment, default_control_paths};
 pub use flags::{Flags, from_flags};

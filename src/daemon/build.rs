@@ -43,6 +43,9 @@ const FILES_RESERVED: u64 = 128;
 /// For the control servers to end.
 const SERVERS_END: Duration = Duration::from_secs(3);
 
+const NO_TIME: &str = "this machine's clock stands before 1970\n  set it (timedatectl, or a time server), then start \
+    palisade again";
+
 /// Runs the daemon until SIGTERM or SIGINT has drained it.
 ///
 /// # Errors
@@ -54,6 +57,10 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
     // Before the first thread: the environment of a running process can be read by others.
     sys::env::remove(&loaded.secret_env);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // TLS counts seconds since 1970 and cannot begin before; the port gives zero for less.
+    if clock.unix().is_zero() {
+        return Err(StartError::Failed(NO_TIME.to_owned()));
+    }
     let settings = &loaded.settings;
     // Before anything is made: a start that the configuration forbids leaves nothing behind.
     materials::check_errors(settings, &start.environment, &*clock).map_err(StartError::Config)?;

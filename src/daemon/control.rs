@@ -11,7 +11,7 @@ use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
 use super::state;
 use crate::base::audit::action;
-use crate::base::timestamp::rfc3339;
+use crate::base::timestamp::{SURELY_PAST_S, rfc3339};
 use crate::base::{Capability, Mode};
 use crate::config::Environment;
 use crate::config::settings::Settings;
@@ -103,6 +103,13 @@ impl Daemon {
         let mut say = |level, message: String| found.push(Attention { level, message });
         if let Health::Refusing { why, .. } = self.state.store.health() {
             say(Level::Fail, format!("the state cannot be written, sites are served on: {why}"));
+        }
+        if self.now_s() < SURELY_PAST_S {
+            say(Level::Fail, wrong_clock(self.now_s()));
+        }
+        if let Some(trouble) = self.state.master.trouble() {
+            let first = trouble.lines().next().unwrap_or_default();
+            say(Level::Fail, format!("the next start will be refused: {first}"));
         }
         if let Some(error) = &inner.certificates_error {
             let first = error.lines().next().unwrap_or_default();
@@ -276,10 +283,13 @@ impl Control for Daemon {
     fn rotate_keys<'a>(&'a self, caller: &'a Caller) -> Answer<'a, KeyRotation> {
         Box::pin(async move {
             // Cannot be left half done: a second call finishes what the first began.
-            let rotated = tokio::task::block_in_place(|| self.state.keyring.rotate(&caller.by()));
+            let rotated = tokio::task::block_in_place(|| {
+                self.state.master.check()?;
+                self.state.keyring.rotate(&caller.by()).map_err(|error| error.to_string())
+            });
             let rotated = rotated.map_err(|error| {
                 let title = "The keys were not rotated; what was sealed before can still be read";
-                Problem::new(503, title, error.to_string())
+                Problem::new(503, title, error)
             })?;
             let (key, rows) = (rotated.key, rotated.rows);
             self.shared.log.event(Severity::Info, "keys_rotated", |line| {
@@ -345,6 +355,15 @@ impl Control for Daemon {
     fn history(&self) -> &History {
         &self.history
     }
+}
+
+/// It is served all the same: the network often brings the time, and the network may need what is served.
+fn wrong_clock(now_s: i64) -> String {
+    format!(
+        "this machine's clock says {}: set it (timedatectl, or a time server); until then browsers refuse \
+         new local certificates and no certificate can be ordered",
+        rfc3339(now_s)
+    )
 }
 
 /// Modes that the operator should see in the log at a start or a reload.

@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::state;
+use crate::base::timestamp::SURELY_PAST_S;
 use crate::base::{Host, SecretRef};
 use crate::config::settings::{Settings, Site, TlsSource};
 use crate::config::{Environment, Report, resolve_secret};
@@ -152,7 +153,8 @@ impl Materials {
         }
         let ca = match self.ca.take() {
             Some(ca) => ca,
-            None => LocalCa::open(vault, &certs::hostname(), now_s)
+            // Ten years from 1970, from a clock that nobody had set yet, would be over.
+            None => LocalCa::open(vault, &certs::hostname(), now_s.max(SURELY_PAST_S))
                 .map_err(|error| failure(site, error.to_string()))?,
         };
         let issued = ca.issue(&names, now_s);

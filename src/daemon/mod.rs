@@ -10,6 +10,7 @@ mod control;
 mod drain;
 mod listen;
 mod live;
+mod master;
 mod materials;
 mod owner;
 mod reload;

@@ -235,7 +235,11 @@ pub(super) async fn watch_certificates(daemon: Arc<Daemon>, mut stop: watch::Rec
             }
             _ = looks.tick() => {
                 daemon.sample();
-                tokio::task::block_in_place(|| daemon.look_at_certificates(&mut failed));
+                daemon.state.store.look();
+                tokio::task::block_in_place(|| {
+                    daemon.state.master.look();
+                    daemon.look_at_certificates(&mut failed);
+                });
             }
         }
     }

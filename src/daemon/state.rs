@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::StartError;
+use super::master::MasterWatch;
 use super::reload::managed;
 use crate::config::settings::{Settings, TlsSource};
 use crate::config::{self, Environment, Report, SecretError, resolve_secret};
@@ -32,6 +33,7 @@ pub(super) struct State {
     pub store: Store,
     pub keyring: Arc<Keyring>,
     pub audit: Arc<Audit>,
+    pub master: MasterWatch,
     pub manager: Arc<Manager>,
     pub challenges: Arc<Challenges>,
     /// Rung when the manager has stored a certificate.
@@ -105,6 +107,8 @@ pub(super) fn open(
         keep: settings.audit.keep,
     });
     let audit = audit.map_err(|error| StartError::Failed(error.to_string()))?;
+    let source = config::master_key_source(settings, environment);
+    let master = MasterWatch::new(source, keyring.master());
     let challenges = Arc::<Challenges>::default();
     let stored = Arc::new(Notify::new());
     let bell = Arc::clone(&stored);
@@ -120,7 +124,7 @@ pub(super) fn open(
     };
     let manager =
         Manager::open(parts, wanted).map_err(|error| StartError::Failed(error.to_string()))?;
-    Ok(State { store, keyring, audit, manager, challenges, stored, generated })
+    Ok(State { store, keyring, audit, master, manager, challenges, stored, generated })
 }
 
 /// The keys over the state, and the master key's file if this start has made it.

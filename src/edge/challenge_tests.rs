@@ -69,7 +69,7 @@ fn a_token_is_answered_on_both_ports_and_anything_else_goes_its_way() {
         let answer = ask(tls(), method, OLD, &format!("{PATH}{path}"));
         assert!(answer.ends_with("\r\n\r\nok"), "the app: {answer}");
     }
-    edge.shared.challenges.remove(&host(NEW));
+    edge.shared.challenges.remove(&[host(NEW)]);
     assert!(plain(&edge, NEW, &format!("{PATH}token")).starts_with("HTTP/1.1 308"));
     let unknown = plain(&edge, "other.example.com", &format!("{PATH}token"));
     assert!(!unknown.contains("thumbprint"), "{unknown}");

@@ -43,6 +43,11 @@ pub enum KeyringError {
     )]
     WrongMaster { place: String, given: Fingerprint, keys: Vec<KeyId>, wanted: Fingerprint },
     #[error(
+        "the master key from {place} was replaced: it has fingerprint {}, palisade runs with {}\n  put the right one back; to change it, name the old one as crypto.previous_master_key and restart palisade",
+        shown(*given), shown(*in_use)
+    )]
+    MasterReplaced { place: String, given: Fingerprint, in_use: Fingerprint },
+    #[error(
         "data key {key} is damaged: it names the master key from {place} and does not open with it\n  restore the state from a backup; nothing was changed"
     )]
     KeyDamaged { place: String, key: KeyId },

@@ -56,6 +56,7 @@ impl MasterKey {
         entropy: &dyn Entropy,
     ) -> Result<Loaded, KeyringError> {
         let sealed = !store.wrapped_keys()?.is_empty();
+        sys::files::sweep(file); // it would hold a key, or a part of one
         Self::choose(given, file, sealed, entropy)
     }
 
@@ -123,6 +124,18 @@ impl MasterKey {
         let mut fingerprint = Fingerprint::default();
         self.derive(FINGERPRINT, &mut fingerprint);
         fingerprint
+    }
+
+    /// Whether this is the key with that fingerprint.
+    ///
+    /// # Errors
+    /// Another key, which the next start would refuse.
+    pub fn check(&self, in_use: Fingerprint) -> Result<(), KeyringError> {
+        let given = self.fingerprint();
+        if given == in_use {
+            return Ok(());
+        }
+        Err(KeyringError::MasterReplaced { place: self.place.clone(), given, in_use })
     }
 
     /// Where it was found.

@@ -33,8 +33,8 @@ use crate::ports::{Clock, Entropy};
 use crate::store::Store;
 use crate::store::sealed::{KeyId, Sealed, WrappedKey};
 
-/// Encryptions counted in one write, before the first of them.
-const BLOCK: u64 = 1 << 10;
+/// Encryptions counted in one write, before the first of them. Fewer in unit tests, so that few rows need many writes.
+const BLOCK: u64 = if cfg!(test) { 1 << 7 } else { 1 << 10 };
 /// Encryptions under one data key. With random nonces 2^32 is the most that is allowed (NIST SP 800-38D §8.3); the
 /// distance also covers counts that went back when an older state was restored.
 const ENCRYPTIONS_MAX: u64 = 1 << 28;
@@ -123,6 +123,12 @@ impl Keyring {
     #[must_use]
     pub const fn rewrapped(&self) -> usize {
         self.rewrapped
+    }
+
+    /// Names the master key in use.
+    #[must_use]
+    pub const fn master(&self) -> Fingerprint {
+        self.wrapping.fingerprint()
     }
 
     /// Seals under the newest data key. May wait for a commit (once in thousands of calls): not for workers, and not

@@ -10,8 +10,8 @@ use super::{Current, Keyring, KeyringError, held, wrap};
 use crate::base::audit::{By, Intent, action};
 use crate::store::sealed::{KeyId, Row, TABLES};
 
-/// Rows that are opened, sealed and written at once.
-const PAGE: usize = 128;
+/// Rows that are opened, sealed and written at once. Fewer in unit tests, so that few rows make several pages.
+const PAGE: usize = if cfg!(test) { 16 } else { 128 };
 /// Walks over all tables. A second one finds what was sealed before the new key and written behind the first.
 const PASSES_MAX: usize = 4;
 

@@ -35,6 +35,10 @@ impl Wrapping {
         }
     }
 
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
     fn bound(&self, id: KeyId) -> Vec<u8> {
         bound_to(&[TABLE, &id.to_be_bytes(), &self.fingerprint])
     }

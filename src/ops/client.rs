@@ -54,6 +54,9 @@ pub enum ClientError {
     Refused(Problem),
     #[error("this command speaks API version {API_VERSION}, the daemon {}\n  use the palisade that the daemon was started from, or restart the daemon", theirs.as_deref().unwrap_or("another one"))]
     Version { theirs: Option<String> },
+    /// What was asked for may have been done, or not.
+    #[error("the connection ended before palisade had answered: the outcome is unknown")]
+    Cut,
     #[error("the answer of the daemon cannot be understood: {0}")]
     Garbled(String),
 }
@@ -249,6 +252,7 @@ fn asking(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>
 ///
 /// # Errors
 /// Everything but [`ClientError::Unreachable`] and [`ClientError::Silent`]: the caller owns the connection and the time.
+/// [`ClientError::Cut`] where the daemon ended in the middle.
 pub async fn exchange<T, S>(
     stream: S,
     method: Method,
@@ -259,22 +263,33 @@ where
     T: DeserializeOwned,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let garbled = |error: &dyn std::error::Error| ClientError::Garbled(error.to_string());
     let request = asking(method, path, body)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| garbled(&error))?;
+        .map_err(|error| broken(&error))?;
     let answer = async move {
-        let response = sender.send_request(request).await.map_err(|error| garbled(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES_MAX)
-            .collect()
-            .await
-            .map_err(|error| ClientError::Garbled(error.to_string()))?;
+        let body =
+            Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| match error
+                .downcast_ref::<hyper::Error>(
+            ) {
+                Some(error) => broken(error),
+                None => ClientError::Garbled(error.to_string()), // longer than any answer
+            })?;
         read(&head, &body.to_bytes())
     };
     // The connection moves the bytes; it ends when the answer is read, and its errors show there.
     tokio::join!(answer, connection).0
+}
+
+/// Whether the connection ended, or something else than HTTP came over it.
+fn broken(error: &hyper::Error) -> ClientError {
+    let ended = error.is_incomplete_message()
+        || error.is_closed()
+        || error.is_canceled()
+        || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<io::Error>);
+    if ended { ClientError::Cut } else { ClientError::Garbled(error.to_string()) }
 }
 
 /// A text as one segment of a path, or as a value of a query: only what is unreserved stands as it is (RFC 3986 §2.3).

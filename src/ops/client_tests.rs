@@ -103,7 +103,27 @@ async fn another_version_or_garbage_is_never_taken_for_an_answer() {
     let empty = against(b"HTTP/1.1 200 OK\r\npalisade-api: 1\r\ncontent-length: 2\r\n\r\n{}").await;
     assert!(matches!(empty, ClientError::Garbled(_)), "{empty}");
     assert!(matches!(against(b"\x16\x03\x01garbage\r\n\r\n").await, ClientError::Garbled(_)));
-    let short =
-        against(b"HTTP/1.1 200 OK\r\npalisade-api: 1\r\ncontent-length: 99\r\n\r\n{}").await;
-    assert!(matches!(short, ClientError::Garbled(_)), "{short}");
+}
+
+#[tokio::test]
+async fn a_daemon_that_ends_in_the_middle_of_a_call_leaves_the_outcome_unknown() {
+    let answers: [&[u8]; 4] = [
+        b"",
+        b"HTTP/1.1 2",
+        b"HTTP/1.1 200 OK\r\npalisade-api: 1\r\n",
+        b"HTTP/1.1 200 OK\r\npalisade-api: 1\r\ncontent-length: 99\r\n\r\n{}",
+    ];
+    for answer in answers {
+        let error = against(answer).await;
+        assert!(matches!(error, ClientError::Cut), "{answer:?}: {error}");
+    }
+    // A process that is killed with bytes unread resets the connection.
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("control.sock");
+    let listener = UnixListener::bind(&path).expect("bound");
+    let long = pair(&"x".repeat(1_000_000));
+    let (client, end) = (Client::unix(&path), async { drop(listener.accept().await) });
+    let call = client.import_certificate("app.example.com", &long);
+    let error = tokio::join!(call, end).0.expect_err("no answer");
+    assert!(matches!(error, ClientError::Cut), "{error}");
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State as Shared};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -199,8 +200,12 @@ async fn reload(Shared(daemon): Shared<Daemon>, Extension(caller): Extension<Cal
 async fn renew(
     Shared(daemon): Shared<Daemon>,
     Extension(caller): Extension<Caller>,
-    Path(site): Path<String>,
+    site: Site,
 ) -> Response {
+    let site = match named(site) {
+        Ok(site) => site,
+        Err(problem) => return refuse(&problem),
+    };
     match timeout(RENEW_TIME, daemon.renew_certificate(&caller, &site)).await {
         Ok(outcome) => answer(outcome),
         Err(_) => {
@@ -215,13 +220,29 @@ async fn renew(
 async fn import(
     Shared(daemon): Shared<Daemon>,
     Extension(caller): Extension<Caller>,
-    Path(site): Path<String>,
+    site: Site,
     request: Request,
 ) -> Response {
+    let site = match named(site) {
+        Ok(site) => site,
+        Err(problem) => return refuse(&problem),
+    };
     match taken(request.into_body()).await {
         Ok(import) => answer(daemon.import_certificate(&caller, &site, import).await),
         Err(problem) => refuse(&problem),
     }
+}
+
+/// The site in the path of a call, or why there is none: it need not be text.
+type Site = Result<Path<String>, PathRejection>;
+
+fn named(site: Site) -> Result<String, Problem> {
+    let Path(site) = site.map_err(|_| {
+        let detail =
+            "the name of the site in the path is not UTF-8; `palisade cert list` has the names";
+        Problem::new(400, "Bad Request", detail)
+    })?;
+    Ok(site)
 }
 
 /// The body of a call. A refusal never repeats it: it may hold a private key.

@@ -171,3 +171,14 @@ async fn a_refused_peer_gets_the_refusal_whatever_it_asks() {
         assert_eq!(serde_json::from_str::<Problem>(&body).expect("a problem"), problem);
     }
 }
+
+#[tokio::test]
+async fn a_site_that_is_no_text_is_refused_with_a_problem_document() {
+    for call in ["renew", "import"] {
+        let path = format!("/v1/certificates/%ff%fe/{call}");
+        let (head, body) = ask(control(true), "POST", &path, &[]).await;
+        assert_eq!(head.status, 400, "{body}");
+        assert_eq!(head.headers["content-type"], "application/problem+json");
+        assert!(body.contains("not UTF-8"), "{body}");
+    }
+}

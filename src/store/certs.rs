@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::database::{Fault, Writing};
 use super::sealed::{ACCOUNT_KEYS, CERTIFICATE_KEYS, ORDER_KEYS, Sealed};
 use super::{Receipt, Store, StoreError, outbox};
 use crate::base::audit::Intent;
@@ -74,6 +75,15 @@ pub struct Certificate {
     /// Where in a window its renewal falls: 0 is the start, `u32::MAX` the end. Drawn once.
     pub jitter: u32,
     pub ari: Option<Ari>,
+}
+
+/// Names a stored certificate: DER of the server's own; `None` is none at all.
+pub type Leaf = Option<Vec<u8>>;
+
+impl Certificate {
+    fn into_leaf(self) -> Leaf {
+        self.chain.into_iter().next()
+    }
 }
 
 /// What the CA last said about when to renew (RFC 9773 §4.2).
@@ -185,13 +195,29 @@ impl Store {
         })
     }
 
-    /// The order has ended without a certificate: removes it and records `history`, in one transaction.
-    pub fn end_order(&self, site: &str, history: History) -> Receipt<()> {
+    /// Records how an attempt without a certificate ended, and with `ends_order` removes its order, in one transaction.
+    /// Nothing is written if the site's certificate is not `over` any more; the answer tells.
+    pub fn conclude(&self, over: Leaf, ends_order: bool, history: History) -> Receipt<bool> {
+        self.write(move |writing| {
+            let row = &history.site;
+            if leaf_in(writing, row)? != over {
+                return Ok(false);
+            }
+            if ends_order {
+                writing.remove(ORDERS, row)?;
+                writing.remove(ORDER_KEYS, row)?;
+            }
+            writing.put(HISTORIES, row, &history)?;
+            Ok(true)
+        })
+    }
+
+    /// Removes an order that nobody wants any more, with its key.
+    pub fn drop_order(&self, site: &str) -> Receipt<()> {
         let row = site.to_owned();
         self.write(move |writing| {
             writing.remove(ORDERS, &row)?;
-            writing.remove(ORDER_KEYS, &row)?;
-            writing.put(HISTORIES, &history.site, &history)
+            writing.remove(ORDER_KEYS, &row)
         })
     }
 
@@ -209,6 +235,18 @@ impl Store {
         self.read(|reading| reading.readable(CERTIFICATES))
     }
 
+    /// What an attempt starts from; `None` also where the record cannot be read.
+    ///
+    /// # Errors
+    /// The state cannot be read at all.
+    pub fn leaf(&self, site: &str) -> Result<Leaf, StoreError> {
+        match self.read(|reading| reading.get::<Certificate>(CERTIFICATES, site)) {
+            Ok(found) => Ok(found.and_then(Certificate::into_leaf)),
+            Err(StoreError::Record { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Stores a certificate with its key, removes the order it came from if any, and records `history`: one
     /// transaction, with what the audit log is to say of it. An imported one came from no order.
     pub fn put_certificate(
@@ -220,14 +258,26 @@ impl Store {
     ) -> Receipt<()> {
         self.write(move |writing| {
             intent.iter().try_for_each(|intent| outbox::enqueue(writing, intent))?;
-            let row = &certificate.site;
-            if certificate.origin == Origin::Acme {
-                writing.remove(ORDERS, row)?;
-                writing.remove(ORDER_KEYS, row)?;
+            put(writing, &certificate, &key, &history)
+        })
+    }
+
+    /// As [`Store::put_certificate`], unless the site's certificate is not `over` any more; the answer tells.
+    pub fn replace_certificate(
+        &self,
+        over: Leaf,
+        certificate: Certificate,
+        key: Sealed,
+        history: History,
+        intent: Intent,
+    ) -> Receipt<bool> {
+        self.write(move |writing| {
+            if leaf_in(writing, &certificate.site)? != over {
+                return Ok(false);
             }
-            writing.put(CERTIFICATES, row, &certificate)?;
-            writing.put(CERTIFICATE_KEYS, row, &key)?;
-            writing.put(HISTORIES, &history.site, &history)
+            outbox::enqueue(writing, &intent)?;
+            put(writing, &certificate, &key, &history)?;
+            Ok(true)
         })
     }
 
@@ -257,11 +307,6 @@ impl Store {
         self.read(|reading| reading.readable(HISTORIES))
     }
 
-    /// Records what happened without an order (the CA could not be reached).
-    pub fn put_history(&self, history: History) -> Receipt<()> {
-        self.write(move |writing| writing.put(HISTORIES, &history.site, &history))
-    }
-
     /// When new orders were placed at `directory`, Unix seconds, oldest first; older than a week is forgotten.
     ///
     /// # Errors
@@ -283,5 +328,29 @@ impl Store {
             placed.drain(..placed.len().saturating_sub(PLACED_MAX));
             writing.put(ORDERS_PLACED, &row, &placed)
         })
+    }
+}
+
+fn put(
+    writing: &Writing,
+    certificate: &Certificate,
+    key: &Sealed,
+    history: &History,
+) -> Result<(), Fault> {
+    let row = &certificate.site;
+    if certificate.origin == Origin::Acme {
+        writing.remove(ORDERS, row)?;
+        writing.remove(ORDER_KEYS, row)?;
+    }
+    writing.put(CERTIFICATES, row, certificate)?;
+    writing.put(CERTIFICATE_KEYS, row, key)?;
+    writing.put(HISTORIES, &history.site, history)
+}
+
+fn leaf_in(writing: &Writing, row: &str) -> Result<Leaf, Fault> {
+    match writing.get::<Certificate>(CERTIFICATES, row) {
+        Ok(found) => Ok(found.and_then(Certificate::into_leaf)),
+        Err(Fault::Refused(StoreError::Record { .. })) => Ok(None),
+        Err(fault) => Err(fault),
     }
 }

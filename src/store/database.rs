@@ -24,8 +24,11 @@ use super::schema::{META, Schema};
 use super::{OpenError, StoreError, codec, header};
 
 const CACHE_BYTES: usize = 16 << 20;
+const PAGE_BYTES: usize = 4096;
 const FORMAT_ROW: &str = "format";
 const PROBE_ROW: &str = "probe";
+/// Takes as much room as is to be proven, and goes with the next commit.
+const BALLAST_ROW: &str = "ballast";
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Format {
@@ -168,9 +171,9 @@ impl StateFile {
         let mut transaction = self.database.begin_write().map_err(Fault::from)?;
         transaction.set_durability(durability).map_err(Fault::from)?;
         transaction.set_quick_repair(matches!(durability, Durability::Immediate));
-        let writing = Writing { transaction, rows: Cell::new(0) };
+        let writing = Writing { transaction, rows: Cell::new(0), bytes: Cell::new(0) };
         let outcome = change(&writing);
-        let Writing { transaction, rows } = writing;
+        let Writing { transaction, rows, .. } = writing;
         match outcome {
             Ok(()) => {
                 transaction.commit().map_err(Fault::from)?;
@@ -357,6 +360,7 @@ impl Reading {
 pub(super) struct Writing {
     transaction: WriteTransaction,
     rows: Cell<u64>,
+    bytes: Cell<usize>,
 }
 
 impl Writing {
@@ -382,6 +386,8 @@ impl Writing {
         value: &T,
     ) -> Result<(), Fault> {
         let bytes = codec::encode(table, row, value)?;
+        // Before it is written: what does not fit counts.
+        self.bytes.set(self.bytes.get() + bytes.len() + PAGE_BYTES);
         self.transaction.open_table(definition(table))?.insert(row, bytes.as_slice())?;
         self.rows.set(self.rows.get() + 1);
         Ok(())
@@ -394,8 +400,23 @@ impl Writing {
         Ok(())
     }
 
+    /// Room that the rows written so far may take: their bytes, and for each a page of its own.
+    pub fn weight(&self) -> usize {
+        self.bytes.get()
+    }
+
     /// A row that is there only to be committed.
     pub fn probe(&self, at_s: i64) -> Result<(), Fault> {
         self.put(META, PROBE_ROW, &at_s)
+    }
+
+    /// Takes room for about `bytes`: a small row fits into a file that may not grow, and proves nothing.
+    pub fn load(&self, bytes: usize) -> Result<(), Fault> {
+        self.put(META, BALLAST_ROW, &vec![0_u8; bytes])
+    }
+
+    /// Gives the room back to later commits.
+    pub fn unload(&self) -> Result<(), Fault> {
+        self.remove(META, BALLAST_ROW)
     }
 }

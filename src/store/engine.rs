@@ -25,6 +25,7 @@ struct Inner {
     /// `None` only while it is being dropped.
     queue: Option<SyncSender<Message>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    place: Arc<dyn Place>,
 }
 
 impl Engine {
@@ -35,6 +36,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
         log: Log,
     ) -> Result<Self, OpenError> {
+        let place: Arc<dyn Place> = Arc::from(place);
         let schema = place.schema();
         let file = StateFile::open(&*place, false)?;
         let shared = Arc::new(Shared::new(file, schema, clock, log));
@@ -42,11 +44,12 @@ impl Engine {
         let writer = Writer {
             shared: Arc::clone(&shared),
             queue,
-            place,
+            place: Arc::clone(&place),
             options,
             touched: false,
             retry_at: None,
             next_pause: PAUSE_MIN,
+            weight: 0,
             #[cfg(test)]
             held: None,
         };
@@ -55,7 +58,7 @@ impl Engine {
             .spawn(move || writer.run())
             .map_err(|source| OpenError::Thread { source })?;
         let writer = Mutex::new(Some(thread));
-        Ok(Self { inner: Arc::new(Inner { shared, queue: Some(sender), writer }) })
+        Ok(Self { inner: Arc::new(Inner { shared, queue: Some(sender), writer, place }) })
     }
 
     /// Whether a durable write can be expected to succeed now.
@@ -67,6 +70,13 @@ impl Engine {
     pub fn probe(&self) -> Receipt<()> {
         let at_s = self.inner.shared.now_s();
         self.write(move |writing| writing.probe(at_s))
+    }
+
+    /// Looks whether the file still is where it was. A `stat`.
+    pub fn look(&self) {
+        if !self.inner.shared.refusing() && self.inner.place.in_place().is_err() {
+            drop(self.probe());
+        }
     }
 
     /// Numbers for metrics.

@@ -29,6 +29,9 @@ pub enum OpenError {
     /// The disk failed while it was read or made ready.
     #[error("the state {} cannot be opened: {source}\n  {}", path.display(), failed_help(path, source))]
     Io { path: PathBuf, source: io::Error },
+    /// Another file, or none, is where the open one was.
+    #[error("{} was moved, replaced or removed while palisade was running; put it back or restart palisade", path.display())]
+    Moved { path: PathBuf },
     #[error(
         "the thread that writes the state cannot be started: {source}\n  raise the limit of processes and threads for palisade's user"
     )]

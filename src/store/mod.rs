@@ -1,6 +1,6 @@
 //! State that survives a restart: files of redb, each with its writer thread, and typed repositories over them.
 //!
-//! Promises: what a [`Receipt`] reports as written is on disk (45); after an I/O error nothing more is written until
+//! Promises: what a [`Receipt`] reports as written is on disk, in the file at its path (45); after an I/O error nothing more is written until
 //! the file was reopened and checked, and readers see the last commit on disk (46); no redb type leaves this folder.
 //! Refuses: a file that is damaged or belongs to another program; it is never overwritten.
 //! Bounds, per file: 256 operations per commit, 4096 in the queue in front of the writer, 16 MiB of cache.
@@ -81,6 +81,11 @@ impl Store {
     /// Commits one row durably, to prove that the state can be written (promise 6).
     pub fn probe(&self) -> Receipt<()> {
         self.0.probe()
+    }
+
+    /// Looks whether the file still is where it was, so that health says so before the next write does. A `stat`.
+    pub fn look(&self) {
+        self.0.look();
     }
 
     /// Numbers for metrics.

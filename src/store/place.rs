@@ -1,15 +1,20 @@
 //! Where the file is: a directory that only palisade's user may enter, and a file that is made whole or not at all.
 //!
 //! Promises: a new file gets its name when it is complete and on disk, so a crash during the first start leaves none;
-//! a file that is there is never replaced. Refuses: directories that others may enter, links, whatever is no file.
+//! a file that is there is never replaced; a file that was moved away is never taken for the one at its path.
+//! Refuses: directories that others may enter, links, whatever is no file, another file than the first.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
+use rustix::fs::{Mode, OFlags, fstat, lstat};
+use rustix::io::Errno;
 
 use super::OpenError;
 use super::database::StateFile;
@@ -17,7 +22,7 @@ use super::schema::Schema;
 use crate::sys;
 
 /// Where the bytes are kept. Asked again after an I/O error.
-pub(super) trait Place: Send + 'static {
+pub(super) trait Place: Send + Sync + 'static {
     fn path(&self) -> &Path;
 
     /// What kind of file is there.
@@ -28,6 +33,12 @@ pub(super) trait Place: Send + 'static {
     /// # Errors
     /// It is not there, or not what it should be.
     fn device(&self, again: bool) -> Result<Box<dyn StorageBackend>, OpenError>;
+
+    /// Whether the path still leads to what was opened. Writes into a file that was moved away would be lost.
+    ///
+    /// # Errors
+    /// [`OpenError::Moved`].
+    fn in_place(&self) -> Result<(), OpenError>;
 }
 
 /// A file in a state directory.
@@ -35,6 +46,8 @@ pub(super) trait Place: Send + 'static {
 pub(super) struct FilePlace {
     path: PathBuf,
     schema: &'static Schema,
+    /// The file that was opened first. Held so that its number is not given to another one once it is removed.
+    first: OnceLock<OwnedFd>,
 }
 
 impl FilePlace {
@@ -48,12 +61,13 @@ impl FilePlace {
             return Err(OpenError::Exposed { path: state_dir.to_owned(), mode });
         }
         let path = state_dir.join(schema.file);
+        sys::files::sweep(&path);
         match path.symlink_metadata() {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path, schema)?,
             Err(error) => return Err(denied(&path, error)),
         }
-        Ok(Self { path, schema })
+        Ok(Self { path, schema, first: OnceLock::new() })
     }
 }
 
@@ -92,6 +106,7 @@ impl Place for FilePlace {
             return Err(odd("a device or a socket"));
         }
         let file = self.open().map_err(|error| denied(&self.path, error))?;
+        self.remember(&file)?;
         if again {
             sys::files::forget_cached(&file);
         }
@@ -99,11 +114,38 @@ impl Place for FilePlace {
             .map_err(|error| denied(&self.path, io::Error::other(error.to_string())))?;
         Ok(Box::new(device))
     }
+
+    fn in_place(&self) -> Result<(), OpenError> {
+        let Some(first) = self.first.get() else { return Ok(()) };
+        let moved = match (fstat(first), lstat(&self.path)) {
+            (Ok(first), Ok(now)) => (first.st_dev, first.st_ino) != (now.st_dev, now.st_ino),
+            (_, Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => true,
+            // Nobody can tell: a disk that fails is found by the write itself.
+            _ => false,
+        };
+        if moved { Err(OpenError::Moved { path: self.path.clone() }) } else { Ok(()) }
+    }
 }
 
 impl FilePlace {
+    /// Notes the first file that is opened; any later one has to be the same.
+    fn remember(&self, file: &File) -> Result<(), OpenError> {
+        let failed = |error: Errno| denied(&self.path, error.into());
+        if self.first.get().is_none() {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let first = rustix::fs::open(&self.path, flags, Mode::empty()).map_err(failed)?;
+            let _ = self.first.set(first); // places are opened by one thread at a time
+        }
+        let Some(first) = self.first.get() else { return Ok(()) };
+        let (first, now) = (fstat(first).map_err(failed)?, fstat(file).map_err(failed)?);
+        if (first.st_dev, first.st_ino) == (now.st_dev, now.st_ino) {
+            return Ok(());
+        }
+        Err(OpenError::Moved { path: self.path.clone() })
+    }
+
     fn open(&self) -> io::Result<File> {
-        let no_links = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let no_links = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let flags = i32::try_from(no_links.bits()).unwrap_or(0);
         OpenOptions::new().read(true).write(true).custom_flags(flags).open(&self.path)
     }

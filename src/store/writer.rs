@@ -2,7 +2,8 @@
 //!
 //! Promises: an answer comes after the commit it speaks of is on disk; an operation that fails or panics takes no other
 //! one with it; after an I/O error nothing is written until the file was opened again, checked, and has taken a probe
-//! row, which is tried by itself. Bounds: [`BATCH_MAX`] operations per commit, [`QUEUE_MAX`] in the queue.
+//! as heavy as what failed, which is tried by itself; nothing is acknowledged that went into a file that was moved away.
+//! Bounds: [`BATCH_MAX`] operations per commit, [`QUEUE_MAX`] in the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::database::{Fault, StateFile, Writing, panic_text};
 use super::place::Place;
 use super::receipt::Answer;
-use super::{Health, StoreError, state::Shared};
+use super::{Health, OpenError, StoreError, state::Shared};
 
 /// Writes that wait for the thread.
 pub(super) const QUEUE_MAX: usize = 4096;
@@ -23,6 +24,8 @@ pub(super) const BATCH_MAX: usize = 256;
 /// Between two attempts to open the file again; doubled after each that fails.
 pub(super) const PAUSE_MIN: Duration = Duration::from_secs(1);
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Least and most bytes of the probe; a record may have 1 MiB.
+const PROBE_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=1_000_000;
 
 /// How the thread works; the shipped way is the default.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +87,8 @@ enum Setback {
     /// This one failed; the others can go on without it.
     One(usize, StoreError),
     All(String),
+    /// The file is well, and is not where it was: what is written into it would be lost.
+    Away(String),
 }
 
 impl From<Fault> for Setback {
@@ -98,7 +103,7 @@ impl From<Fault> for Setback {
 pub(super) struct Writer {
     pub shared: std::sync::Arc<Shared>,
     pub queue: Receiver<Message>,
-    pub place: Box<dyn Place>,
+    pub place: std::sync::Arc<dyn Place>,
     pub options: Options,
     /// Until the first change the file stays as it was found: a start may still be refused, for a wrong key say.
     pub touched: bool,
@@ -106,6 +111,8 @@ pub(super) struct Writer {
     pub retry_at: Option<Instant>,
     /// What the next failure starts with; back to the shortest only after a commit of real work.
     pub next_pause: Duration,
+    /// Of the last batch that failed: the file has to take as much before it counts as writable.
+    pub weight: usize,
     #[cfg(test)]
     pub held: Option<Message>,
 }
@@ -182,11 +189,17 @@ impl Writer {
                     self.fail(&why);
                     tasks.drain(..).for_each(|task| self.refuse(task));
                 }
+                Err(Setback::Away(why)) => {
+                    self.wait_for_file(why);
+                    tasks.drain(..).for_each(|task| self.refuse(task));
+                }
             }
         }
     }
 
     fn attempt(&mut self, tasks: &mut [Box<dyn Task>]) -> Result<(), Setback> {
+        let away = |moved: OpenError| Setback::Away(moved.to_string());
+        self.place.in_place().map_err(away)?;
         let file = self.shared.file();
         let Some(file) = file.as_ref() else {
             return Err(Setback::All("the file is not open".into()));
@@ -194,11 +207,26 @@ impl Writer {
         if !std::mem::replace(&mut self.touched, true) {
             file.accept()?;
         }
-        let run = || file.write(self.options.durability, |writing| run_all(tasks, writing));
+        let weight = &mut self.weight;
+        let run = || {
+            file.write(self.options.durability, |writing| {
+                let outcome = run_all(tasks, writing);
+                *weight = writing.weight();
+                outcome
+            })
+        };
         let rows = catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|panic| Err(Setback::All(panic_text(&*panic))))?;
+        // Moved during the commit: it was written, but nobody finds it there.
+        self.place.in_place().map_err(away)?;
         self.shared.committed(rows, file.disk().bytes());
         Ok(())
+    }
+
+    /// The file stays open and locked: put back, it is the one that was checked. A look costs nothing, so no pause grows.
+    fn wait_for_file(&mut self, why: String) {
+        self.retry_at = Some(self.shared.clock.now() + PAUSE_MIN);
+        self.shared.unwritable(why);
     }
 
     /// Nothing more is written; readers get the file as it is on disk.
@@ -213,10 +241,13 @@ impl Writer {
         self.shared.unwritable(why);
     }
 
-    /// Lets the writes of the opened file through and commits a probe row; if that works, the state is well.
+    /// Lets the writes of the opened file through and commits a probe; if that works, the state is well.
     fn recover(&mut self) {
         if self.retry_at.is_none() {
             return;
+        }
+        if let Err(moved) = self.place.in_place() {
+            return self.wait_for_file(moved.to_string());
         }
         match self.accept() {
             Ok(bytes) => {
@@ -235,8 +266,15 @@ impl Writer {
         };
         let open = file.insert(open);
         open.accept().map_err(words)?;
-        let at_s = self.shared.now_s();
-        let probe = || open.write(self.options.durability, |writing| writing.probe(at_s));
+        let (at_s, bytes) = (self.shared.now_s(), self.weight);
+        let bytes = bytes.clamp(*PROBE_BYTES.start(), *PROBE_BYTES.end());
+        let probe = || {
+            open.write(self.options.durability, |writing| writing.load(bytes))?;
+            open.write(self.options.durability, |writing| {
+                writing.unload()?;
+                writing.probe(at_s)
+            })
+        };
         catch_unwind(AssertUnwindSafe(probe))
             .unwrap_or_else(|panic| Err(Fault::Broken(panic_text(&*panic))))
             .map_err(words)?;

@@ -2,6 +2,7 @@
 //!
 //! Promises: `write_new` never replaces a file and never leaves a half-written one under the final name.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use rustix::process::Pid;
 
 /// What is done while a directory is held takes milliseconds.
 const LOCK_WAIT_STEP: Duration = Duration::from_millis(20);
@@ -108,6 +110,32 @@ pub fn disk_remedy(kind: io::ErrorKind, path: &Path) -> Option<String> {
     })
 }
 
+/// Removes what [`write_new`] leaves beside `path` when its process is killed. Only plain files with exactly such a
+/// name, and only those of processes that are gone; whatever cannot be removed stays.
+pub fn sweep(path: &Path) {
+    let Some(name) = path.file_name().and_then(OsStr::to_str) else { return };
+    let Ok(entries) = fs::read_dir(parent(path)) else { return };
+    for entry in entries.flatten() {
+        let plain = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let left = entry.file_name().to_str().and_then(|found| maker(found, name));
+        if plain && left.is_some_and(is_gone) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The process that made a temporary file for `name`.
+fn maker(found: &str, name: &str) -> Option<Pid> {
+    let digits = found.strip_prefix('.')?.strip_prefix(name)?.strip_prefix('.')?;
+    let digits = digits.strip_suffix(".new")?;
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    if plain { digits.parse().ok().and_then(Pid::from_raw) } else { None }
+}
+
+fn is_gone(pid: Pid) -> bool {
+    rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+}
+
 /// The directory a file stands in; `.` for a bare name.
 #[must_use]
 pub fn parent(path: &Path) -> PathBuf {
@@ -184,6 +212,40 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 2);
         remove(&path).expect("removed");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut child = std::process::Command::new("true").spawn().expect("a process");
+        let (gone, alive) = (child.id(), std::process::id());
+        child.wait().expect("ended");
+        let path = dir.path().join("key");
+        let kept = [
+            "key".to_owned(),
+            format!(".key.{alive}.new"),
+            format!(".other.{gone}.new"),
+            format!(".key.{gone}.new.old"),
+            format!(".key.+{gone}.new"),
+            format!(".key.0{gone}.new"),
+            format!("key.{gone}.new"),
+            ".key..new".to_owned(),
+            ".key.x.new".to_owned(),
+            ".key.99999999999.new".to_owned(),
+        ];
+        let left = dir.path().join(format!(".key.{gone}.new"));
+        for name in &kept {
+            fs::write(dir.path().join(name), b"").expect("written");
+        }
+        // Under the right name, and no file of ours.
+        std::os::unix::fs::symlink(&path, &left).expect("linked");
+        sweep(&path);
+        assert!(left.is_symlink());
+        fs::remove_file(&left).expect("removed");
+        fs::write(&left, b"half").expect("written");
+        sweep(&path);
+        assert!(!left.exists());
+        assert!(kept.iter().all(|name| dir.path().join(name).exists()));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The manager of certificates against CAs, without a daemon around it: what it asks, stores, serves and says.
 
+mod hostile;
+mod superseded;
+
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -25,6 +28,9 @@ use crate::support::{Doors, Pebble, pebble};
 
 const NAME: &str = "app.example.com";
 
+/// Whoever asks for it panics.
+const STUMBLE: &str = "stumble.example";
+
 /// Every name is this machine.
 struct Loopback;
 
@@ -34,6 +40,7 @@ impl Resolver for Loopback {
         host: &'a str,
         port: u16,
     ) -> Pending<'a, std::io::Result<Vec<SocketAddr>>> {
+        assert!(host != STUMBLE, "made to stumble");
         let ip = host.parse().unwrap_or(Ipv4Addr::LOCALHOST.into());
         Box::pin(async move { Ok(vec![SocketAddr::new(ip, port)]) })
     }

@@ -29,6 +29,7 @@ mod deadlines;
 mod demo;
 mod drain;
 mod live;
+mod machine;
 mod ops;
 mod parking;
 mod pool;

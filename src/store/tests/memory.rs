@@ -272,4 +272,8 @@ impl Place for MemPlace {
         }
         Ok(Box::new(self.disk.clone()))
     }
+
+    fn in_place(&self) -> Result<(), OpenError> {
+        Ok(())
+    }
 }

@@ -4,6 +4,7 @@ mod crash;
 mod faults;
 mod held;
 mod memory;
+mod moved;
 mod refusals;
 mod repositories;
 

@@ -149,8 +149,12 @@ fn a_first_start_that_was_cut_off_leaves_nothing_in_the_way() {
     let state = dir.path().join("state");
     crate::sys::files::make_dir(&state, 0o700).expect("made");
     // What a crash while the new file was being written leaves.
-    fs::write(state.join(".core.redb.1.new"), b"redb").expect("written");
+    let mut child = std::process::Command::new("true").spawn().expect("a process");
+    let left = state.join(format!(".core.redb.{}.new", child.id()));
+    child.wait().expect("ended");
+    fs::write(&left, b"redb").expect("written");
     drop(open(dir.path()).expect("opened"));
+    assert!(!left.exists(), "it is removed");
     drop(open(dir.path()).expect("opened again"));
 }
 

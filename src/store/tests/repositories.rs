@@ -113,7 +113,7 @@ fn a_certificate_ends_the_order_it_came_from() {
         .expect("written");
     let imported = Certificate { origin: Origin::Imported, ..certificate("b", 9) };
     store.put_certificate(imported, sealed(1, 4), history("b", 0), None).wait().expect("written");
-    store.end_order("c", history("c", 3)).wait().expect("written");
+    store.conclude(None, true, history("c", 3)).wait().expect("written");
     assert_eq!(store.orders().expect("read"), [order("b")], "an import came from no order");
     assert_eq!(store.sealed(ORDER_KEYS, "a").expect("read"), None);
     assert_eq!(store.sealed(ORDER_KEYS, "c").expect("read"), None);
@@ -194,4 +194,27 @@ fn a_receipt_can_be_awaited() {
     assert_eq!((figures.commits, figures.rows, figures.failures), (1, 1, 0));
     assert!(figures.file_bytes > 0);
     assert_eq!(store.health(), Health::Writable);
+}
+
+#[test]
+fn an_attempt_writes_nothing_over_a_certificate_that_it_did_not_start_from() {
+    let dir = folder();
+    let store = open(dir.path()).expect("opened");
+    let from = store.leaf("a").expect("read");
+    let mut imported = certificate("a", 9);
+    imported.chain = vec![vec![7; 3]];
+    store.put_certificate(imported.clone(), sealed(1, 3), history("a", 0)).wait().expect("written");
+    let mut issued = certificate("a", 10);
+    issued.chain = vec![vec![8; 3]];
+    let late =
+        store.replace_certificate(from.clone(), issued.clone(), sealed(1, 4), history("a", 0));
+    assert!(!late.wait().expect("answered"));
+    assert!(!store.conclude(from, true, history("a", 5)).wait().expect("answered"));
+    assert_eq!(store.certificates().expect("read"), [imported]);
+    assert_eq!(store.histories().expect("read"), [history("a", 0)]);
+    let from = store.leaf("a").expect("read");
+    assert!(store.conclude(from.clone(), true, history("a", 1)).wait().expect("answered"));
+    let next = store.replace_certificate(from, issued.clone(), sealed(1, 4), history("a", 0));
+    assert!(next.wait().expect("answered"));
+    assert_eq!(store.certificates().expect("read"), [issued]);
 }

@@ -88,5 +88,6 @@ fn copy(
         .on(site.as_str())
         .before("site", from.as_str());
     let intent = Intent { after: facts(&record), ..intent };
-    Some((Unsaved { record, key, history, intent, retry_at_s: i64::MIN }, served))
+    let over = tools.parts.store.leaf(site.as_str()).ok()?;
+    Some((Unsaved { record, key, history, intent, over, retry_at_s: i64::MIN }, served))
 }

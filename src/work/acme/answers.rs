@@ -8,39 +8,43 @@ use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::challenges::Challenges;
+use super::challenges::{Answer, Challenges};
 use crate::base::Host;
 
-/// Answers that stand while this lives.
+/// Answers that stand while this lives, once they were published.
 pub(super) struct Answers {
     challenges: Arc<Challenges>,
+    ready: Vec<Answer>,
     names: Vec<Host>,
 }
 
 impl Answers {
     pub(super) const fn new(challenges: Arc<Challenges>) -> Self {
-        Self { challenges, names: Vec::new() }
+        Self { challenges, ready: Vec::new(), names: Vec::new() }
     }
 
     pub(super) fn put_http(&mut self, name: &Host, token: &str, authorization: &str) {
         self.names.push(name.clone());
-        self.challenges.put_http(name, token, authorization);
+        self.ready.push(Answer::Http(name.clone(), token.into(), authorization.into()));
     }
 
     /// Answers with the digest of the key authorization (RFC 8737 §3).
     pub(super) fn put_tls(&mut self, name: &Host, digest: &[u8]) -> Result<(), String> {
         let certificate = validation_certificate(name, digest)?;
         self.names.push(name.clone());
-        self.challenges.put_tls(name, Arc::new(certificate));
+        self.ready.push(Answer::Tls(name.clone(), Arc::new(certificate)));
         Ok(())
+    }
+
+    /// Puts what was collected where the request path finds it.
+    pub(super) fn publish(&mut self) {
+        self.challenges.put(self.ready.drain(..));
     }
 }
 
 impl Drop for Answers {
     fn drop(&mut self) {
-        for name in &self.names {
-            self.challenges.remove(name);
-        }
+        self.challenges.remove(&self.names);
     }
 }
 
@@ -95,6 +99,8 @@ mod tests {
         let mut answers = Answers::new(Arc::clone(&challenges));
         answers.put_http(&name, "token", "token.thumb");
         answers.put_tls(&name, &[1; 32]).expect("made");
+        assert_eq!(challenges.http(&name, "token"), None, "all of an order at once");
+        answers.publish();
         assert_eq!(challenges.http(&name, "token").as_deref(), Some("token.thumb"));
         assert!(challenges.tls(&name).is_some());
         drop(answers);

@@ -8,10 +8,20 @@ use super::problem::{Class, Trouble, What};
 use super::settings::{Acme, ChallengeKind, Directory};
 use crate::base::Host;
 use crate::base::timestamp::rfc3339;
-use crate::store::certs::{self, Failure, History, Origin, Wait};
+use crate::store::certs::{self, Failure, History, Leaf, Origin, Wait};
 use crate::telemetry::Level;
 
+/// What may have changed when an attempt ends: then its outcome is dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Start {
+    /// Of the site: another one as soon as a certificate was imported or the site is not ordered any more.
+    pub(super) epoch: u64,
+    /// The certificate that the state held.
+    pub(super) over: Leaf,
+}
+
 /// What an attempt starts from.
+#[derive(Clone)]
 pub(super) struct Task {
     pub(super) site: Host,
     pub(super) names: Vec<Host>,
@@ -21,6 +31,7 @@ pub(super) struct Task {
     /// Names the configuration of this attempt.
     pub(super) under: String,
     pub(super) held: Option<Held>,
+    pub(super) start: Start,
     /// DER of the certificate that is replaced, if it is from the same CA.
     pub(super) replaces: Option<Vec<u8>>,
     pub(super) unfinished: Option<certs::Order>,
@@ -98,8 +109,12 @@ impl Task {
                 tools.parts.log.event(Level::Info, "certificate_rehearsed", |line| {
                     line.text("site", self.site.as_str()).text("directory", &staging.url);
                 });
-                let ended = tools.parts.store.end_order(self.site.as_str(), self.history.clone());
-                return ended.await.err().map(Trouble::from);
+                let (over, history) = (self.start.over.clone(), self.history.clone());
+                return match tools.parts.store.conclude(over, true, history).await {
+                    Ok(true) => None,
+                    Ok(false) => Some(Trouble::state("another certificate came in between")),
+                    Err(error) => Some(error.into()),
+                };
             }
             Err(trouble) if tells_of_us(&trouble) => {
                 let detail = format!("rehearsal at {}: {}", staging.name, trouble.detail);
@@ -196,6 +211,13 @@ impl Task {
         core::plan(now_s, Some(&held), &History::default()).at_s <= now_s
     }
 
+    /// The attempt has panicked: the panic itself is in the log, with its place.
+    pub(super) async fn stumbled(self, tools: &Tools) -> Ended {
+        let again = self.unfinished.as_ref().is_some_and(|order| order.url.is_some());
+        let detail = "palisade stumbled over an answer of the CA";
+        self.failed(tools, Trouble::new(What::Defect { again }, Class::Defect, detail)).await
+    }
+
     async fn failed(self, tools: &Tools, trouble: Trouble) -> Ended {
         let now_s = tools.now_s();
         let advice = self.explain(tools, &trouble, now_s).await;
@@ -206,7 +228,7 @@ impl Task {
         let step = match trouble.class {
             Class::State | Class::Config | Class::Clock => failures.min(2),
             Class::Network => failures.min(3),
-            Class::Ca | Class::Validation | Class::RateLimited => failures,
+            Class::Ca | Class::Validation | Class::RateLimited | Class::Defect => failures,
         };
         let expires_s = self.held.as_ref().map(|held| held.not_after_s);
         let at_s =

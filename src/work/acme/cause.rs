@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use super::elsewhere;
 use super::fault::Fault;
 use super::problem::{Class, Trouble, What};
 use super::settings::ChallengeKind;
@@ -49,7 +50,8 @@ pub struct Advice {
 #[must_use]
 pub fn explain(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
     match &trouble.what {
-        What::Fault(fault) => of_fault(fault, facts),
+        What::Fault(fault) => elsewhere::of_fault(fault, trouble.url(), facts)
+            .unwrap_or_else(|| of_fault(fault, facts)),
         What::Problem => of_problem(trouble, facts),
         What::Answer => of_answer(trouble, facts),
         What::Slow => advice(
@@ -75,6 +77,13 @@ pub fn explain(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
             "a wildcard needs a DNS challenge, which palisade does not have",
             "name the hosts one by one in `also`, or bring a certificate: tls = { cert = …, key = … }; then `palisade reload`",
         ),
+        What::Defect { .. } => advice(
+            "a defect of palisade, met by an answer that no CA should give",
+            format!(
+                "report it with the panic in the log just before; palisade tries again by itself, {}",
+                renew(facts).replacen("then", "or", 1)
+            ),
+        ),
         What::Issued => advice(
             "the CA issued something else than what was ordered, or one of the two clocks is wrong",
             "compare `date -u` with the certificate above; ask the CA if the clock is right",
@@ -83,16 +92,16 @@ pub fn explain(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
 }
 
 /// The host of a URL, for sentences.
-fn host_of(url: &str) -> &str {
+pub(super) fn host_of(url: &str) -> &str {
     let after = url.split_once("://").map_or(url, |(_, after)| after);
     after.split('/').next().unwrap_or(after)
 }
 
-fn advice(likely: impl Into<String>, next: impl Into<String>) -> Advice {
+pub(super) fn advice(likely: impl Into<String>, next: impl Into<String>) -> Advice {
     Advice { likely: likely.into(), next: next.into() }
 }
 
-fn renew(facts: &Facts<'_>) -> String {
+pub(super) fn renew(facts: &Facts<'_>) -> String {
     format!("then `palisade cert renew {}`", facts.site)
 }
 
@@ -186,6 +195,7 @@ fn of_answer(trouble: &Trouble, facts: &Facts<'_>) -> Advice {
             "the CA is down, overloaded or in maintenance",
             "nothing: palisade tries again by itself; the CA's status page may say more",
         ),
+        Some(404 | 405) if trouble.url().is_some() => elsewhere::missing(trouble, facts),
         Some(404 | 405) => directory(facts, "acme.directory is not the URL of an ACME directory"),
         _ => advice(
             "the CA does not follow the protocol here, or a proxy between changes its answers",

@@ -30,7 +30,7 @@ fn problem(kind: &str) -> Trouble {
 }
 
 fn fault(fault: Fault) -> Trouble {
-    Trouble::new(What::Fault(fault.clone()), Class::Network, fault.to_string())
+    Trouble::new(What::Fault(Box::new(fault.clone())), Class::Network, fault.to_string())
 }
 
 #[test]

@@ -21,6 +21,14 @@ pub struct Challenges {
     change: Mutex<()>,
 }
 
+/// What a CA asks for.
+pub enum Answer {
+    /// HTTP-01: the key authorization for a token.
+    Http(Host, Box<str>, Arc<str>),
+    /// TLS-ALPN-01: the validation certificate.
+    Tls(Host, Arc<CertifiedKey>),
+}
+
 #[derive(Default, Clone)]
 struct Answers {
     /// By name and token: the key authorization.
@@ -48,24 +56,38 @@ impl Challenges {
 
     /// Answers for a token of HTTP-01.
     pub fn put_http(&self, host: &Host, token: &str, authorization: &str) {
-        let key = (host.clone(), Box::from(token));
-        self.change(|answers| {
-            answers.http.insert(key, authorization.into());
-        });
+        self.put([Answer::Http(host.clone(), token.into(), authorization.into())]);
     }
 
     /// Answers a TLS-ALPN-01 validation.
     pub fn put_tls(&self, host: &Host, certificate: Arc<CertifiedKey>) {
+        self.put([Answer::Tls(host.clone(), certificate)]);
+    }
+
+    /// Takes all answers of an order in one change: each change copies what is there.
+    pub fn put(&self, new: impl IntoIterator<Item = Answer>) {
         self.change(|answers| {
-            answers.tls.insert(host.clone(), certificate);
+            for answer in new {
+                match answer {
+                    Answer::Http(host, token, authorization) => {
+                        answers.http.insert((host, token), authorization);
+                    }
+                    Answer::Tls(host, certificate) => {
+                        answers.tls.insert(host, certificate);
+                    }
+                }
+            }
         });
     }
 
-    /// Forgets everything about a name.
-    pub fn remove(&self, host: &Host) {
+    /// Forgets everything about these names.
+    pub fn remove(&self, hosts: &[Host]) {
+        if hosts.is_empty() {
+            return;
+        }
         self.change(|answers| {
-            answers.http.retain(|(name, _), _| name != host);
-            answers.tls.remove(host);
+            answers.http.retain(|(name, _), _| !hosts.contains(name));
+            answers.tls.retain(|name, _| !hosts.contains(name));
         });
     }
 
@@ -113,7 +135,7 @@ mod tests {
             challenges.put_http(&host(name), "t2", "two");
             challenges.put_tls(&host(name), certificate());
         }
-        challenges.remove(&host("a.example"));
+        challenges.remove(&[host("a.example")]);
         assert_eq!(challenges.http(&host("a.example"), "t1"), None);
         assert!(challenges.tls(&host("a.example")).is_none());
         assert_eq!(challenges.http(&host("b.example"), "t2").as_deref(), Some("two"));
@@ -131,7 +153,7 @@ mod tests {
                         let name = host(&format!("n{thread}-{at}.example"));
                         challenges.put_http(&name, "t", "answer");
                         if at % 2 == 0 {
-                            challenges.remove(&name);
+                            challenges.remove(&[name]);
                         }
                     }
                 });

@@ -1,7 +1,8 @@
 //! How the CA is spoken to: HTTPS only, bounded, and with a memory of its last answer.
 //!
-//! Promises: an answer is complete within 30 s and at most 1 MiB, or it is a [`Fault`]; the CA's TLS is trusted by the
-//! public roots, or by those of `acme.ca_file` alone. Refuses: plain HTTP, redirects.
+//! Promises: an answer is complete within 30 s and at most 1 MiB, or it is a [`Fault`]; its Retry-After
+//! is a number that can be counted with; the CA's TLS is trusted by the public roots, or by those of `acme.ca_file`
+//! alone. Refuses: plain HTTP, redirects.
 //! The last answer is kept because the ACME library drops what an operator needs most: status, Retry-After, date.
 
 use std::future::Future;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{DATE, RETRY_AFTER, USER_AGENT};
+use http::header::{DATE, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -25,6 +26,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
+use super::core::WAIT_MAX_S;
 use super::fault::Fault;
 use super::names::Names;
 use crate::ports::Resolver;
@@ -34,6 +36,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// Half of it: a port that swallows packets is told from a CA that thinks.
 const CONNECT: Duration = Duration::from_secs(15);
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+const URL_CHARS_SHOWN: usize = 200;
 /// Of a `ca_file`.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const AGENT: HeaderValue =
@@ -55,13 +58,18 @@ pub struct Http {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     pub status: Option<u16>,
-    /// Counted from the answer's own date where it is a date.
+    /// Counted from the answer's own date where it is a date; at most [`WAIT_MAX_S`].
     pub retry_after_s: Option<u64>,
     /// The CA's clock.
     pub date_s: Option<i64>,
     /// The body of an answer that was no success, shortened.
     pub refusal: Option<String>,
     pub directory: Option<DirectoryFacts>,
+    /// What was asked, if it was not the directory: the CA named it itself. Fit to be shown.
+    pub url: Option<String>,
+    /// The URL of what was made.
+    pub location: Option<String>,
+    pub body_bytes: usize,
 }
 
 /// What a directory says beside its URLs (RFC 8555 §7.1.1).
@@ -157,12 +165,16 @@ impl Http {
         mut request: Request<BodyWrapper<Bytes>>,
     ) -> Result<Response<Bytes>, Fault> {
         // What was said before explains nothing about this request.
-        self.note(|seen| *seen = Seen { directory: seen.directory.take(), ..Seen::default() });
+        let asks_directory = *request.uri() == *self.directory_url;
+        let url = (!asks_directory).then(|| shown(request.uri()));
+        self.note(|seen| *seen = Seen { directory: seen.directory.take(), url, ..Seen::default() });
         request.headers_mut().insert(USER_AGENT, AGENT);
         if request.uri().scheme() != Some(&http::uri::Scheme::HTTPS) {
-            return Err(Fault::Url(format!("{} does not begin with https://", request.uri())));
+            return Err(Fault::Url(format!(
+                "{} does not begin with https://",
+                shown(request.uri())
+            )));
         }
-        let asks_directory = *request.uri() == *self.directory_url;
         if asks_directory && let Some(body) = self.directory.get() {
             return Ok(Response::new(body.clone()));
         }
@@ -184,13 +196,14 @@ impl Http {
     ) -> Result<Response<Bytes>, Fault> {
         let answer = self.client.request(request).await;
         let answer = answer.map_err(|error| Fault::of(&error, asked))?;
-        let (parts, body) = answer.into_parts();
+        let (mut parts, body) = answer.into_parts();
         let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| {
             match error.downcast_ref::<http_body_util::LengthLimitError>() {
                 Some(_) => Fault::TooLarge { bytes_max: BODY_BYTES_MAX },
                 None => Fault::of(&*error, asked),
             }
         })?;
+        tame(&mut parts.headers);
         Ok(Response::from_parts(parts, body.to_bytes()))
     }
 
@@ -201,6 +214,9 @@ impl Http {
             seen.status = Some(answer.status().as_u16());
             seen.retry_after_s = retry_after(answer.headers());
             seen.date_s = date_s;
+            seen.body_bytes = answer.body().len();
+            let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            seen.location = location.map(str::to_owned);
             seen.refusal =
                 (!success).then(|| super::problem::words(&String::from_utf8_lossy(answer.body())));
             if is_directory && success {
@@ -236,6 +252,16 @@ fn host_port(uri: &http::Uri) -> String {
     format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443))
 }
 
+/// A URL that somebody else has made, for sentences.
+fn shown(uri: &http::Uri) -> String {
+    let mut text = super::problem::words(&uri.to_string());
+    if let Some((cut, _)) = text.char_indices().nth(URL_CHARS_SHOWN) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
+}
+
 /// The content of a `ca_file`.
 pub(super) fn read_roots(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut pem = Vec::new();
@@ -257,15 +283,26 @@ fn file_roots(path: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// Seconds to wait (RFC 9110 §10.2.3). A date is counted from the date of the same answer, so that a wrong clock here
-/// does not matter.
+/// Leaves of Retry-After what anybody may count with: seconds, at most [`WAIT_MAX_S`]. The ACME library adds them to the
+/// time of the system clock, whatever they are.
+fn tame(headers: &mut HeaderMap) {
+    match retry_after(headers) {
+        Some(seconds) => headers.insert(RETRY_AFTER, HeaderValue::from(seconds)),
+        None => headers.remove(RETRY_AFTER),
+    };
+}
+
+/// Seconds to wait (RFC 9110 §10.2.3), at most [`WAIT_MAX_S`]. A date is counted from the date of the same answer, so
+/// that a wrong clock here does not matter.
 fn retry_after(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(RETRY_AFTER)?;
-    if let Ok(seconds) = value.to_str().ok()?.trim().parse() {
-        return Some(seconds);
+    let text = value.to_str().ok()?.trim();
+    let max = WAIT_MAX_S.unsigned_abs();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(text.parse().unwrap_or(max).min(max)); // more digits than a number has
     }
     let wait = date(Some(value))?.saturating_sub(date(headers.get(DATE))?);
-    u64::try_from(wait).ok()
+    u64::try_from(wait).ok().map(|wait| wait.min(max))
 }
 
 /// Unix seconds of an HTTP date.
@@ -293,6 +330,27 @@ mod tests {
         assert_eq!(retry_after(&headers(&[(RETRY_AFTER, "soon"), date.clone()])), None);
         assert_eq!(retry_after(&headers(&[(RETRY_AFTER, "-3"), date])), None);
         assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn an_absurd_wait_is_shortened_before_anybody_counts_with_it() {
+        let week_s = WAIT_MAX_S.to_string();
+        for absurd in ["18446744073709551615", "1000000000000000000", "99999999999999999999999"] {
+            let mut answered = headers(&[(RETRY_AFTER, absurd)]);
+            tame(&mut answered);
+            assert_eq!(answered[RETRY_AFTER], week_s.as_str(), "{absurd}");
+            assert_eq!(retry_after(&answered), Some(WAIT_MAX_S.unsigned_abs()));
+        }
+        let date = (DATE, "Fri, 31 Dec 1999 23:58:59 GMT");
+        let far = (RETRY_AFTER, "Fri, 31 Dec 9999 23:59:59 GMT");
+        let mut answered = headers(&[far, date.clone()]);
+        tame(&mut answered);
+        assert_eq!(answered[RETRY_AFTER], week_s.as_str());
+        for nonsense in ["-1", "soon", "", "Thu, 01 Jan 1970 00:00:00 GMT"] {
+            let mut answered = headers(&[(RETRY_AFTER, nonsense), date.clone()]);
+            tame(&mut answered);
+            assert_eq!(answered.get(RETRY_AFTER), None, "{nonsense}");
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::attempt::{Ended, Task};
 use super::gate::Gate;
 use super::order::Tools;
 use super::pace::{self, Placed};
@@ -33,6 +32,8 @@ pub struct Manager {
     sites: Mutex<Sites>,
     pub(super) totals: Mutex<Totals>,
     pub(super) nudge: Notify,
+    /// Held while something is stored and then served, so that the last one stored is the one that is served.
+    pub(super) storing: tokio::sync::Mutex<()>,
 }
 
 impl Manager {
@@ -57,10 +58,12 @@ impl Manager {
             sites: Mutex::new(sites),
             totals: Mutex::default(),
             nudge: Notify::new(),
+            storing: tokio::sync::Mutex::default(),
         }))
     }
 
-    /// Takes a new configuration: new names are ordered, names that are gone are left alone in the store.
+    /// Takes a new configuration: new names are ordered, names that are gone are left alone in the store. An attempt
+    /// for a site that is not ordered any more ends here.
     pub fn configure(&self, wanted: Wanted) {
         *self.tools.warning.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let digest = wanted.digest();
@@ -176,7 +179,8 @@ impl Manager {
         })
     }
 
-    /// Takes a certificate and key made elsewhere, checks them as files are checked, stores and serves them.
+    /// Takes a certificate and key made elsewhere, checks them as files are checked, stores and serves them. An attempt
+    /// that is under way ends; its order is kept for the next one.
     ///
     /// # Errors
     /// 404 as above; 422: the pair cannot be used, with the reason; 503: the state cannot be written.
@@ -187,11 +191,10 @@ impl Manager {
         key_pem: &[u8],
         by: By,
     ) -> Result<Certificate, Problem> {
-        let (names, mut history) = {
+        let names = {
             let mut sites = self.sites();
-            let known = managed(&mut sites, site)?;
-            let names = known.wanted.as_ref().map(|wanted| wanted.names.clone());
-            (names.unwrap_or_default(), known.history.clone())
+            let wanted = managed(&mut sites, site)?.wanted.as_ref();
+            wanted.map(|wanted| wanted.names.clone()).unwrap_or_default()
         };
         let now_s = self.tools.now_s();
         let refused = |why: String| {
@@ -223,15 +226,24 @@ impl Manager {
             jitter: self.tools.random(),
             ari: None,
         };
-        history = History { challenge: history.challenge.take(), ..History::default() };
-        history.site = site.to_string();
-        history.last_success_at_s = Some(now_s);
+        let _storing = self.storing.lock().await;
+        let challenge = managed(&mut self.sites(), site)?.history.challenge.clone();
+        let history = History {
+            site: site.to_string(),
+            challenge,
+            last_success_at_s: Some(now_s),
+            ..History::default()
+        };
         let intent = self.intent(site, Some(by), &record);
         self.store(&record, &key, &history, intent).await.map_err(|trouble| {
             let detail = format!("{}; nothing was changed", trouble.detail);
             Problem::new(503, "the state cannot be written", detail)
         })?;
         self.serve(site, certificate.clone(), record, history, None);
+        // What an attempt under way would bring is older than this.
+        if let Some(known) = self.sites().known.get_mut(site) {
+            known.supersede();
+        }
         self.tools.parts.log.event(Level::Info, "certificate_imported", |line| {
             line.text("site", site.as_str())
                 .text("not_after", &rfc3339(certificate.facts.not_after_s));
@@ -283,53 +295,6 @@ impl Manager {
         let next = choice.look_again_s.map(|at| at.saturating_sub(now_s).max(1));
         next.and_then(|s| u64::try_from(s).ok()).map_or(LOOK, Duration::from_secs).min(LOOK)
     }
-
-    /// Marks a site as being worked on.
-    fn begin(&self, site: &Host) -> Option<Task> {
-        let mut sites = self.sites();
-        let (acme, eab_hmac) = (sites.wanted.acme.clone(), sites.wanted.eab_hmac.clone());
-        let unfinished = sites.orders.get(site).cloned();
-        let known = sites.known.get_mut(site)?;
-        let names = known.wanted.as_ref()?.names.clone();
-        known.at_work = true;
-        known.activity = Some("starting an order".into());
-        Some(Task {
-            site: site.clone(),
-            names,
-            history: History {
-                failures: if known.is_outdated() { 0 } else { known.history.failures },
-                ..known.history.clone()
-            },
-            under: known.under.clone(),
-            held: known.held(&acme.directory.url),
-            replaces: known.replaceable(&acme.directory.url),
-            unfinished,
-            forced: !known.asked_for.is_empty(),
-            acme,
-            eab_hmac,
-        })
-    }
-
-    async fn attempt(self: Arc<Self>, task: Task) {
-        let mut at_work =
-            AtWork { manager: Arc::clone(&self), site: task.site.clone(), answer: None };
-        let (manager, site) = (Arc::downgrade(&self), task.site.clone());
-        let say = move |what: &str| {
-            if let Some(manager) = manager.upgrade()
-                && let Some(known) = manager.sites().known.get_mut(&site)
-            {
-                known.activity = Some(what.to_owned());
-            }
-        };
-        let site = task.site.clone();
-        at_work.answer = Some(match Box::pin(task.run(&self.tools, say)).await {
-            Ended::Issued { got, record, history } => {
-                self.issued(&site, *got, *record, history).await;
-                Ok(())
-            }
-            Ended::Failed { trouble, history } => Err(self.failed(&site, *trouble, history).await),
-        });
-    }
 }
 
 fn managed<'a>(sites: &'a mut Sites, site: &Host) -> Result<&'a mut Site, Problem> {
@@ -337,32 +302,6 @@ fn managed<'a>(sites: &'a mut Sites, site: &Host) -> Result<&'a mut Site, Proble
         let detail = "only sites with tls = \"acme\" or \"imported\" have certificates kept by palisade: `palisade cert list` names them";
         Problem::new(404, format!("no certificate of {site} is managed here"), detail)
     })
-}
-
-/// Says that a site is not being worked on any more, however the attempt ended.
-struct AtWork {
-    manager: Arc<Manager>,
-    site: Host,
-    answer: Option<Result<(), Problem>>,
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        let asked_for = {
-            let mut sites = self.manager.sites();
-            let Some(known) = sites.known.get_mut(&self.site) else { return };
-            known.at_work = false;
-            known.activity = None;
-            known.asked_by = None;
-            std::mem::take(&mut known.asked_for)
-        };
-        for waiting in asked_for {
-            if let Some(answer) = &self.answer {
-                let _ = waiting.send(answer.clone()); // it may have gone
-            }
-        }
-        self.manager.nudge.notify_one();
-    }
 }
 
 #[cfg(test)]

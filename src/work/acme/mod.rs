@@ -12,6 +12,7 @@ mod attempt;
 mod cause;
 pub mod challenges;
 mod core;
+mod elsewhere;
 mod facts;
 mod fault;
 mod gate;
@@ -26,6 +27,7 @@ mod pace;
 mod problem;
 mod proof;
 mod record;
+mod running;
 pub mod settings;
 mod sites;
 mod window;
@@ -107,7 +109,8 @@ pub struct Outlook {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     pub issued: u64,
-    /// By class: `ca`, `network`, `validation`, `rate_limited`, `state`, `config`, `clock`.
+    /// By class: `ca`, `network`, `validation`, `rate_limited`, `state`, `config`, `clock`,
+    /// `defect`.
     pub failed: [(&'static str, u64); problem::Class::ALL.len()],
 }
 

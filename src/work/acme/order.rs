@@ -306,7 +306,16 @@ impl Run<'_> {
         if let Some(profile) = self.wanted_profile() {
             request = request.profile(profile);
         }
-        patient!(self.http, self.account.new_order(&request))
+        match patient!(self.http, self.account.new_order(&request)) {
+            // It was placed all the same: RFC 9773 §5 wants `replaces` repeated, and some CAs leave it out.
+            Err(trouble) if trouble.detail.contains("replaces field mismatch") => {
+                match self.http.seen().location {
+                    Some(url) => patient!(self.http, self.account.order(url.clone())),
+                    None => Err(trouble),
+                }
+            }
+            outcome => outcome,
+        }
     }
 
     /// The certificate that is replaced, in the form of RFC 9773 §5, if the CA knows what that means.
@@ -346,7 +355,8 @@ impl Run<'_> {
             let status = self.http.seen().status;
             return Err(Trouble { status, ..Trouble::new(What::Answer, Class::Ca, detail) });
         }
-        let checked = issued::check(pem.as_bytes(), key, &self.job.names, self.tools.now_s());
+        let (now_s, ca_now_s) = (self.tools.now_s(), self.http.seen().date_s);
+        let checked = issued::delivered(pem.as_bytes(), key, &self.job.names, now_s, ca_now_s);
         let certificate = checked.map_err(|why| Trouble::new(What::Issued, Class::Ca, why))?;
         Ok(Got { certificate, key: key.clone(), challenge: proven })
     }
@@ -361,7 +371,7 @@ fn may_stand_alone(trouble: &Trouble) -> bool {
     matches!(
         trouble.short_kind(),
         Some("alreadyReplaced" | "malformed" | "unauthorized" | "conflict")
-    ) || trouble.detail.contains("replaces field mismatch")
+    )
 }
 
 /// Both failures in one, where two challenges were tried.

@@ -2,17 +2,18 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::attempt::Start;
 use super::core;
 use super::manager::Manager;
 use super::order::{Got, seal};
 use super::problem::{Class, Trouble};
-use super::sites::Unsaved;
+use super::sites::{Site, Unsaved, given_up};
 use crate::base::Host;
 use crate::base::audit::Intent;
 use crate::base::timestamp::rfc3339;
 use crate::ops::api::Problem;
 use crate::store::Health;
-use crate::store::certs::{self, Failure, History, Origin};
+use crate::store::certs::{self, Failure, History, Leaf, Origin};
 use crate::store::sealed::CERTIFICATE_KEYS;
 use crate::telemetry::Level;
 use crate::work::certs::Certificate;
@@ -22,16 +23,29 @@ const SAVE_AGAIN_S: i64 = 60;
 
 impl Manager {
     /// Stores and serves what was got. If it cannot be stored it is served all the same, and stored later.
+    ///
+    /// # Errors
+    /// Nobody wants it any more.
     pub(super) async fn issued(
         &self,
         site: &Host,
+        start: Start,
         got: Got,
         record: certs::Certificate,
         history: History,
-    ) {
+    ) -> Result<(), Problem> {
+        let _storing = self.storing.lock().await;
+        if !self.stands(site, &start) {
+            return Err(self.give_up(site).await);
+        }
         let by = self.sites().known.get(site).and_then(|known| known.asked_by.clone());
         let intent = self.intent(site, by, &record);
-        let stored = self.store(&record, &got.key, &history, intent.clone()).await;
+        let told = intent.clone();
+        let stored = match self.store_over(&start.over, &record, &got.key, &history, told).await {
+            Ok(true) => Ok(()),
+            Ok(false) => return Err(self.give_up(site).await),
+            Err(trouble) => Err(trouble),
+        };
         let (mut history, mut unsaved) = (history, None);
         if let Err(trouble) = stored {
             self.count_failure(Class::State);
@@ -45,6 +59,7 @@ impl Manager {
                 key: got.key.clone(),
                 history: history.clone(),
                 intent,
+                over: start.over,
                 retry_at_s: self.tools.now_s() + SAVE_AGAIN_S,
             });
             history.last_failure = Some(not_stored(&trouble, self.tools.now_s()));
@@ -60,6 +75,41 @@ impl Manager {
             }
         });
         self.serve(site, got.certificate, record, history, unsaved);
+        Ok(())
+    }
+
+    /// Whether what an attempt has brought is still wanted.
+    pub(super) fn stands(&self, site: &Host, start: &Start) -> bool {
+        self.sites().known.get(site).is_some_and(|known| known.epoch == start.epoch)
+    }
+
+    /// An attempt that was ended, or whose outcome was dropped. Its order is kept where it may be gone on with.
+    pub(super) async fn give_up(&self, site: &Host) -> Problem {
+        let ordered = self.sites().known.get(site).is_some_and(Site::ordered);
+        if !ordered {
+            let _ = self.tools.parts.store.drop_order(site.as_str()).await; // kept at the worst
+        }
+        self.read_order(site);
+        self.tools.parts.log.event(Level::Info, "certificate_attempt_given_up", |line| {
+            let why = if ordered {
+                "a certificate was imported meanwhile"
+            } else {
+                "the configuration orders none any more"
+            };
+            line.text("site", site.as_str()).text("why", why);
+        });
+        given_up(site)
+    }
+
+    /// Takes a site's order as the state has it: what an attempt has stored of it, however it ended.
+    fn read_order(&self, site: &Host) {
+        let orders = self.tools.parts.store.readable_orders();
+        let orders = orders.map(|(orders, _)| orders).unwrap_or_default();
+        let mut sites = self.sites();
+        match orders.into_iter().find(|order| order.site == site.as_str()) {
+            Some(order) => sites.orders.insert(site.clone(), order),
+            None => sites.orders.remove(site),
+        };
     }
 
     pub(super) async fn store(
@@ -73,6 +123,21 @@ impl Manager {
         let store = &self.tools.parts.store;
         let (record, history) = (record.clone(), history.clone());
         Ok(store.put_certificate(record, sealed, history, Some(intent)).await?)
+    }
+
+    /// As [`Manager::store`], unless another certificate was stored since the attempt began: false then.
+    async fn store_over(
+        &self,
+        over: &Leaf,
+        record: &certs::Certificate,
+        key: &zeroize::Zeroizing<Vec<u8>>,
+        history: &History,
+        intent: Intent,
+    ) -> Result<bool, Trouble> {
+        let sealed = seal(&self.tools, CERTIFICATE_KEYS, &record.site, key.clone()).await?;
+        let (over, record, history) = (over.clone(), record.clone(), history.clone());
+        let store = &self.tools.parts.store;
+        Ok(store.replace_certificate(over, record, sealed, history, intent).await?)
     }
 
     pub(super) fn serve(
@@ -103,16 +168,19 @@ impl Manager {
 
     /// Writes down what was in memory only.
     pub(super) async fn save_again(self: Arc<Self>, site: Host, unsaved: Unsaved) {
-        let Unsaved { record, key, history, intent, .. } = &unsaved;
-        let stored = self.store(record, key, history, intent.clone()).await;
-        let mut sites = self.sites();
-        let Some(known) = sites.known.get_mut(&site) else { return };
+        let _storing = self.storing.lock().await;
         // Something newer may have come in between.
-        if known.unsaved.as_ref().is_none_or(|now| now.record != unsaved.record) {
+        let newest =
+            |known: &Site| known.unsaved.as_ref().is_some_and(|now| now.record == unsaved.record);
+        if !self.sites().known.get(&site).is_some_and(newest) {
             return;
         }
+        let Unsaved { record, key, history, over, intent, .. } = &unsaved;
+        let stored = self.store_over(over, record, key, history, intent.clone()).await;
+        let mut sites = self.sites();
+        let Some(known) = sites.known.get_mut(&site) else { return };
         match stored {
-            Ok(()) => {
+            Ok(true) => {
                 known.unsaved = None;
                 known.history = unsaved.history;
                 sites.orders.remove(&site);
@@ -121,6 +189,7 @@ impl Manager {
                     line.text("site", site.as_str());
                 });
             }
+            Ok(false) => known.unsaved = None,
             Err(_) => {
                 let retry_at_s = self.tools.now_s() + SAVE_AGAIN_S;
                 known.unsaved = Some(Unsaved { retry_at_s, ..unsaved });
@@ -128,23 +197,34 @@ impl Manager {
         }
     }
 
-    pub(super) async fn failed(&self, site: &Host, trouble: Trouble, history: History) -> Problem {
-        self.count_failure(trouble.class);
-        let history = self.beside_what_came_meanwhile(site, history);
+    pub(super) async fn failed(
+        &self,
+        site: &Host,
+        start: Start,
+        trouble: Trouble,
+        history: History,
+    ) -> Problem {
+        let _storing = self.storing.lock().await;
+        if !self.stands(site, &start) {
+            return self.give_up(site).await;
+        }
+        let ends_order = !trouble.leaves_order();
         let store = &self.tools.parts.store;
-        let written = if trouble.leaves_order() {
-            store.put_history(history.clone()).await
-        } else {
-            store.end_order(site.as_str(), history.clone()).await
-        };
         // If it was not written, it is in memory at least; the state's own trouble is reported by the state.
-        let _ = written;
-        let orders = store.readable_orders().map(|(orders, _)| orders).unwrap_or_default();
-        let order = orders.into_iter().find(|order| order.site == site.as_str());
+        if let Ok(false) = store.conclude(start.over, ends_order, history.clone()).await {
+            return self.give_up(site).await;
+        }
+        self.read_order(site);
+        self.count_failure(trouble.class);
+        self.report(site, &trouble, history)
+    }
+
+    /// Tells the log, and whoever waits; and remembers it.
+    fn report(&self, site: &Host, trouble: &Trouble, history: History) -> Problem {
         let failure = history.last_failure.clone();
         let (likely, next) = failure.map(|f| (f.likely, f.next)).unwrap_or_default();
         let attempt = history.failures.max(1);
-        let retry_in_s = self.remember_failure(site, &trouble, history, order);
+        let retry_in_s = self.remember_failure(site, trouble, history);
         self.tools.parts.log.event(Level::Error, "certificate_failed", |line| {
             line.text("site", site.as_str())
                 .number("attempt", u64::from(attempt))
@@ -169,35 +249,10 @@ impl Manager {
         Problem::new(502, title, format!("{says}\nlikely: {likely}\ntry: {next}"))
     }
 
-    /// A certificate that was imported while the attempt ran makes its failure one that nobody has to mind.
-    fn beside_what_came_meanwhile(&self, site: &Host, history: History) -> History {
-        let sites = self.sites();
-        let now = sites.known.get(site).map(|known| &known.history);
-        let Some(now) = now.filter(|now| now.last_success_at_s != history.last_success_at_s) else {
-            return history;
-        };
-        History {
-            last_failure: history.last_failure.map(|failure| Failure { early: true, ..failure }),
-            under: history.under,
-            told_to_wait: history.told_to_wait,
-            ..now.clone()
-        }
-    }
-
     /// Keeps what happened in memory; returns how long the next attempt waits, as `outlook` will say.
-    fn remember_failure(
-        &self,
-        site: &Host,
-        trouble: &Trouble,
-        history: History,
-        order: Option<certs::Order>,
-    ) -> i64 {
+    fn remember_failure(&self, site: &Host, trouble: &Trouble, history: History) -> i64 {
         let now_s = self.tools.now_s();
         let mut sites = self.sites();
-        match order {
-            Some(order) => sites.orders.insert(site.clone(), order),
-            None => sites.orders.remove(site),
-        };
         let by_state = trouble.class == Class::State;
         if let Some(known) = sites.known.get_mut(site) {
             known.history = history;

@@ -1,6 +1,6 @@
 //! What went wrong in an attempt, before anybody has thought about why.
 //!
-//! Promises: the CA's own words are kept as they are, but for control characters and beyond [`WORDS_MAX`] bytes.
+//! Promises: the CA's own words are kept as they are, but for characters that steer the display and beyond [`WORDS_MAX`] bytes.
 
 use instant_acme::{Error, Problem};
 
@@ -30,10 +30,12 @@ pub enum Class {
     Config,
     /// This clock and the CA's cannot both be right.
     Clock,
+    /// Palisade itself.
+    Defect,
 }
 
 impl Class {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ca,
         Self::Network,
         Self::Validation,
@@ -41,6 +43,7 @@ impl Class {
         Self::State,
         Self::Config,
         Self::Clock,
+        Self::Defect,
     ];
 
     #[must_use]
@@ -53,6 +56,7 @@ impl Class {
             Self::State => "state",
             Self::Config => "config",
             Self::Clock => "clock",
+            Self::Defect => "defect",
         }
     }
 }
@@ -65,7 +69,7 @@ pub enum What {
     /// An answer that is neither success nor a problem document.
     Answer,
     /// No answer.
-    Fault(Fault),
+    Fault(Box<Fault>),
     /// The order took longer than an attempt may.
     Slow,
     /// Nothing can be written, or a secret cannot be read back.
@@ -79,11 +83,21 @@ pub enum What {
     },
     /// None of the configured challenges is offered for a name.
     NoChallenge {
-        offered: Vec<String>,
+        offered: Box<[String]>,
     },
     Wildcard,
     /// What was issued is not what was ordered.
     Issued,
+    /// The attempt panicked; `again` if it had gone on with an order already, which may be what it stumbles over.
+    Defect {
+        again: bool,
+    },
+}
+
+/// A URL that the CA named, fit to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub url: String,
 }
 
 /// One failed attempt.
@@ -96,6 +110,8 @@ pub struct Trouble {
     pub detail: String,
     pub status: Option<u16>,
     pub retry_after_s: Option<u64>,
+    /// What was asked, where it is not the directory but what the CA named itself.
+    pub asked: Option<Box<Asked>>,
     /// The name and challenge that failed, if it was a validation.
     pub name: Option<Host>,
     pub challenge: Option<ChallengeKind>,
@@ -113,6 +129,7 @@ impl Trouble {
             detail: words(detail.as_ref()),
             status: None,
             retry_after_s: None,
+            asked: None,
             name: None,
             challenge: None,
             both: false,
@@ -153,12 +170,17 @@ impl Trouble {
             Error::Api(problem) => Self::of_problem(problem),
             Error::Other(inner) => match inner.downcast_ref::<Fault>() {
                 Some(fault) => {
-                    let class = match fault {
-                        Fault::Time(_) => Class::Clock,
-                        Fault::Url(_) => Class::Config,
+                    let class = match (fault, &seen.url) {
+                        (Fault::Time(_), _) => Class::Clock,
+                        (Fault::Url(_), None) => Class::Config,
+                        (Fault::Url(_) | Fault::TooLarge { .. }, Some(_)) => Class::Ca,
                         _ => Class::Network,
                     };
-                    Self::new(What::Fault(fault.clone()), class, fault.to_string())
+                    let detail = match &seen.url {
+                        Some(url) => format!("{url}: {fault}"),
+                        None => fault.to_string(),
+                    };
+                    Self::new(What::Fault(Box::new(fault.clone())), class, detail)
                 }
                 None => Self::answer(error, seen),
             },
@@ -167,6 +189,7 @@ impl Trouble {
         };
         trouble.status = trouble.status.or(seen.status);
         trouble.retry_after_s = seen.retry_after_s;
+        trouble.asked = seen.url.clone().map(|url| Box::new(Asked { url }));
         match trouble.status {
             Some(429) => trouble.class = Class::RateLimited,
             Some(500..) => trouble.class = Class::Network, // it passes
@@ -193,10 +216,23 @@ impl Trouble {
         self.kind.as_deref()?.strip_prefix(URN)
     }
 
+    /// The URL that failed, unless it was the directory's.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.asked.as_deref().map(|asked| asked.url.as_str())
+    }
+
     /// Whether the order stands and the next attempt may go on with it.
     #[must_use]
     pub const fn leaves_order(&self) -> bool {
-        matches!(self.what, What::Fault(_) | What::Slow | What::State | What::Clock)
+        matches!(
+            self.what,
+            What::Fault(_)
+                | What::Slow
+                | What::State
+                | What::Clock
+                | What::Defect { again: false }
+        )
             || matches!(self.class, Class::Network | Class::RateLimited)
             // A success that nobody can read, as a proxy's page has it, says nothing about the order.
             || matches!((&self.what, self.status), (What::Answer, Some(200..=299)))
@@ -220,12 +256,13 @@ impl From<StoreError> for Trouble {
     }
 }
 
-/// Somebody else's words, fit to be shown: no control characters, at most [`WORDS_MAX`] bytes.
+/// Somebody else's words, fit to be shown: nothing that steers a terminal or turns a line around, at most
+/// [`WORDS_MAX`] bytes.
 #[must_use]
 pub fn words(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(WORDS_MAX));
     for character in text.trim().chars() {
-        let shown = if character.is_control() { ' ' } else { character };
+        let shown = if character.is_control() || is_format(character) { ' ' } else { character };
         if out.len() + shown.len_utf8() > WORDS_MAX {
             out.push('…');
             break;
@@ -235,6 +272,23 @@ pub fn words(text: &str) -> String {
     out
 }
 
+/// Characters that nobody sees and that change how others are shown: Unicode's category Cf as far as it does that, with
+/// the separators of lines and paragraphs.
+const fn is_format(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +296,9 @@ mod tests {
     #[test]
     fn a_cas_words_are_bounded_and_steer_no_terminal() {
         assert_eq!(words("  a\u{1b}[31mb\r\n\u{9b}c "), "a [31mb   c");
+        // Right-to-left override and isolate: "cba.exe" would be shown as "exe.abc".
+        assert_eq!(words("a\u{202e}b\u{2066}c\u{200b}d\u{feff}"), "a b c d ");
+        assert_eq!(words("größe 尺寸 مرحبا 👍"), "größe 尺寸 مرحبا 👍");
         let long = words(&"é".repeat(4000));
         assert!(long.len() <= WORDS_MAX + '…'.len_utf8(), "{}", long.len());
         assert!(long.ends_with('…'));

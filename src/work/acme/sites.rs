@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 use zeroize::Zeroizing;
 
 use super::core::{self, Held, Plan};
@@ -14,7 +15,7 @@ use super::{Wanted, WantedSite};
 use crate::base::audit::{By, Intent};
 use crate::base::{Host, hex};
 use crate::ops::api::Problem;
-use crate::store::certs::{self, Failure, History, Origin};
+use crate::store::certs::{self, Failure, History, Leaf, Origin};
 use crate::work::certs::Certificate;
 
 /// Instead of the time of the next try, while one is under way.
@@ -50,6 +51,10 @@ pub(super) struct Site {
     pub(super) unsaved: Option<Unsaved>,
     pub(super) activity: Option<String>,
     pub(super) at_work: bool,
+    /// What an attempt must find again to store its outcome.
+    pub(super) epoch: u64,
+    /// The attempt that is under way.
+    pub(super) running: Option<AbortHandle>,
     /// Its renewal window is not asked for before.
     pub(super) window_pause_s: i64,
     /// The last attempt failed because the state could not be written.
@@ -69,12 +74,22 @@ pub(super) struct Unsaved {
     pub(super) history: History,
     /// What the audit log is told once it is stored.
     pub(super) intent: Intent,
+    /// What it replaces in the state.
+    pub(super) over: Leaf,
     pub(super) retry_at_s: i64,
 }
 
 impl Site {
     pub(super) fn ordered(&self) -> bool {
         self.wanted.as_ref().is_some_and(|wanted| wanted.order)
+    }
+
+    /// Whatever an attempt under way brings, it is not wanted any more.
+    pub(super) fn supersede(&mut self) {
+        self.epoch += 1;
+        if let Some(running) = self.running.take() {
+            running.abort();
+        }
     }
 
     /// What the planner looks at.
@@ -139,6 +154,12 @@ impl Site {
         let from_there = stored.directory.as_deref() == Some(directory_url);
         from_there.then(|| stored.chain.first().cloned()).flatten()
     }
+}
+
+/// For those who wait for an attempt that nobody wants any more.
+pub(super) fn given_up(site: &Host) -> Problem {
+    let detail = "a certificate was imported meanwhile, or the configuration orders none any more";
+    Problem::new(409, format!("the order for {site} was given up"), detail)
 }
 
 /// Names a configuration as far as it concerns one site.
@@ -222,6 +243,18 @@ impl Sites {
             site.history.site = name.to_string();
             site.under = under(digest, &new.names);
             site.wanted = Some(new.clone());
+        }
+        for (name, site) in &mut self.known {
+            // A site that is gone keeps what it is about to get: it may come back.
+            if site.wanted.as_ref().is_none_or(|wanted| wanted.order) {
+                continue;
+            }
+            site.supersede();
+            if !site.at_work {
+                for waiting in site.asked_for.drain(..) {
+                    let _ = waiting.send(Err(given_up(name))); // it may have gone
+                }
+            }
         }
         if other_ca {
             self.windows_pause_s.clear();

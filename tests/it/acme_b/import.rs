@@ -7,7 +7,7 @@ use palisade::ports::system::SystemClock;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::{SITE, assert_says, served, set_mode, text};
-use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown};
+use crate::support::acme_site::{AcmePlace, certificate, certificate_when, shown, wait_for_site};
 use crate::support::ca::{Endpoint, Fault, Moment, ScriptedCa};
 use crate::support::{Authority, Daemon, Exit, FakeClock, Issued, TlsClient};
 
@@ -114,6 +114,12 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
     let closed = dir.join("closed.pem");
     std::fs::copy(&good, &closed).unwrap();
     set_mode(&closed, 0o600);
+    let (chained, with_key) = (dir.join("chained.pem"), dir.join("with-key.pem"));
+    let pem = std::fs::read_to_string(&good).unwrap();
+    std::fs::write(&chained, format!("{pem}{pem}")).unwrap();
+    let private = std::fs::read_to_string(&good_key).unwrap();
+    std::fs::write(&with_key, format!("{pem}{private}")).unwrap();
+    set_mode(&with_key, 0o600);
     let missing = dir.join("missing.pem");
     vec![
         (good.clone(), other_key, "does not belong to the private key"),
@@ -122,6 +128,8 @@ fn unusable(authority: &Authority, dir: &Path) -> Vec<(PathBuf, PathBuf, &'stati
         (open, open_key, "chmod o= "),
         (garbage, good_key.clone(), "holds no certificate"),
         (broken, good_key.clone(), "is not usable"),
+        (chained, good_key.clone(), "the chain is in disorder"),
+        (with_key, good_key.clone(), "a private key stands among the certificates"),
         (good.clone(), broken_key, "key"),
         (good.clone(), encrypted, "is encrypted\n  palisade needs it without a passphrase"),
         (good_key.clone(), closed, "are --cert and --key swapped?"),
@@ -263,8 +271,10 @@ fn an_attempt_that_fails_beside_an_import_takes_nothing_from_it() {
     hold.wait();
     let (cert, key) = Authority::new().write(place.place.dir(), "bought", &[SITE]);
     assert_eq!(import(&daemon, SITE, (&cert, &key)).code, 0);
+    wait_for_site(&daemon, "certificate_attempt_given_up", SITE, 1);
     hold.release();
-    let failed = certificate_when(&daemon, SITE, |info| info["failure"].is_object());
-    assert_eq!(failed["failure"]["early"], true, "{failed:#}");
+    let kept = certificate_when(&daemon, SITE, |info| info["activity"].is_null());
+    assert!(kept["failure"].is_null(), "{kept:#}");
+    assert_eq!(kept["issuer"], "a CA of the tests", "{kept:#}");
     assert_eq!(daemon.status()["attention"], serde_json::json!([]));
 }

@@ -20,6 +20,7 @@ use super::TlsClient;
 use super::ports::Doors;
 
 pub use issue::{Issued, Window};
+pub use protocol::Reply;
 pub use script::{Endpoint, Fault, Hold, Knobs, Moment, Profile, Seen, Validation};
 
 /// A running CA; it ends with its last handle going out of the test's scope.
@@ -75,9 +76,16 @@ impl ScriptedCa {
         self.shared.lock().script.always(at, fault);
     }
 
+    /// Has every answer that is no fault changed before it is sent, as a CA does that means harm.
+    pub fn distort(&self, change: impl Fn(Endpoint, &mut Reply) + Send + 'static) {
+        self.shared.lock().distortion = Some(Box::new(change));
+    }
+
     /// Drops all faults that have not been met.
     pub fn heal(&self) {
-        self.shared.lock().script.heal();
+        let mut state = self.shared.lock();
+        state.script.heal();
+        state.distortion = None;
     }
 
     /// The next request of this kind stops there until the test lets it go on. The request is finished as any other

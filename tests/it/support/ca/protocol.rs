@@ -66,6 +66,14 @@ impl Reply {
         Self::text(status, "application/json", body.to_string())
     }
 
+    /// Changes the body where it is JSON.
+    pub fn edit(&mut self, change: impl FnOnce(&mut Value)) {
+        if let Ok(mut body) = serde_json::from_str(&self.body) {
+            change(&mut body);
+            self.body = body.to_string();
+        }
+    }
+
     fn header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self

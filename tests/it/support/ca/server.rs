@@ -32,7 +32,11 @@ pub struct State {
     pub book: Book,
     pub issuer: Authority,
     pub seen: Seen,
+    pub distortion: Option<Distortion>,
 }
+
+/// Changes an answer before it is sent.
+pub type Distortion = Box<dyn Fn(Endpoint, &mut Reply) + Send>;
 
 pub struct Shared {
     base: String,
@@ -75,7 +79,7 @@ pub fn start(endpoint: &certs::Issued, knobs: Knobs) -> (Arc<Shared>, Server) {
     .expect("a certificate");
 
     let (script, book, seen) = (Script::default(), Book::default(), Seen::default());
-    let state = State { knobs, script, book, issuer: Authority::new(), seen };
+    let state = State { knobs, script, book, issuer: Authority::new(), seen, distortion: None };
     let shared = Arc::new(Shared {
         base,
         state: Mutex::new(state),
@@ -188,8 +192,13 @@ impl Shared {
         let mut reply = match refusal {
             Some(refusal) => Reply::refusal(&refusal),
             None => {
-                let answered = answer(&mut self.lock(), request);
-                answered.unwrap_or_else(|refusal| Reply::refusal(&refusal))
+                let mut state = self.lock();
+                let answered = answer(&mut state, request);
+                let mut reply = answered.unwrap_or_else(|refusal| Reply::refusal(&refusal));
+                if let Some(distort) = &state.distortion {
+                    distort(request.endpoint, &mut reply);
+                }
+                reply
             }
         };
         self.changed.notify_all();
