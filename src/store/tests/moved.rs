@@ -51,8 +51,8 @@ impl Home {
 
     fn well_again(&self) -> bool {
         let (answer, wait) = std::sync::mpsc::sync_channel(1);
-        let queue = self.store.inner.queue.as_ref().expect("open");
-        queue.send(Message::TryAgain(answer)).expect("the writer lives");
+        let queue = self.store.0.queue();
+        queue.send(crate::store::writer::Message::TryAgain(answer)).expect("the writer lives");
         wait.recv().expect("the writer answers").is_none()
     }
 

@@ -5,6 +5,7 @@ use super::super::sealed::{
     ACCOUNT_KEYS, CERTIFICATE_KEYS, ORDER_KEYS, Row, Sealed, TABLES, WrappedKey,
 };
 use super::*;
+use crate::base::audit::{By, Intent, Source, action};
 
 fn sealed(key: u32, byte: u8) -> Sealed {
     Sealed { key, nonce: [byte; 12], ciphertext: vec![byte; 40] }
@@ -49,6 +50,11 @@ fn history(site: &str, failures: u32) -> History {
 
 fn ari(start_s: i64) -> Ari {
     Ari { start_s, end_s: start_s + 9, explanation_url: None, asked_at_s: 1, ask_again_at_s: 2 }
+}
+
+/// What the audit log would be told.
+fn intent() -> Intent {
+    Intent::new(1, By::system(Source::Acme), action::CERTIFICATE_RENEW)
 }
 
 #[test]
@@ -203,18 +209,29 @@ fn an_attempt_writes_nothing_over_a_certificate_that_it_did_not_start_from() {
     let from = store.leaf("a").expect("read");
     let mut imported = certificate("a", 9);
     imported.chain = vec![vec![7; 3]];
-    store.put_certificate(imported.clone(), sealed(1, 3), history("a", 0)).wait().expect("written");
+    store
+        .put_certificate(imported.clone(), sealed(1, 3), history("a", 0), None)
+        .wait()
+        .expect("written");
     let mut issued = certificate("a", 10);
     issued.chain = vec![vec![8; 3]];
-    let late =
-        store.replace_certificate(from.clone(), issued.clone(), sealed(1, 4), history("a", 0));
+    let late = store.replace_certificate(
+        from.clone(),
+        issued.clone(),
+        sealed(1, 4),
+        history("a", 0),
+        intent(),
+    );
     assert!(!late.wait().expect("answered"));
+    assert_eq!(store.outbox().expect("read"), (1, 0), "nothing happened, so nothing is told");
     assert!(!store.conclude(from, true, history("a", 5)).wait().expect("answered"));
     assert_eq!(store.certificates().expect("read"), [imported]);
     assert_eq!(store.histories().expect("read"), [history("a", 0)]);
     let from = store.leaf("a").expect("read");
     assert!(store.conclude(from.clone(), true, history("a", 1)).wait().expect("answered"));
-    let next = store.replace_certificate(from, issued.clone(), sealed(1, 4), history("a", 0));
+    let next =
+        store.replace_certificate(from, issued.clone(), sealed(1, 4), history("a", 0), intent());
     assert!(next.wait().expect("answered"));
     assert_eq!(store.certificates().expect("read"), [issued]);
+    assert_eq!(store.intents(9).expect("read"), [(1, intent())]);
 }
