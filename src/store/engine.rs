@@ -89,7 +89,7 @@ impl Engine {
         self.inner.shared.recovered.notified()
     }
 
-    /// Wakes after the next commit of queued writes.
+    /// Ends after the next commit of queued writes; for one who waits.
     pub fn committed(&self) -> Notified<'_> {
         self.inner.shared.commit.notified()
     }

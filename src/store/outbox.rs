@@ -93,7 +93,7 @@ impl Store {
         self.read(|reading| Ok((reading.get(SEQUENCE, NEXT)?.unwrap_or(1), reading.count(OUTBOX)?)))
     }
 
-    /// Wakes after the next commit.
+    /// Ends after the next commit, or at once if there was one since the last call. For one who waits, not for several.
     pub fn committed(&self) -> Notified<'_> {
         self.0.committed()
     }
