@@ -63,7 +63,7 @@ impl Manager {
     }
 
     /// Takes a new configuration: new names are ordered, names that are gone are left alone in the store. An attempt
-    /// for a site that is not ordered any more ends here.
+    /// for a site that is `imported` now ends here; one for a site that is gone goes on.
     pub fn configure(&self, wanted: Wanted) {
         *self.tools.warning.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let digest = wanted.digest();
