@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::audit_args::AuditVerb;
 use crate::base::units::{HumanDuration, UnitError};
 use crate::config::Flags;
 
@@ -87,6 +88,12 @@ pub(super) enum Verb {
     /// The keys that secrets in the state are sealed with
     #[command(subcommand, after_help = "Example:\n  palisade crypto rotate")]
     Crypto(CryptoVerb),
+    /// Who changed what and when, and whether that log is as it was written
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  palisade audit tail\n  palisade audit search --action certificate --since 7d\n  palisade audit verify"
+    )]
+    Audit(AuditVerb),
     /// Print the completion script of a shell
     #[command(
         after_help = "Example:\n  palisade completions bash > /etc/bash_completion.d/palisade"

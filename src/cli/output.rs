@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
+use crate::base::escape_json;
 use crate::sys;
 
 /// How a piece of text is meant.
@@ -246,19 +247,6 @@ pub fn clean(text: &str) -> String {
 #[must_use]
 pub fn one_line(text: &str) -> String {
     clean(text).replace('\n', " ")
-}
-
-/// serde_json escapes C0 inside strings; DEL and C1 are legal JSON and still reach the terminal.
-fn escape_json(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && c != '\n' {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::base::units::Bytes;
 use crate::base::{Capability, Host, Mode, SecretRef, TrustedProxies};
 use crate::work::acme::settings::Acme;
+use crate::work::audit::settings::Audit;
 
 /// Everything one start or one reload needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,7 @@ pub struct Settings {
     pub log: LogSettings,
     pub acme: Acme,
     pub crypto: Crypto,
+    pub audit: Audit,
     /// In the order of the files, each with its routes in the order of matching: longest path first, then as written.
     pub sites: Vec<Site>,
     pub capabilities: Capabilities,

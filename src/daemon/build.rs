@@ -202,6 +202,8 @@ fn serve(
         serve_ops(&mut supervisor, daemon, sockets.ops, &stopped)
             .map_err(failed("the ops address"))?;
         watch_live(&mut supervisor, daemon, &stopped);
+        let (audit, stop_audit) = (Arc::clone(&daemon.state.audit), stopped.clone());
+        supervisor.keep("audit", move || Arc::clone(&audit).run(stop_audit.clone()));
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())
@@ -240,6 +242,7 @@ fn watch_live(supervisor: &mut Supervisor, daemon: &Arc<Daemon>, stopped: &watch
 
 /// Says that everything serves: to the log, to systemd, to whoever started it in a terminal.
 fn started(daemon: &Daemon, announce: Option<Announce>) {
+    tokio::task::block_in_place(|| daemon.record_start());
     let status = daemon.status();
     daemon.shared.log.event(Level::Info, "started", |line| {
         line.text("version", &status.version)

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use super::api::live::{EventsQuery, ExplainQuery, Explanation, History};
 use super::api::{
     API_HEADER, API_VERSION, CertificateInfo, ImportCertificate, KeyRotation, LocalCa, Problem,
@@ -36,6 +37,10 @@ const RENEW_TIME: Duration = Duration::from_secs(290);
 const IMPORT_TIME: Duration = Duration::from_secs(60);
 /// Every secret is sealed and written anew.
 const ROTATE_TIME: Duration = Duration::from_secs(290);
+/// May wait for a verification that is under way.
+const AUDIT_TIME: Duration = Duration::from_secs(60);
+/// The whole log is read.
+const VERIFY_TIME: Duration = Duration::from_secs(290);
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why there is no answer, or not the hoped-for one.
@@ -129,6 +134,43 @@ impl Client {
     /// As every call; a rotation that was cut off is finished by the next.
     pub async fn rotate_keys(&self) -> Result<KeyRotation, ClientError> {
         self.call(Method::POST, "/v1/crypto/rotate", Bytes::new(), ROTATE_TIME).await
+    }
+
+    /// Records of the audit log.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, ClientError> {
+        let (after, limit) = (query.after.to_string(), query.limit.map(|limit| limit.to_string()));
+        let (since, until) =
+            (query.since_ms.map(|t| t.to_string()), query.until_ms.map(|t| t.to_string()));
+        let query = query_string([
+            ("after", Some(after.as_str())),
+            ("limit", limit.as_deref()),
+            ("action", query.action.as_deref()),
+            ("actor", query.actor.as_deref()),
+            ("subject", query.subject.as_deref()),
+            ("since_ms", since.as_deref()),
+            ("until_ms", until.as_deref()),
+            ("text", query.text.as_deref()),
+        ]);
+        self.call(Method::GET, &format!("/v1/audit{query}"), Bytes::new(), AUDIT_TIME).await
+    }
+
+    /// Whether the audit log is as it was written.
+    ///
+    /// # Errors
+    /// As every call; that it is broken is an answer.
+    pub async fn verify_audit(&self) -> Result<AuditVerdict, ClientError> {
+        self.call(Method::POST, "/v1/audit/verify", Bytes::new(), VERIFY_TIME).await
+    }
+
+    /// A signed checkpoint for the last record of the audit log.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn audit_checkpoint(&self) -> Result<AuditMark, ClientError> {
+        self.call(Method::GET, "/v1/audit/checkpoint", Bytes::new(), AUDIT_TIME).await
     }
 
     /// What happens from now on.

@@ -106,9 +106,9 @@ fn point(point: history::Point) -> Point {
     }
 }
 
-type Pairs = Vec<(String, String)>;
+pub(super) type Pairs = Vec<(String, String)>;
 
-fn pairs(uri: &Uri) -> Result<Pairs, Problem> {
+pub(super) fn pairs(uri: &Uri) -> Result<Pairs, Problem> {
     let pairs = Query::<Pairs>::try_from_uri(uri);
     pairs
         .map(|Query(pairs)| pairs)

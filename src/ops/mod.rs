@@ -6,7 +6,9 @@
 //! Bounds: connections, head sizes and the time a connection may take, on both.
 
 pub mod api;
+mod audit;
 pub mod auth;
+mod caller;
 pub mod client;
 mod live;
 mod patience;
@@ -17,6 +19,7 @@ mod server;
 mod socket;
 mod stream;
 
+pub use caller::Caller;
 pub use client::{Client, ClientError, EventStream};
 pub use router::{Answer, Control, control_router, ops_router};
 pub use server::{serve_control, serve_ops};

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::Caller;
+use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use super::api::live::{ExplainQuery, Explanation};
 use super::api::{
     Attention, CapabilityStatus, CertificateFailure, CertificateInfo, CertificateState,
@@ -163,7 +165,7 @@ impl Control for Daemon {
         Err(Problem::new(404, "No local CA", "no site uses the local CA"))
     }
 
-    fn reload(&self) -> Answer<'_, Reloaded> {
+    fn reload<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, Reloaded> {
         Box::pin(async {
             if !self.reloads {
                 return Err(Problem::new(422, "Configuration refused", "error: no site"));
@@ -172,7 +174,11 @@ impl Control for Daemon {
         })
     }
 
-    fn renew_certificate<'a>(&'a self, site: &'a str) -> Answer<'a, CertificateInfo> {
+    fn renew_certificate<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        site: &'a str,
+    ) -> Answer<'a, CertificateInfo> {
         Box::pin(async move {
             match site {
                 "app.example.com" => Ok(renewed(site, 90)),
@@ -184,6 +190,7 @@ impl Control for Daemon {
 
     fn import_certificate<'a>(
         &'a self,
+        _caller: &'a Caller,
         site: &'a str,
         import: ImportCertificate,
     ) -> Answer<'a, CertificateInfo> {
@@ -195,7 +202,24 @@ impl Control for Daemon {
         })
     }
 
-    fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
+    fn request_id(&self) -> String {
+        "019-id".into()
+    }
+
+    fn audit(&self, query: &AuditQuery) -> Result<AuditPage, Problem> {
+        let last = query.after;
+        Ok(AuditPage { records: Vec::new(), next: None, last, stub: None })
+    }
+
+    fn verify_audit(&self) -> Answer<'_, AuditVerdict> {
+        Box::pin(async { Err(Problem::new(503, "Not now", "the key cannot be read")) })
+    }
+
+    fn audit_checkpoint(&self) -> Answer<'_, AuditMark> {
+        Box::pin(async { Err(Problem::new(409, "Nothing to sign", "the audit log is empty")) })
+    }
+
+    fn rotate_keys<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, KeyRotation> {
         Box::pin(async { Ok(KeyRotation { key: 2, rows: 7 }) })
     }
 

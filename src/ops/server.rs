@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,6 +22,7 @@ use tokio::sync::watch::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::caller::Peer;
 use super::patience::Patience;
 use super::router::{Control, control_router, ops_router, refusal_router};
 use super::{api::Problem, auth};
@@ -52,7 +53,7 @@ pub async fn serve_control(
             None => break,
             Some(Ok((stream, _))) => {
                 let routes = match permitted(&stream, own_uid) {
-                    Ok(()) => routes.clone(),
+                    Ok(peer) => routes.clone().layer(Extension(peer)),
                     Err(problem) => refusal_router(problem),
                 };
                 desk.serve(stream, routes, place);
@@ -77,11 +78,11 @@ pub async fn serve_ops(listener: TcpListener, control: Arc<dyn Control>, stop: R
     desk.close().await;
 }
 
-fn permitted(stream: &UnixStream, own_uid: u32) -> Result<(), Problem> {
+fn permitted(stream: &UnixStream, own_uid: u32) -> Result<Peer, Problem> {
     let peer = stream.peer_cred().map_err(|error| {
         Problem::new(403, "Forbidden", format!("the kernel does not say who is asking: {error}"))
     })?;
-    auth::peer(peer.uid(), own_uid)
+    auth::peer(peer.uid(), own_uid).map(|()| Peer(peer.uid()))
 }
 
 /// A client that left before it was accepted is nothing; out of descriptors, trying at once would spin.

@@ -4,6 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::*;
+use crate::ops::Caller;
+use crate::ops::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use crate::ops::api::{CertificateInfo, ImportCertificate, KeyRotation};
 use crate::ops::router::Answer;
 use crate::ops::sample::Daemon;
@@ -85,11 +87,7 @@ impl Control for SlowReload {
     fn local_ca(&self) -> Result<crate::ops::api::LocalCa, Problem> {
         Err(Problem::new(404, "None", "none"))
     }
-    fn reload(
-        &self,
-    ) -> std::pin::Pin<
-        Box<dyn Future<Output = Result<crate::ops::api::Reloaded, Problem>> + Send + '_>,
-    > {
+    fn reload<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, crate::ops::api::Reloaded> {
         Box::pin(async {
             self.started.notify_one();
             self.go.notified().await;
@@ -97,19 +95,37 @@ impl Control for SlowReload {
             Ok(crate::ops::api::Reloaded { generation: 2, changes: Vec::new() })
         })
     }
-    fn renew_certificate<'a>(&'a self, _site: &'a str) -> Answer<'a, CertificateInfo> {
+    fn renew_certificate<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        _site: &'a str,
+    ) -> Answer<'a, CertificateInfo> {
         Box::pin(std::future::pending())
     }
 
     fn import_certificate<'a>(
         &'a self,
+        _caller: &'a Caller,
         _site: &'a str,
         _import: ImportCertificate,
     ) -> Answer<'a, CertificateInfo> {
         Box::pin(std::future::pending())
     }
 
-    fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
+    fn request_id(&self) -> String {
+        String::new()
+    }
+    fn audit(&self, _query: &AuditQuery) -> Result<AuditPage, Problem> {
+        unreachable!("not asked for")
+    }
+    fn verify_audit(&self) -> Answer<'_, AuditVerdict> {
+        Box::pin(std::future::pending())
+    }
+    fn audit_checkpoint(&self) -> Answer<'_, AuditMark> {
+        Box::pin(std::future::pending())
+    }
+
+    fn rotate_keys<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, KeyRotation> {
         Box::pin(std::future::pending())
     }
 
@@ -139,7 +155,7 @@ async fn a_reload_is_finished_although_its_client_left() {
     let control = Arc::new(SlowReload { started: notify(), go: notify(), done: 0.into() });
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     let (_keep, mut stop) = watch::channel(false);
-    let routes = control_router(Arc::clone(&control) as Arc<dyn Control>);
+    let routes = control_router(Arc::clone(&control) as Arc<dyn Control>).layer(Extension(Peer(0)));
     let leave = async {
         client
             .write_all(b"POST /v1/reload HTTP/1.1\r\nhost: localhost\r\n\r\n")
@@ -172,7 +188,7 @@ async fn an_attempt_that_takes_minutes_is_answered_before_the_connection_is_clos
         client.write_all(call).await.expect("sent");
         client.read_to_string(&mut answer).await.expect("answered");
     };
-    let routes = control_router(control);
+    let routes = control_router(control).layer(Extension(Peer(0)));
     let served = tokio::time::timeout(
         CONTROL.whole,
         converse(server, routes, CONTROL.head, &mut stop, Patience::default()),
@@ -204,7 +220,7 @@ const EVENTS: &[u8] = b"GET /v1/events?kinds=state HTTP/1.1\r\nhost: localhost\r
 async fn connected(desk: &mut Desk) -> tokio::io::DuplexStream {
     let (client, server) = tokio::io::duplex(256);
     let place = desk.place().await.expect("a place");
-    desk.serve(server, control_router(control()), place);
+    desk.serve(server, control_router(control()).layer(Extension(Peer(0))), place);
     client
 }
 

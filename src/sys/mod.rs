@@ -11,3 +11,4 @@ pub mod memory;
 pub mod notify;
 pub mod terminal;
 pub mod usage;
+pub mod users;

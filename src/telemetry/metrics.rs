@@ -179,6 +179,15 @@ pub struct Gauges {
     /// By class.
     pub certificate_failures: Vec<(&'static str, u64)>,
     pub state: StateFigures,
+    pub audit: AuditFigures,
+}
+
+/// The audit log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuditFigures {
+    pub records: u64,
+    /// Changes that are not in it yet.
+    pub outbox: u64,
 }
 
 /// The state file and its writer.
@@ -323,7 +332,9 @@ impl Gauges {
         gauge(encoder, Family::StateFileBytes, &[], signed(state.file_bytes))?;
         counter(encoder, Family::StateCommits, state.commits)?;
         counter(encoder, Family::StateRows, state.rows)?;
-        counter(encoder, Family::StateFailures, state.failures)
+        counter(encoder, Family::StateFailures, state.failures)?;
+        counter(encoder, Family::AuditRecords, self.audit.records)?;
+        gauge(encoder, Family::AuditOutbox, &[], signed(self.audit.outbox))
     }
 }
 

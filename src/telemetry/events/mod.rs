@@ -177,11 +177,7 @@ impl Seen {
 /// At most [`TEXT_BYTES_MAX`] bytes of a text, which then ends in `…`.
 #[must_use]
 pub fn cut(text: &str) -> String {
-    if text.len() <= TEXT_BYTES_MAX {
-        return text.to_owned();
-    }
-    let end = (0..=TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}…", text.get(..end).unwrap_or_default())
+    crate::base::cut(text, TEXT_BYTES_MAX)
 }
 
 #[cfg(test)]
