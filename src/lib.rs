@@ -13,4 +13,5 @@ pub mod edge;
 pub mod ops;
 pub mod daemon;
 pub mod demo;
+pub mod tui;
 pub mod cli;

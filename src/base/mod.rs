@@ -3,6 +3,7 @@
 //! Promises: no I/O, no clock, no allocation that its name does not announce.
 //! Refuses: anything that would import another module of palisade.
 
+pub mod audit;
 mod capability;
 mod client_ip;
 mod cloudflare;
@@ -11,8 +12,10 @@ pub mod hex;
 mod host;
 mod request_id;
 mod secret;
+mod text;
 pub mod timestamp;
 pub mod units;
+pub mod words;
 
 pub use capability::{Capability, Mode};
 pub use client_ip::{ClientIp, IpKey, TrustedProxies, unmapped};
@@ -21,3 +24,4 @@ pub use denial::Denial;
 pub use host::{Host, HostError};
 pub use request_id::{RequestId, TEXT_LEN as REQUEST_ID_LEN};
 pub use secret::{Secret, SecretRef};
+pub use text::{cut, escape_json};

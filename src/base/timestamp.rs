@@ -18,6 +18,19 @@ pub fn rfc3339(unix_s: i64) -> String {
         .unwrap_or_default()
 }
 
+/// Seconds since 1970 of an RFC 3339 timestamp in any offset; the part below a second is cut off.
+#[must_use]
+pub fn unix_s(rfc3339: &str) -> Option<i64> {
+    OffsetDateTime::parse(rfc3339, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
+}
+
+/// `20:17:46`, in UTC.
+#[must_use]
+pub fn time_of_day(unix_s: i64) -> String {
+    let s = unix_s.rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60)
+}
+
 /// Writes timestamps with milliseconds and formats the part above them once a second.
 #[derive(Debug, Default)]
 pub struct Stamp {
@@ -56,6 +69,15 @@ mod tests {
         assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(rfc3339(253_402_300_799), "9999-12-31T23:59:59Z");
         assert_eq!(rfc3339(i64::MAX), "");
+    }
+
+    #[test]
+    fn a_timestamp_is_read_back() {
+        assert_eq!(unix_s("2026-11-21T20:17:46Z"), Some(1_795_292_266));
+        assert_eq!(unix_s("2026-11-21T22:17:46.9+02:00"), Some(1_795_292_266));
+        assert_eq!(unix_s("yesterday"), None);
+        assert_eq!(time_of_day(1_795_292_266), "20:17:46");
+        assert_eq!(time_of_day(-1), "23:59:59");
     }
 
     #[test]

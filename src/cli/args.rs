@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::audit_args::AuditVerb;
+use crate::base::units::{HumanDuration, UnitError};
 use crate::config::Flags;
 
 /// Where the configuration is unless `--config` says otherwise.
@@ -62,15 +64,36 @@ pub(super) enum Verb {
     /// What is running: sites, certificates, capabilities, counters
     #[command(after_help = "Examples:\n  palisade status\n  palisade status --json | jq .sites")]
     Status(ClientArgs),
+    /// Watch it live: what needs attention, rates, requests, certificates
+    #[command(
+        after_help = "Examples:\n  palisade top\n  palisade top --rate 10s --ascii\n  palisade top --once\n  palisade top --once --json | jq .status.attention"
+    )]
+    Top(TopArgs),
     /// Certificates: what is served, renewing, importing, and the local CA
     #[command(
         subcommand,
         after_help = "Examples:\n  palisade cert list\n  palisade cert renew app.example.com\n  sudo palisade cert trust"
     )]
     Cert(CertVerb),
+    /// What happens, line by line: requests as they end, lines of the log, changes
+    #[command(
+        after_help = "Filters are for requests and must all hold; use --kind request to see nothing else.\n\nExamples:\n  palisade logs\n  palisade logs --kind request --status 5xx --slower 200ms\n  palisade logs --site app.example.com --json | jq .path"
+    )]
+    Logs(LogsArgs),
+    /// Which steps a request would meet, in order, and which one decides; nothing is sent
+    #[command(
+        after_help = "Examples:\n  palisade explain https://app.example.com/login --ip 203.0.113.9\n  palisade explain https://app.example.com/api/refund --method POST --header x-version:2"
+    )]
+    Explain(ExplainArgs),
     /// The keys that secrets in the state are sealed with
     #[command(subcommand, after_help = "Example:\n  palisade crypto rotate")]
     Crypto(CryptoVerb),
+    /// Who changed what and when, and whether that log is as it was written
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  palisade audit tail\n  palisade audit search --action certificate --since 7d\n  palisade audit verify"
+    )]
+    Audit(AuditVerb),
     /// Print the completion script of a shell
     #[command(
         after_help = "Example:\n  palisade completions bash > /etc/bash_completion.d/palisade"
@@ -214,6 +237,27 @@ pub(super) struct DemoArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(super) struct TopArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Print one frame and end; --json prints its data
+    #[arg(long)]
+    pub once: bool,
+    /// How often to ask the daemon, at least every 250ms
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = rate)]
+    pub rate: HumanDuration,
+    /// Draw with ASCII only [default: where the locale is not UTF-8, or the terminal is linux or dumb]
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+fn rate(text: &str) -> Result<HumanDuration, String> {
+    let rate: HumanDuration = text.parse().map_err(|error: UnitError| error.to_string())?;
+    let seconds = rate.0.as_secs_f64();
+    if (0.25..=3_600.0).contains(&seconds) { Ok(rate) } else { Err("from 250ms to 1h".into()) }
+}
+
+#[derive(Debug, Clone, Args)]
 pub(super) struct InitArgs {
     /// The file to write
     #[arg(value_name = "PATH", default_value = DEFAULT_CONFIG)]
@@ -231,6 +275,54 @@ pub(super) struct CheckArgs {
     /// Answer in JSON, for scripts
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct LogsArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Only these kinds; repeat or separate by commas [default: all]
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = ["request", "log", "state"])]
+    pub kind: Vec<String>,
+    /// Requests of this site
+    #[arg(long, value_name = "NAME")]
+    pub site: Option<String>,
+    /// Requests of this route
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+    /// Requests of this client
+    #[arg(long, value_name = "ADDR")]
+    pub ip: Option<std::net::IpAddr>,
+    /// Requests with this status: 404, or 4xx
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    /// Requests whose path begins like this
+    #[arg(long, value_name = "PREFIX")]
+    pub path: Option<String>,
+    /// Requests refused for this reason, named as in the metrics
+    #[arg(long, value_name = "REASON")]
+    pub denied: Option<String>,
+    /// Requests that took longer, such as 200ms
+    #[arg(long, value_name = "TIME")]
+    pub slower: Option<HumanDuration>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// What would be asked for, with https:// or http://
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// How
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub method: String,
+    /// Address that it would come from [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDR")]
+    pub ip: Option<std::net::IpAddr>,
+    /// A header field of it; repeat for several
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub header: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -54,6 +54,8 @@ fn every_client_verb_takes_socket_and_json() {
         " reload",
         " cert list",
         " cert trust",
+        " logs",
+        " explain https://a.example/",
         " cert renew a",
         " cert import a --cert c --key k",
         " crypto rotate",

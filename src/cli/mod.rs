@@ -4,16 +4,22 @@
 //! Refuses: behaviour of its own: each verb asks config, the daemon or the client.
 
 mod args;
+mod audit;
+mod audit_args;
+mod audit_words;
 mod cert;
 mod cert_change;
 mod connect;
 mod crypto;
+mod explain;
 mod failure;
+mod logs;
 mod output;
 mod setup;
 mod shell;
 mod start;
 mod status;
+mod top;
 mod trust;
 mod words;
 
@@ -25,6 +31,7 @@ use clap::error::ErrorKind;
 
 use crate::config::Environment;
 use args::{CertVerb, Cli, CryptoVerb, Verb};
+use audit_args::AuditVerb;
 pub use output::Output;
 
 /// What a command ends with (sysexits.h for 78; systemd does not restart on it).
@@ -65,11 +72,18 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Check(args) => setup::check(&args, &environment, &out),
         Verb::Reload(args) => status::reload(&args, &environment, &out),
         Verb::Status(args) => status::status(&args, &environment, &out),
+        Verb::Top(args) => top::top(&args, &environment, &out),
         Verb::Cert(CertVerb::List(args)) => cert::list(&args, &environment, &out),
         Verb::Cert(CertVerb::Renew(args)) => cert_change::renew(&args, &environment, &out),
         Verb::Cert(CertVerb::Import(args)) => cert_change::import(&args, &environment, &out),
         Verb::Crypto(CryptoVerb::Rotate(args)) => crypto::rotate(&args, &environment, &out),
         Verb::Cert(CertVerb::Trust(args)) => trust::trust(&args, &environment, &out),
+        Verb::Audit(AuditVerb::Tail(args)) => audit::tail(&args, &environment, &out),
+        Verb::Audit(AuditVerb::Search(args)) => audit::search(&args, &environment, &out),
+        Verb::Audit(AuditVerb::Verify(args)) => audit::verify(&args, &environment, &out),
+        Verb::Audit(AuditVerb::Export(args)) => audit::export(&args, &environment, &out),
+        Verb::Logs(args) => logs::logs(&args, &environment, &out),
+        Verb::Explain(args) => explain::explain(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),
         Verb::Man { verb } => shell::man(&verb, &out),
     }

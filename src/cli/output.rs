@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
+use crate::base::escape_json;
 use crate::sys;
 
 /// How a piece of text is meant.
@@ -167,6 +168,19 @@ impl Output {
         write(std::io::stderr().lock(), &ended(&clean(text.as_ref())));
     }
 
+    /// Lines of something that goes on; false when nobody reads them any more.
+    #[must_use]
+    pub fn stream(&self, page: &Page) -> bool {
+        write(std::io::stdout().lock(), &page.text(self.colour, None))
+    }
+
+    /// One line of JSON of something that goes on; false when nobody reads it any more.
+    #[must_use]
+    pub fn json_line<T: Serialize>(&self, value: &T) -> bool {
+        let text = serde_json::to_string(value).unwrap_or_else(|_| "null".into());
+        write(std::io::stdout().lock(), &ended(&escape_json(&text)))
+    }
+
     /// What a long call is doing and for how long: on a terminal one line that is written over, elsewhere a plain
     /// line whenever the words have changed. To standard error.
     pub fn progress(&self, doing: &str, elapsed_s: u64, said: &mut String) {
@@ -208,9 +222,9 @@ impl Output {
     }
 }
 
-/// The reader may have gone (`palisade status | head -1`); that is its right.
-fn write(mut to: impl Write, text: &str) {
-    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+/// False when the reader has gone (`palisade status | head -1`); that is its right.
+fn write(mut to: impl Write, text: &str) -> bool {
+    to.write_all(text.as_bytes()).and_then(|()| to.flush()).is_ok()
 }
 
 fn ended(text: &str) -> String {
@@ -233,19 +247,6 @@ pub fn clean(text: &str) -> String {
 #[must_use]
 pub fn one_line(text: &str) -> String {
     clean(text).replace('\n', " ")
-}
-
-/// serde_json escapes C0 inside strings; DEL and C1 are legal JSON and still reach the terminal.
-fn escape_json(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && c != '\n' {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::wire::Table;
 use super::{acme, crypto, defaults, site, values};
 use crate::base::units::Bytes;
 use crate::base::{Capability, Mode, TrustedProxies};
+use crate::work::audit::settings::Audit;
 
 /// Largest HTTP/2 flow-control window (RFC 9113 §6.9.1).
 const WINDOW_MAX: u64 = (1 << 31) - 1;
@@ -50,6 +51,7 @@ pub(super) fn build(
     let connections = connections(cx, &mut top);
     let log = log(cx, &mut top);
     let crypto = crypto::crypto(cx, &mut top);
+    let audit = audit(cx, &mut top);
     let file = capabilities(cx, &mut top);
     let acme = acme::acme(cx, &mut top);
     let sites = top.section(cx, "site", "site");
@@ -73,6 +75,7 @@ pub(super) fn build(
         log,
         acme,
         crypto,
+        audit,
         sites,
         capabilities: Capabilities::new(file, flags),
     }
@@ -247,6 +250,13 @@ fn log(cx: &mut Cx, top: &mut Section<'_>) -> LogSettings {
     let access = section.value(cx, "access", defaults::ACCESS_LOG, values::boolean);
     section.finish(cx);
     LogSettings { file, access }
+}
+
+fn audit(cx: &mut Cx, top: &mut Section<'_>) -> Audit {
+    let mut section = top.section(cx, "audit", "audit");
+    let keep = section.value(cx, "keep", defaults::AUDIT_KEEP, values::keep);
+    section.finish(cx);
+    Audit { keep }
 }
 
 fn capabilities(cx: &mut Cx, top: &mut Section<'_>) -> [Mode; 5] {

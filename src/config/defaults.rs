@@ -69,6 +69,9 @@ pub const ACME_DIRECTORY: &str = "letsencrypt";
 /// Where attempts after a failure are rehearsed when the directory is [`ACME_DIRECTORY`].
 pub const ACME_STAGING: &str = "letsencrypt-staging";
 
+/// A year, and a month to look at it.
+pub const AUDIT_KEEP: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
 /// One line per request.
 pub const ACCESS_LOG: bool = true;
 

@@ -82,6 +82,7 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
         changes.lines.push("listen.trusted_proxies: changed".to_owned());
     }
     changes.shown("log.access", &old.log.access, &new.log.access);
+    changes.time("audit.keep", old.audit.keep, new.audit.keep);
     limits(&mut changes, old, new);
     acme(&mut changes, &old.acme, &new.acme);
     for capability in Capability::ALL {

@@ -4,11 +4,10 @@
 //! its capability arrives.
 
 /// Section, key, and what it belongs to.
-const LATER: [(&str, &str, &str); 24] = [
+const LATER: [(&str, &str, &str); 23] = [
     ("", "plan", "plans come with rate limits"),
     ("", "shared", "shared state comes with a later version"),
     ("", "limit", LIMITS),
-    ("", "audit", AUDIT),
     ("", "queue", "the queue comes with a later version"),
     ("", "lane", "lanes come with the queue"),
     ("", "access", ACCESS),

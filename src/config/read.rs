@@ -183,7 +183,7 @@ fn unknown_key(cx: &mut Cx, path: &str, entry: &Entry, asked: &[&'static str]) {
     let label = match nearest(key, asked.iter().copied()) {
         Some(known) => format!("did you mean `{known}`?"),
         None if asked.is_empty() => "nothing stands here".to_owned(),
-        None if asked.len() <= 12 => format!("known here: {}", asked.join(", ")),
+        None if asked.len() <= 15 => format!("known here: {}", asked.join(", ")),
         None => "`palisade init` writes a file with every key".to_owned(),
     };
     cx.error(place, format!("unknown key `{key}`"), label);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::base::units::Bytes;
 use crate::base::{Capability, Host, Mode, SecretRef, TrustedProxies};
 use crate::work::acme::settings::Acme;
+use crate::work::audit::settings::Audit;
 
 /// Everything one start or one reload needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,7 @@ pub struct Settings {
     pub log: LogSettings,
     pub acme: Acme,
     pub crypto: Crypto,
+    pub audit: Audit,
     /// In the order of the files, each with its routes in the order of matching: longest path first, then as written.
     pub sites: Vec<Site>,
     pub capabilities: Capabilities,
@@ -131,6 +133,15 @@ impl Site {
     /// The name and every other name of the site.
     pub fn names(&self) -> impl Iterator<Item = &Host> {
         std::iter::once(&self.name).chain(&self.also)
+    }
+
+    /// Where requests of a route go, or those of none.
+    #[must_use]
+    pub fn upstreams_of<'a>(&'a self, route: Option<&'a Route>) -> &'a [UpstreamAddr] {
+        match route {
+            Some(route) if !route.upstreams.is_empty() => &route.upstreams,
+            _ => &self.upstreams,
+        }
     }
 }
 

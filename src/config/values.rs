@@ -16,6 +16,7 @@ use crate::base::{Host, HostError, Mode};
 
 /// Longest deadline that is taken for meant.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const KEEP_MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 /// Widest trusted networks: more would be a good part of the Internet.
 const V4_PREFIX_MIN: u8 = 8;
 const V6_PREFIX_MIN: u8 = 16;
@@ -77,8 +78,31 @@ pub(super) fn size(node: &Node, bounds: RangeInclusive<u64>) -> Result<Bytes, Fa
     Err(Fault::new("the size is out of bounds", label))
 }
 
+/// How long something is kept: a day at least, so that a slip does not empty it, and at most a hundred years.
+pub(super) fn keep(node: &Node) -> Result<Duration, Fault> {
+    let duration = any_duration(node)?;
+    if (DURATION_MAX..=KEEP_MAX).contains(&duration) {
+        return Ok(duration);
+    }
+    Err(Fault::new("the time is out of bounds", "write a time from \"1d\" to \"36500d\""))
+}
+
 /// A deadline: more than nothing, at most a day.
 pub(super) fn duration(node: &Node) -> Result<Duration, Fault> {
+    let duration = any_duration(node)?;
+    if duration.is_zero() {
+        return Err(Fault::new(
+            "a deadline of zero would refuse everything",
+            "write it as \"30s\"",
+        ));
+    }
+    if duration > DURATION_MAX {
+        return Err(Fault::new("the deadline is longer than a day", "write at most \"1d\""));
+    }
+    Ok(duration)
+}
+
+fn any_duration(node: &Node) -> Result<Duration, Fault> {
     let text = match &node.value {
         Value::Text(text) => text,
         Value::Integer(Some(n)) if *n > 0 => {
@@ -92,15 +116,6 @@ pub(super) fn duration(node: &Node) -> Result<Duration, Fault> {
             "write it as \"30s\" or \"1m 30s\"",
         )
     })?;
-    if duration.is_zero() {
-        return Err(Fault::new(
-            "a deadline of zero would refuse everything",
-            "write it as \"30s\"",
-        ));
-    }
-    if duration > DURATION_MAX {
-        return Err(Fault::new("the deadline is longer than a day", "write at most \"1d\""));
-    }
     Ok(duration)
 }
 

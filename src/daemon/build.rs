@@ -15,6 +15,7 @@ use super::control::Daemon;
 use super::control::Inner;
 use super::drain::{self, Signals};
 use super::listen::{self, Sockets};
+use super::live;
 use super::materials::{self, Materials, Stamp, unix_s};
 use super::reload::{self, describe, https_port};
 use super::state::{self, World};
@@ -31,6 +32,7 @@ use crate::ops::{self, Control};
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
 use crate::ports::{Clock, Entropy, Resolver};
 use crate::sys;
+use crate::telemetry::events::Hub;
 use crate::telemetry::log::Writer;
 use crate::telemetry::{Level, Log, Metrics};
 
@@ -62,7 +64,8 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
     let settings = &loaded.settings;
     // Before anything is made: a start that the configuration forbids leaves nothing behind.
     materials::check_errors(settings, &start.environment, &*clock).map_err(StartError::Config)?;
-    let (log, writer) = open_log(settings, &clock)?;
+    let events = Hub::new(settings.workers, Arc::clone(&clock));
+    let (log, writer) = open_log(settings, &clock, &events)?;
     if settings.listen.control.starts_with(&settings.state_dir) {
         // The directory of a socket is open to its group, that of the state is not. What fails here fails again below.
         let _ = sys::files::make_dir(&settings.state_dir, 0o700);
@@ -70,7 +73,7 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
     let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
     let control_file = ControlFile(sockets.own_control.then(|| settings.listen.control.clone()));
     let announce = start.announce.take();
-    let daemon = assemble(start, loaded, &sockets, clock, &log)?;
+    let daemon = assemble(start, loaded, &sockets, clock, &log, events)?;
     let runtime = control_runtime()?;
     let result = serve(&runtime, &daemon, sockets, announce);
     drop(control_file);
@@ -90,6 +93,7 @@ fn assemble(
     sockets: &Sockets,
     clock: Arc<dyn Clock>,
     log: &Log,
+    events: Arc<Hub>,
 ) -> Result<Arc<Daemon>, StartError> {
     let settings = loaded.settings;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -127,6 +131,7 @@ fn assemble(
         dial: Arc::new(SystemDial),
         metrics,
         log: log.clone(),
+        events,
         challenges: Arc::clone(&state.challenges),
         cut: std::sync::atomic::AtomicUsize::new(0),
         collect_memory: sys::memory::collect,
@@ -150,6 +155,7 @@ fn assemble(
     };
     Ok(Arc::new(Daemon {
         started: clock.now(),
+        history: live::begin(&*clock),
         source: start.source,
         environment: start.environment,
         inner: Mutex::new(inner),
@@ -195,6 +201,9 @@ fn serve(
             .map_err(failed("the control socket"))?;
         serve_ops(&mut supervisor, daemon, sockets.ops, &stopped)
             .map_err(failed("the ops address"))?;
+        watch_live(&mut supervisor, daemon, &stopped);
+        let (audit, stop_audit) = (Arc::clone(&daemon.state.audit), stopped.clone());
+        supervisor.keep("audit", move || Arc::clone(&audit).run(stop_audit.clone()));
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())
@@ -220,8 +229,20 @@ fn serve(
     })
 }
 
+/// What screens follow: the events and the history.
+fn watch_live(supervisor: &mut Supervisor, daemon: &Arc<Daemon>, stopped: &watch::Receiver<bool>) {
+    let (events, stop) = (Arc::clone(&daemon.shared.events), stopped.clone());
+    supervisor.keep("events", move || {
+        let (events, stop) = (Arc::clone(&events), stop.clone());
+        async move { events.run(stop).await }
+    });
+    let (daemon, stop) = (Arc::clone(daemon), stopped.clone());
+    supervisor.keep("history", move || live::keep_history(Arc::clone(&daemon), stop.clone()));
+}
+
 /// Says that everything serves: to the log, to systemd, to whoever started it in a terminal.
 fn started(daemon: &Daemon, announce: Option<Announce>) {
+    tokio::task::block_in_place(|| daemon.record_start());
     let status = daemon.status();
     daemon.shared.log.event(Level::Info, "started", |line| {
         line.text("version", &status.version)
@@ -316,9 +337,15 @@ fn serve_ops(
     Ok(())
 }
 
-fn open_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(Log, Writer), StartError> {
+fn open_log(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    events: &Arc<Hub>,
+) -> Result<(Log, Writer), StartError> {
     let file = settings.log.file.as_deref();
-    Log::open(file, Arc::clone(clock)).map_err(|error| {
+    let opened = Log::open(file, Arc::clone(clock));
+    let shown = opened.map(|(log, writer)| (log.shown_by(Arc::clone(events)), writer));
+    shown.map_err(|error| {
         let place = file.map_or_else(|| "standard output".into(), |p| p.display().to_string());
         let remedy = file.and_then(|path| sys::files::disk_remedy(error.kind(), path));
         let remedy = remedy.unwrap_or_else(|| {

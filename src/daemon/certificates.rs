@@ -6,6 +6,7 @@ use super::control::{Daemon, Inner};
 use super::materials::Shown;
 use super::reload::managed;
 use crate::base::Host;
+use crate::base::audit::By;
 use crate::base::timestamp::rfc3339;
 use crate::config::settings::{Site, TlsSource};
 use crate::ops::api::{
@@ -74,15 +75,16 @@ impl Daemon {
     }
 
     /// Has a certificate fetched now. The attempt goes on when nobody waits for it any more.
-    pub(super) async fn renew(&self, site: &str) -> Result<CertificateInfo, Problem> {
+    pub(super) async fn renew(&self, by: By, site: &str) -> Result<CertificateInfo, Problem> {
         let site = self.managed_site(site)?;
-        self.state.manager.renew(&site).await?;
+        self.state.manager.renew(&site, by).await?;
         self.in_force(&site)
     }
 
     /// Takes a certificate that was made elsewhere. Goes on when nobody waits for it any more.
     pub(super) async fn import(
         &self,
+        by: By,
         site: &str,
         import: ImportCertificate,
     ) -> Result<CertificateInfo, Problem> {
@@ -90,7 +92,7 @@ impl Daemon {
         let (manager, name) = (Arc::clone(&self.state.manager), site.clone());
         let ImportCertificate { cert_pem, key_pem } = import;
         let import = async move {
-            manager.import(&name, cert_pem.as_bytes(), key_pem.as_bytes()).await.map(drop)
+            manager.import(&name, cert_pem.as_bytes(), key_pem.as_bytes(), by).await.map(drop)
         };
         let task = tokio::runtime::Handle::current().spawn(import);
         task.await.unwrap_or_else(|_| {

@@ -7,22 +7,28 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Source;
+use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
 use super::state;
+use crate::base::audit::action;
 use crate::base::timestamp::{SURELY_PAST_S, rfc3339};
 use crate::base::{Capability, Mode};
 use crate::config::Environment;
 use crate::config::settings::Settings;
 use crate::edge::Shared;
 use crate::edge::accept::{Acceptor, Role};
+use crate::ops::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
+use crate::ops::api::live::{ExplainQuery, Explanation};
 use crate::ops::api::{
     Attention, CapabilityStatus, CertificateInfo, CertificateState, Connections, ImportCertificate,
     KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State,
     Status, Traffic,
 };
-use crate::ops::{Answer, Control};
+use crate::ops::{Answer, Caller, Control};
 use crate::store::Health;
 use crate::telemetry::Level as Severity;
+use crate::telemetry::events::Hub;
+use crate::telemetry::history::History;
 use crate::telemetry::metrics::{Gauges, StateFigures};
 use crate::work::certs;
 
@@ -41,6 +47,7 @@ pub(super) struct Daemon {
     pub started: Instant,
     pub state: state::State,
     pub inner: Mutex<Inner>,
+    pub history: History,
 }
 
 /// What a reload changes.
@@ -141,6 +148,7 @@ impl Daemon {
         if panics > 0 {
             say(Level::Warn, format!("{panics} panics since start; each is in the log"));
         }
+        found.extend(self.about_audit());
         found.extend(self.about_certificates(inner, certificates));
         found.sort_by_key(|attention| attention.level);
         found
@@ -219,11 +227,11 @@ impl Control for Daemon {
         })
     }
 
-    fn reload(&self) -> Answer<'_, Reloaded> {
+    fn reload<'a>(&'a self, caller: &'a Caller) -> Answer<'a, Reloaded> {
         Box::pin(async move {
             // Reads files and may make keys: a thread of its own for it would need the daemon in an Arc; the control
             // runtime has several threads, and this takes milliseconds.
-            tokio::task::block_in_place(|| self.reload_now()).map_err(|text| Problem {
+            tokio::task::block_in_place(|| self.reload_now(&caller.by())).map_err(|text| Problem {
                 kind: "about:blank".into(),
                 title: "The new configuration was refused; the running one is unchanged".into(),
                 status: 422,
@@ -233,24 +241,51 @@ impl Control for Daemon {
         })
     }
 
-    fn renew_certificate<'a>(&'a self, site: &'a str) -> Answer<'a, CertificateInfo> {
-        Box::pin(self.renew(site))
+    fn renew_certificate<'a>(
+        &'a self,
+        caller: &'a Caller,
+        site: &'a str,
+    ) -> Answer<'a, CertificateInfo> {
+        Box::pin(async move {
+            let (by, outcome) = (caller.by(), self.renew(caller.by(), site).await);
+            self.or_record(outcome, (&by, action::CERTIFICATE_RENEW, site)).await
+        })
     }
 
     fn import_certificate<'a>(
         &'a self,
+        caller: &'a Caller,
         site: &'a str,
         import: ImportCertificate,
     ) -> Answer<'a, CertificateInfo> {
-        Box::pin(self.import(site, import))
+        Box::pin(async move {
+            let (by, outcome) = (caller.by(), self.import(caller.by(), site, import).await);
+            self.or_record(outcome, (&by, action::CERTIFICATE_IMPORT, site)).await
+        })
     }
 
-    fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
+    fn request_id(&self) -> String {
+        self.fresh_id()
+    }
+
+    fn audit(&self, query: &AuditQuery) -> Result<AuditPage, Problem> {
+        tokio::task::block_in_place(|| self.state.audit.page(query))
+    }
+
+    fn verify_audit(&self) -> Answer<'_, AuditVerdict> {
+        self.verify_now()
+    }
+
+    fn audit_checkpoint(&self) -> Answer<'_, AuditMark> {
+        self.checkpoint_now()
+    }
+
+    fn rotate_keys<'a>(&'a self, caller: &'a Caller) -> Answer<'a, KeyRotation> {
         Box::pin(async move {
             // Cannot be left half done: a second call finishes what the first began.
             let rotated = tokio::task::block_in_place(|| {
                 self.state.master.check()?;
-                self.state.keyring.rotate().map_err(|error| error.to_string())
+                self.state.keyring.rotate(&caller.by()).map_err(|error| error.to_string())
             });
             let rotated = rotated.map_err(|error| {
                 let title = "The keys were not rotated; what was sealed before can still be read";
@@ -303,9 +338,22 @@ impl Control for Daemon {
                 file_bytes: figures.file_bytes,
                 writable: self.state.store.health() == Health::Writable,
             },
+            audit: self.audit_figures(),
         };
         drop(inner);
         self.shared.metrics.render(gauges)
+    }
+
+    fn events(&self) -> &Arc<Hub> {
+        &self.shared.events
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
+        live::explain(&self.shared.policy.load(), query)
+    }
+
+    fn history(&self) -> &History {
+        &self.history
     }
 }
 

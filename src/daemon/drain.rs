@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::control::Daemon;
+use crate::base::audit::{By, Source};
 use crate::edge::Drain;
 use crate::ops::api::State;
 use crate::sys;
@@ -43,7 +44,8 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
                     // Refusals are kept for `status` and logged.
-                    let _ = tokio::task::block_in_place(|| daemon.reload_now());
+                    let by = By::system(Source::Signal);
+                    let _ = tokio::task::block_in_place(|| daemon.reload_now(&by));
                 }
             }
         }
@@ -76,6 +78,9 @@ pub(super) async fn drain(
     shared.log.event(Level::Info, "stopping", |line| {
         line.number("connections", open).number("grace_s", grace.as_secs());
     });
+    tokio::task::block_in_place(|| daemon.record_stop());
+    let text = format!("finishing what {open} connections have asked for");
+    shared.events.changed("draining", None, text);
     if let Some(acceptor) = acceptor {
         tokio::task::block_in_place(|| acceptor.stop());
     }

@@ -3,11 +3,13 @@
 //! Promises: nothing is served before everything is bound and every certificate is loaded (H11); a configuration
 //! that cannot be used never replaces one that can (58); what was accepted is finished before the end (59).
 
+mod audit;
 mod build;
 mod certificates;
 mod control;
 mod drain;
 mod listen;
+mod live;
 mod master;
 mod materials;
 mod owner;

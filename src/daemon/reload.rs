@@ -12,6 +12,7 @@ use super::listen;
 use super::materials::{LOCAL_RENEW_S, Shown, Stamp};
 use super::state;
 use crate::base::Host;
+use crate::base::audit::By;
 use crate::base::timestamp::rfc3339;
 use crate::config::settings::{Settings, Site, TlsSource};
 use crate::config::{Report, diff};
@@ -25,35 +26,52 @@ use crate::telemetry::{Level, Log};
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 impl Daemon {
-    /// Reads the configuration again and takes it, whole or not at all.
+    /// Reads the configuration again on behalf of `by` and takes it, whole or not at all.
     ///
     /// # Errors
     /// The text that says why not; it is also kept for `status` and logged.
-    pub fn reload_now(&self) -> Result<Reloaded, String> {
+    pub fn reload_now(&self, by: &By) -> Result<Reloaded, String> {
         let _ = sys::notify::reloading();
         let mut inner = self.inner();
+        let before = inner.generation;
         let result = self.take(&mut inner);
         match &result {
+            Ok(_) => inner.last_error = None,
+            Err(text) => {
+                inner.last_error = Some(text.clone());
+                inner.reloads_refused += 1;
+            }
+        }
+        drop(inner);
+        self.record_reload(by, before, &result);
+        self.tell_of_reload(&result);
+        self.shared.log.reopen();
+        let _ = sys::notify::ready("serving");
+        result
+    }
+
+    fn tell_of_reload(&self, result: &Result<Reloaded, String>) {
+        match result {
             Ok(reloaded) => {
-                inner.last_error = None;
                 self.shared.log.event(Level::Info, "reloaded", |line| {
                     line.number("generation", reloaded.generation)
                         .text("changes", &reloaded.changes.join("; "));
                 });
+                let text = match reloaded.changes.join("; ") {
+                    none if none.is_empty() => "nothing changed".into(),
+                    changes => changes,
+                };
+                self.shared.events.changed("reloaded", None, text);
             }
             Err(text) => {
-                inner.last_error = Some(text.clone());
-                inner.reloads_refused += 1;
                 self.shared.log.event(Level::Error, "reload_refused", |line| {
                     line.text("why", text)
                         .text("next", "run `palisade check`; the old configuration still serves");
                 });
+                let first = text.lines().next().unwrap_or_default();
+                self.shared.events.changed("reload_refused", None, first);
             }
         }
-        drop(inner);
-        self.shared.log.reopen();
-        let _ = sys::notify::ready("serving");
-        result
     }
 
     fn take(&self, inner: &mut Inner) -> Result<Reloaded, String> {
@@ -105,6 +123,7 @@ impl Daemon {
         inner.generation = generation;
         inner.loaded_at_s = self.now_s();
         log_switches(&self.shared.log, &settings);
+        self.state.audit.configure(settings.audit.keep);
         inner.settings = settings;
         // Orders come last: they ask for answers that the policy now in force gives.
         self.state.manager.configure(wanted);
@@ -147,6 +166,9 @@ impl Daemon {
                         .text("issuer", &certificate.facts.issuer)
                         .text("not_after", &rfc3339(certificate.facts.not_after_s));
                 });
+                let text = format!("serves until {}", rfc3339(certificate.facts.not_after_s));
+                let site = Some(site.name.to_string());
+                self.shared.events.changed("certificate", site, text);
             }
             if let Some(place) = inner.certificates.get_mut(at) {
                 *place = shown;
@@ -177,6 +199,8 @@ impl Daemon {
                 self.shared.log.event(Level::Info, "certificates_reloaded", |line| {
                     line.number("generation", generation);
                 });
+                self.shared.events.changed("certificate", None, "changed files were taken");
+                self.record_files(None);
             }
             Err(report) => {
                 *failed = Some(stamp);
@@ -185,6 +209,9 @@ impl Daemon {
                     line.text("why", &text)
                         .text("next", "the old certificate still serves; put the file right");
                 });
+                let first = text.lines().next().unwrap_or_default();
+                self.shared.events.changed("certificate", None, format!("not taken: {first}"));
+                self.record_files(Some(&text));
                 inner.certificates_error = Some(text);
             }
         }

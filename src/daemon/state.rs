@@ -18,8 +18,10 @@ use crate::config::{self, Environment, Report, SecretError, resolve_secret};
 use crate::keyring::{Keyring, MasterKey};
 use crate::ports::{Clock, Entropy, Resolver};
 use crate::store::Store;
+use crate::store::audit::AuditLog;
 use crate::telemetry::{Level, Log};
 use crate::work::acme::{Challenges, Manager, Parts, Wanted, WantedSite};
+use crate::work::audit::{self, Audit};
 use crate::work::certs::Vault;
 
 /// What is left to do once every data key is wrapped by the new master key.
@@ -30,6 +32,7 @@ const MASTER_KEY_CHANGED: &str =
 pub(super) struct State {
     pub store: Store,
     pub keyring: Arc<Keyring>,
+    pub audit: Arc<Audit>,
     pub master: MasterWatch,
     pub manager: Arc<Manager>,
     pub challenges: Arc<Challenges>,
@@ -77,6 +80,8 @@ pub(super) fn open(
     let World { clock, entropy, resolver, log } = world;
     let store = Store::open(&settings.state_dir, Arc::clone(&clock), log.clone())
         .map_err(|error| StartError::Failed(error.to_string()))?;
+    let book = AuditLog::open(&settings.state_dir, Arc::clone(&clock), log.clone())
+        .map_err(|error| StartError::Failed(error.to_string()))?;
     let (keyring, generated) = keyring(settings, environment, &store, &clock, &entropy)?;
     if let Some(path) = &generated {
         log.event(Level::Warn, "master_key_generated", |line| {
@@ -92,6 +97,16 @@ pub(super) fn open(
             line.number("data_keys", rewrapped as u64).text("next", MASTER_KEY_CHANGED);
         });
     }
+    let audit = Audit::open(audit::Parts {
+        store: store.clone(),
+        log: book,
+        keyring: Arc::clone(&keyring),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        events: log.clone(),
+        keep: settings.audit.keep,
+    });
+    let audit = audit.map_err(|error| StartError::Failed(error.to_string()))?;
     let source = config::master_key_source(settings, environment);
     let master = MasterWatch::new(source, keyring.master());
     let challenges = Arc::<Challenges>::default();
@@ -109,7 +124,7 @@ pub(super) fn open(
     };
     let manager =
         Manager::open(parts, wanted).map_err(|error| StartError::Failed(error.to_string()))?;
-    Ok(State { store, keyring, master, manager, challenges, stored, generated })
+    Ok(State { store, keyring, audit, master, manager, challenges, stored, generated })
 }
 
 /// The keys over the state, and the master key's file if this start has made it.

@@ -23,6 +23,12 @@ struct Answer {
     close: bool,
 }
 
+/// Status, label and reason of a refusal, without answering anybody.
+pub(super) fn told(denial: &Denial) -> (StatusCode, &'static str, String) {
+    let answer = decide(denial);
+    (answer.status, answer.label, answer.why)
+}
+
 /// The response to a refusal. Also notes the refusal in the record of the request.
 pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     let answer = decide(denial);

@@ -13,7 +13,9 @@ use http::request::Parts;
 use http::{Uri, Version};
 
 use super::conn::{Client, HostEntry, is_trusted};
+use super::policy::Policy;
 use super::trip::Trip;
+use crate::base::ClientIp;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -30,13 +32,17 @@ pub(super) fn client(trip: &Trip, headers: &HeaderMap) -> Client {
     if !is_trusted(&trip.view, conn.peer) {
         return conn.client.clone();
     }
+    let ip = resolve(&trip.view.policy, conn.peer, headers);
+    let text = HeaderValue::from_str(&ip.to_string()).unwrap_or_else(|_| conn.client.text.clone());
+    Client { ip, text }
+}
+
+/// Who is behind `peer`, as far as the trusted proxies know.
+pub(super) fn resolve(policy: &Policy, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
     let values = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
     // A value that is no text ends up missing here, as if it had not been sent.
     let values: Vec<&str> = values.collect();
-    let trusted = &trip.view.policy.settings.listen.trusted_proxies;
-    let ip = trusted.resolve(conn.peer, values.into_iter());
-    let text = HeaderValue::from_str(&ip.to_string()).unwrap_or_else(|_| conn.client.text.clone());
-    Client { ip, text }
+    policy.settings.listen.trusted_proxies.resolve(peer, values.into_iter())
 }
 
 /// `Forwarded` (RFC 7239) for a client, the host it asked for and the scheme.
@@ -73,12 +79,8 @@ pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
         let name = host.value.to_str().unwrap_or_default();
         forwarded(trip.client.ip.addr(), name, trip.conn.tls)
     };
-    let proto = HeaderValue::from_static(if trip.conn.tls { "https" } else { "http" });
-    headers.insert(X_FORWARDED_FOR, trip.client.text.clone());
-    headers.insert(X_FORWARDED_PROTO, proto);
-    headers.insert(X_FORWARDED_HOST, host.value.clone());
-    headers.insert(FORWARDED, forwarded);
-    headers.insert(X_REQUEST_ID, trip.id_value.clone());
+    let (client, id) = (&trip.client.text, &trip.id_value);
+    identify(headers, Identity { client, tls: trip.conn.tls, host: &host.value, forwarded, id });
     if let Entry::Occupied(mut trace) = headers.entry(TRACEPARENT) {
         if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(trip.id, Some(trace.get())))
         {
@@ -89,8 +91,27 @@ pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
     }
 }
 
+/// What palisade says about a request.
+pub(super) struct Identity<'a> {
+    pub client: &'a HeaderValue,
+    pub tls: bool,
+    pub host: &'a HeaderValue,
+    pub forwarded: HeaderValue,
+    pub id: &'a HeaderValue,
+}
+
+/// Writes it into the head that goes to the app.
+pub(super) fn identify(headers: &mut HeaderMap, identity: Identity<'_>) {
+    let proto = HeaderValue::from_static(if identity.tls { "https" } else { "http" });
+    headers.insert(X_FORWARDED_FOR, identity.client.clone());
+    headers.insert(X_FORWARDED_PROTO, proto);
+    headers.insert(X_FORWARDED_HOST, identity.host.clone());
+    headers.insert(FORWARDED, identity.forwarded);
+    headers.insert(X_REQUEST_ID, identity.id.clone());
+}
+
 /// Removes what must not reach the app. One pass finds out whether there is anything to do, which is rare.
-fn strip(headers: &mut HeaderMap) {
+pub(super) fn strip(headers: &mut HeaderMap) {
     let mut doomed: Vec<HeaderName> = Vec::new();
     for (name, value) in &*headers {
         if *name == CONNECTION {

@@ -11,6 +11,7 @@ mod challenge;
 mod challenge_tests;
 mod conn;
 mod deny;
+pub mod explain;
 mod forwarded;
 pub mod hello;
 mod http1;
@@ -27,6 +28,7 @@ mod respond;
 mod route;
 #[cfg(test)]
 mod sample;
+mod steps;
 mod strangers;
 mod timers;
 pub mod tls;

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use super::body::{Body, BodyError, BodyState, RequestBody};
+use super::policy::Policy;
 use super::respond;
 use super::timers::Deadline;
 use super::trip::Trip;
@@ -24,9 +25,9 @@ use crate::base::Denial;
 use crate::telemetry::metrics::UpstreamUse;
 
 /// Refuses what no app should see.
-pub(super) fn admit(trip: &Trip, head: &Parts) -> Result<(), Denial> {
-    let uri_bytes = trip.target.as_ref().map_or(0, |target| target.as_str().len());
-    if uri_bytes as u64 > trip.view.policy.settings.http.uri_max.0 {
+pub(super) fn admit(policy: &Policy, head: &Parts) -> Result<(), Denial> {
+    let uri_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if uri_bytes as u64 > policy.settings.http.uri_max.0 {
         return Err(Denial::UriTooLong { uri_bytes });
     }
     if head.method == Method::CONNECT {

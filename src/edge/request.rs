@@ -50,7 +50,7 @@ async fn answer(
     let policy = Rc::clone(&trip.view);
     let site = policy.policy.site(host.site).ok_or(Denial::UnknownHost)?;
     trip.route = route::route(site, &head);
-    proxy::admit(trip, &head)?; // sizes and methods that no app should see
+    proxy::admit(&policy.policy, &head)?; // sizes and methods that no app should see
     let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
     forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
     if upgrade { tunnel::open(trip, head).await } else { proxy::forward(trip, head, body).await }

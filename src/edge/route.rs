@@ -6,9 +6,10 @@ use http::header::HOST;
 use http::request::Parts;
 
 use super::conn::{Conn, HostEntry};
+use super::policy::Policy;
 use super::worker::View;
 use crate::base::{Denial, Host};
-use crate::config::settings::{Route, RouteMatch, Site};
+use crate::config::settings::{RouteMatch, Site};
 
 /// Finds the site of a request, and refuses one whose host and TLS server name are not of the same site.
 ///
@@ -18,17 +19,26 @@ pub(super) fn site(view: &View, conn: &Conn, head: &Parts) -> Result<Rc<HostEntr
     if let Some(entry) = conn.remembered_host(view.policy.generation, authority) {
         return Ok(entry);
     }
-    let text = std::str::from_utf8(authority).map_err(|_| Denial::BadHost)?;
-    let host = Host::from_authority(text).map_err(|_| Denial::BadHost)?;
-    let site = view.policy.find(&host).ok_or(Denial::UnknownHost)?;
+    let (text, host, site) = find(&view.policy, authority)?;
     if conn.tls && conn.sni_site_in(view) != Some(site) {
         return Err(Denial::Misdirected { sni: conn.sni.clone(), host });
     }
     Ok(conn.remember_host(view.policy.generation, authority, text, site))
 }
 
+/// The site that has this name: the text of the name, the name, and the position of the site.
+pub(super) fn find<'a>(
+    policy: &Policy,
+    authority: &'a [u8],
+) -> Result<(&'a str, Host, usize), Denial> {
+    let text = std::str::from_utf8(authority).map_err(|_| Denial::BadHost)?;
+    let host = Host::from_authority(text).map_err(|_| Denial::BadHost)?;
+    let site = policy.find(&host).ok_or(Denial::UnknownHost)?;
+    Ok((text, host, site))
+}
+
 /// `:authority`, or the authority of an absolute-form target, or the one `Host` field (RFC 9112 §3.2).
-fn authority(head: &Parts) -> Result<&[u8], Denial> {
+pub(super) fn authority(head: &Parts) -> Result<&[u8], Denial> {
     let mut fields = head.headers.get_all(HOST).iter();
     let field = fields.next().map(http::HeaderValue::as_bytes);
     if fields.next().is_some() {
@@ -54,16 +64,31 @@ pub(super) fn route(site: &Site, head: &Parts) -> Option<usize> {
     if site.routes.is_empty() {
         return None;
     }
-    site.routes.iter().position(|route: &Route| matches(&route.matcher, head))
+    site.routes.iter().position(|route| mismatch(&route.matcher, head).is_none())
 }
 
-fn matches(matcher: &RouteMatch, head: &Parts) -> bool {
+/// The part of a route that a request does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mismatch<'a> {
+    Path,
+    Method,
+    /// The name of the first field that is missing or has another value.
+    Header(&'a str),
+}
+
+/// Why a request does not belong to a route; `None` if it does.
+pub(super) fn mismatch<'a>(matcher: &'a RouteMatch, head: &Parts) -> Option<Mismatch<'a>> {
     let method = head.method.as_str();
-    below(head.uri.path(), &matcher.path_prefix)
-        && (matcher.methods.is_empty() || matcher.methods.iter().any(|allowed| allowed == method))
-        && matcher.headers.iter().all(|(name, value)| {
-            head.headers.get_all(name).iter().any(|found| found.as_bytes() == value.as_bytes())
-        })
+    if !below(head.uri.path(), &matcher.path_prefix) {
+        return Some(Mismatch::Path);
+    }
+    if !matcher.methods.is_empty() && !matcher.methods.iter().any(|allowed| allowed == method) {
+        return Some(Mismatch::Method);
+    }
+    let lacking = |(name, value): &&(String, String)| {
+        !head.headers.get_all(name).iter().any(|found| found.as_bytes() == value.as_bytes())
+    };
+    matcher.headers.iter().find(lacking).map(|(name, _)| Mismatch::Header(name))
 }
 
 /// `/api` covers `/api` and `/api/x`, not `/apix`.
@@ -123,8 +148,10 @@ mod tests {
             let request = http::Request::builder().method(method).uri("/api/refund");
             request.header("x-version", version).body(()).expect("a request").into_parts().0
         };
-        assert!(matches(&matcher, &request("POST", "2")));
-        assert!(!matches(&matcher, &request("GET", "2")));
-        assert!(!matches(&matcher, &request("POST", "1")));
+        assert_eq!(mismatch(&matcher, &request("POST", "2")), None);
+        assert_eq!(mismatch(&matcher, &request("GET", "2")), Some(Mismatch::Method));
+        let header = Some(Mismatch::Header("x-version"));
+        assert_eq!(mismatch(&matcher, &request("POST", "1")), header);
+        assert_eq!(mismatch(&matcher, &head("/apix", &[])), Some(Mismatch::Path));
     }
 }

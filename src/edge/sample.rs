@@ -66,6 +66,7 @@ impl Edge {
         servers[0] = Some(server);
         let clock = Arc::new(SystemClock);
         let (log, _writer) = Log::open(Some(&dir.join("log")), clock.clone()).expect("a log");
+        let events = crate::telemetry::events::Hub::new(1, clock.clone());
         let shared = Arc::new(Shared {
             caps: Caps::new(settings.connections.clone()),
             policy: ArcSwap::from_pointee(Policy::new(1, settings, servers, 443)),
@@ -75,6 +76,7 @@ impl Edge {
             dial: Arc::new(SystemDial),
             metrics: Metrics::new(1),
             log,
+            events,
             challenges: Arc::default(),
             cut: AtomicUsize::new(0),
             collect_memory: || {},

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
 use super::conn::{Client, Conn, HostEntry};
+use super::steps;
 use super::worker::View;
 use crate::base::{REQUEST_ID_LEN, RequestId};
 use crate::config::settings::{Route, Site};
@@ -137,6 +138,10 @@ impl Drop for Trip {
             aborted: self.aborted,
         };
         worker.access(|log| log.push(&entry));
+        let events = &worker.shared.events;
+        if events.requests_watched() {
+            events.request(worker.index(), &entry, || steps::of(self));
+        }
         self.conn.end();
     }
 }

@@ -30,6 +30,7 @@ use super::upstream::{Group, Pool};
 use crate::config::settings::{Timeouts, UpstreamAddr};
 use crate::ports::{Clock, Dial, Entropy, Resolver};
 use crate::telemetry::access::AccessLog;
+use crate::telemetry::events::Hub;
 use crate::telemetry::{Log, Metrics, Shard};
 use crate::work::acme::challenges::Challenges;
 
@@ -46,6 +47,7 @@ pub struct Shared {
     pub dial: Arc<dyn Dial>,
     pub metrics: Arc<Metrics>,
     pub log: Log,
+    pub events: Arc<Hub>,
     /// What a CA that asks for proof is told.
     pub challenges: Arc<Challenges>,
     /// Connections that were open when the grace time was over.
@@ -73,6 +75,7 @@ pub struct Inbox {
 
 /// The state of a worker that its connections use.
 pub struct Worker {
+    index: usize,
     pub shared: Arc<Shared>,
     pub timers: Rc<Timers>,
     pub shard: Arc<Shard>,
@@ -150,6 +153,7 @@ impl Worker {
         let policy = shared.policy.load_full();
         let access = AccessLog::new(shared.log.clone(), policy.settings.log.access);
         Ok(Rc::new(Self {
+            index,
             timers: Timers::new(shared.clock.now()),
             shard: shared.metrics.shard(index),
             pages: Pages::new().map_err(io::Error::other)?,
@@ -197,6 +201,11 @@ impl Worker {
 
     pub fn access<T>(&self, act: impl FnOnce(&mut AccessLog) -> T) -> T {
         act(&mut self.access.borrow_mut())
+    }
+
+    /// The number of this worker in what workers share.
+    pub const fn index(&self) -> usize {
+        self.index
     }
 
     /// The time of day at `now`, true to the tick.

@@ -90,11 +90,11 @@ impl Keyring {
         let rewrapped = wrap::rewrap(&mut unlocked, &wrapping, &*entropy)?;
         let rewrapped_count = rewrapped.len();
         if !rewrapped.is_empty() {
-            vault.put_keys(rewrapped)?;
+            vault.put_keys(rewrapped, None)?;
         }
         if unlocked.is_empty() {
             let first = wrap::fresh(1, &wrapping, &*clock, &*entropy)?;
-            vault.put_keys(vec![first.record.clone()])?;
+            vault.put_keys(vec![first.record.clone()], None)?;
             unlocked.push(first);
         }
         let keys: BTreeMap<KeyId, Arc<Cipher>> =
@@ -177,7 +177,7 @@ impl Keyring {
                 return Err(KeyringError::UsedUp { key: current.record.id });
             }
             let record = WrappedKey { used_max, ..current.record.clone() };
-            self.vault.put_keys(vec![record.clone()])?;
+            self.vault.put_keys(vec![record.clone()], None)?;
             current.record = record;
         }
         current.used += 1;

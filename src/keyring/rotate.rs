@@ -7,6 +7,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::{Current, Keyring, KeyringError, held, wrap};
+use crate::base::audit::{By, Intent, action};
 use crate::store::sealed::{KeyId, Row, TABLES};
 
 /// Rows that are opened, sealed and written at once. Fewer in unit tests, so that few rows make several pages.
@@ -32,14 +33,14 @@ struct Pass {
 }
 
 impl Keyring {
-    /// Makes a new data key and seals every row under it. Safe to interrupt anywhere; a second call finishes the first.
+    /// Makes a new data key on behalf of `by` and seals every row under it. Safe to interrupt anywhere; a second call finishes the first.
     ///
     /// # Errors
     /// The state cannot be written, or a row does not open (the others are sealed anew all the same); what was sealed
     /// before stays readable.
-    pub fn rotate(&self) -> Result<Rotated, KeyringError> {
+    pub fn rotate(&self, by: &By) -> Result<Rotated, KeyringError> {
         let _alone = held(&self.rotating);
-        let key = self.add_key()?;
+        let key = self.add_key(by)?;
         let mut rows = 0;
         for _ in 0..PASSES_MAX {
             let mut pass = Pass::default();
@@ -54,12 +55,17 @@ impl Keyring {
         Ok(Rotated { key, rows })
     }
 
-    /// On disk before it seals anything.
-    fn add_key(&self) -> Result<KeyId, KeyringError> {
+    /// On disk before it seals anything, and with it that somebody wanted it.
+    fn add_key(&self, by: &By) -> Result<KeyId, KeyringError> {
         let mut current = held(&self.current);
         let id = current.record.id.checked_add(1).ok_or(KeyringError::NoMoreKeys)?;
         let new = wrap::fresh(id, &self.wrapping, &*self.clock, &*self.entropy)?;
-        self.vault.put_keys(vec![new.record.clone()])?;
+        let at_ms = i64::try_from(self.clock.unix().as_millis()).unwrap_or(i64::MAX);
+        let intent = Intent::new(at_ms, by.clone(), action::CRYPTO_ROTATE)
+            .on("data key")
+            .before("key", i64::from(current.record.id))
+            .after("key", i64::from(id));
+        self.vault.put_keys(vec![new.record.clone()], Some(intent))?;
         let cipher = Arc::new(super::Cipher::new(&new.key));
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.insert(id, Arc::clone(&cipher));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::Secret;
+use crate::base::audit::Intent;
 use crate::ports::fake::FakeClock;
 use crate::store::StoreError;
 use crate::store::sealed::{Row, TABLES};
@@ -46,6 +47,7 @@ pub struct Disk {
     /// Done with the next page that is asked for.
     pub meanwhile: Option<((&'static str, String), Sealed)>,
     pub writes: usize,
+    pub intents: Vec<Intent>,
 }
 
 /// Clones share the disk, as a process and the one after it do.
@@ -89,8 +91,9 @@ impl Vault for Memory {
         self.operation(|disk| disk.keys.values().cloned().collect())
     }
 
-    fn put_keys(&self, keys: Vec<WrappedKey>) -> Result<(), StoreError> {
+    fn put_keys(&self, keys: Vec<WrappedKey>, intent: Option<Intent>) -> Result<(), StoreError> {
         self.operation(|disk| {
+            disk.intents.extend(intent);
             disk.writes += 1;
             disk.keys.extend(keys.into_iter().map(|key| (key.id, key)));
         })
@@ -182,3 +185,7 @@ pub fn all_readable(keyring: &Keyring, memory: &Memory) -> usize {
     }
     rows.len()
 }
+
+/// Whoever rotates in a test.
+pub const BY: crate::base::audit::By =
+    crate::base::audit::By::system(crate::base::audit::Source::Control);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::sample::Counting;
+use super::sample::{BY, Counting};
 use super::*;
 use crate::base::Secret;
 use crate::ports::fake::FakeClock;
@@ -62,7 +62,7 @@ fn secrets_outlive_restarts_and_rotations_in_the_real_state() {
     state.put_account(account, Some(sealed)).wait().expect("written");
     let sealed = keyring.seal(ORDER_KEYS, SITE, b"order").expect("sealed");
     state.put_order(order, Some(sealed)).wait().expect("written");
-    assert_eq!(keyring.rotate().expect("rotated"), Rotated { key: 2, rows: 2 });
+    assert_eq!(keyring.rotate(&BY).expect("rotated"), Rotated { key: 2, rows: 2 });
     drop((keyring, state));
 
     let state = store(&dir);

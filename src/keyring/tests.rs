@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::sample::{Cut, Memory, all_readable, fill, open, text};
+use super::sample::{BY, Cut, Memory, all_readable, fill, open, text};
 use super::*;
 use crate::store::sealed::{ACCOUNT_KEYS, CERTIFICATE_KEYS, ORDER_KEYS, TABLES};
 
@@ -26,7 +26,7 @@ fn a_swapped_ciphertext_does_not_open() {
     let memory = Memory::default();
     let keyring = opened(&memory, 1);
     let sealed = keyring.seal(CERTIFICATE_KEYS, ROW, b"secret").expect("sealed");
-    keyring.rotate().expect("rotated");
+    keyring.rotate(&BY).expect("rotated");
     assert!(keyring.unseal(CERTIFICATE_KEYS, ROW, &sealed).is_ok());
     let elsewhere = [
         (ORDER_KEYS, ROW, sealed.key),
@@ -47,7 +47,7 @@ fn a_swapped_ciphertext_does_not_open() {
 #[test]
 fn a_swapped_data_key_does_not_open() {
     let memory = Memory::default();
-    opened(&memory, 1).rotate().expect("rotated");
+    opened(&memory, 1).rotate(&BY).expect("rotated");
     let before = memory.disk().keys.clone();
     let swap = |memory: &Memory| {
         let mut disk = memory.disk();
@@ -92,7 +92,7 @@ fn a_changed_master_key_wraps_every_data_key_anew_in_one_write() {
     let memory = Memory::default();
     let keyring = opened(&memory, 1);
     fill(&keyring, &memory, 2);
-    keyring.rotate().expect("rotated");
+    keyring.rotate(&BY).expect("rotated");
     drop(keyring);
     let writes = memory.disk().writes;
     let keyring = open(&memory, 'b', Some('a'), 2).expect("opened");
@@ -112,8 +112,8 @@ fn a_changed_master_key_wraps_every_data_key_anew_in_one_write() {
 fn every_data_key_that_a_wrong_master_key_leaves_closed_is_named() {
     let memory = Memory::default();
     let keyring = opened(&memory, 1);
-    keyring.rotate().expect("rotated");
-    keyring.rotate().expect("rotated");
+    keyring.rotate(&BY).expect("rotated");
+    keyring.rotate(&BY).expect("rotated");
     drop(keyring);
     let error = open(&memory, 'b', None, 2).err().expect("refused").to_string();
     assert!(error.contains("the one that data keys 1, 2 and 3 are wrapped with"), "{error}");
@@ -132,7 +132,7 @@ fn a_change_of_the_master_key_that_is_cut_can_be_done_again() {
         let memory = Memory::default();
         let keyring = opened(&memory, 1);
         fill(&keyring, &memory, 1);
-        keyring.rotate().expect("rotated");
+        keyring.rotate(&BY).expect("rotated");
         memory.disk().left = Some((1, cut));
         assert!(open(&memory, 'b', Some('a'), 2).is_err());
         let keyring = open(&memory.reopened(), 'b', Some('a'), 3).expect("opened");
@@ -182,7 +182,7 @@ fn a_used_up_key_seals_nothing_until_it_is_rotated_and_still_opens() {
     let error = keyring.seal(ORDER_KEYS, ROW, b"x").expect_err("refused").to_string();
     assert!(error.contains("data key 1") && error.contains("palisade crypto rotate"), "{error}");
     assert_eq!(keyring.unseal(ORDER_KEYS, ROW, &sealed).expect("opened").as_slice(), b"old");
-    keyring.rotate().expect("rotated");
+    keyring.rotate(&BY).expect("rotated");
     assert_eq!(keyring.seal(ORDER_KEYS, ROW, b"x").expect("sealed").key, 2);
 }
 
@@ -192,7 +192,7 @@ fn a_rotation_reseals_every_row_and_keeps_the_old_key() {
     let keyring = opened(&memory, 1);
     fill(&keyring, &memory, 300);
     assert_eq!(
-        keyring.rotate().expect("rotated"),
+        keyring.rotate(&BY).expect("rotated"),
         Rotated { key: 2, rows: 300 * TABLES.len() as u64 }
     );
     assert!(memory.disk().rows.values().all(|sealed| sealed.key == 2));
@@ -208,7 +208,7 @@ fn a_row_that_does_not_open_stops_no_other() {
     fill(&keyring, &memory, 3);
     let broken = (TABLES[0], "site-0001.example.com".to_owned());
     memory.disk().rows.get_mut(&broken).expect("there").ciphertext[0] ^= 1;
-    let error = keyring.rotate().expect_err("told").to_string();
+    let error = keyring.rotate(&BY).expect_err("told").to_string();
     assert!(error.contains("site-0001.example.com") && error.contains(TABLES[0]), "{error}");
     memory.disk().rows.remove(&broken);
     assert!(memory.disk().rows.values().all(|sealed| sealed.key == 2));
@@ -223,7 +223,7 @@ fn a_row_sealed_before_and_written_behind_the_rotation_is_found() {
     let late = keyring.seal(row.0, &row.1, text(row.0, &row.1).as_bytes()).expect("sealed");
     fill(&keyring, &memory, 3);
     memory.disk().meanwhile = Some((row.clone(), late));
-    assert_eq!(keyring.rotate().expect("rotated").rows, 3 * TABLES.len() as u64 + 1);
+    assert_eq!(keyring.rotate(&BY).expect("rotated").rows, 3 * TABLES.len() as u64 + 1);
     assert_eq!(memory.disk().rows[&row].key, 2);
     assert_eq!(all_readable(&keyring, &memory), 3 * TABLES.len() + 1);
 }
@@ -234,8 +234,8 @@ fn two_rotations_and_new_rows_at_once_are_safe() {
     let keyring = opened(&memory, 1);
     fill(&keyring, &memory, 40);
     std::thread::scope(|scope| {
-        let one = scope.spawn(|| keyring.rotate().expect("rotated").key);
-        let two = scope.spawn(|| keyring.rotate().expect("rotated").key);
+        let one = scope.spawn(|| keyring.rotate(&BY).expect("rotated").key);
+        let two = scope.spawn(|| keyring.rotate(&BY).expect("rotated").key);
         for number in 0..200 {
             let row = format!("new-{number:03}.example.com");
             let sealed = keyring.seal(ACCOUNT_KEYS, &row, text(ACCOUNT_KEYS, &row).as_bytes());
@@ -276,15 +276,17 @@ proptest! {
         let keyring = opened(&memory, 1);
         fill(&keyring, &memory, rows);
         memory.disk().left = Some((cut_after, cut));
-        let first = keyring.rotate();
+        let first = keyring.rotate(&BY);
         // Both the process that was cut off and the one after it can read everything.
         all_readable(&keyring, &memory);
         drop(keyring);
         let keyring = opened(&memory.reopened(), 2);
         all_readable(&keyring, &memory);
-        let second = keyring.rotate().expect("finished");
+        let second = keyring.rotate(&BY).expect("finished");
         prop_assert!(first.is_err() || first.is_ok_and(|first| first.key < second.key));
         prop_assert!(memory.disk().rows.values().all(|sealed| sealed.key == second.key));
+        // Promise 50: a key and the word about it are there together.
+        prop_assert_eq!(memory.disk().intents.len(), memory.disk().keys.len() - 1);
         prop_assert_eq!(all_readable(&keyring, &memory), rows * TABLES.len());
     }
 

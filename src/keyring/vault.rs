@@ -1,12 +1,13 @@
 //! What the keyring needs of the store, so that a test can cut it off between any two steps.
 
+use crate::base::audit::Intent;
 use crate::store::sealed::{KeyId, Row, Sealed, WrappedKey};
 use crate::store::{Store, StoreError};
 
 /// Data keys and sealed rows. Every write is durable when it returns, and wholly there or not at all.
 pub(super) trait Vault: Send + Sync + 'static {
     fn keys(&self) -> Result<Vec<WrappedKey>, StoreError>;
-    fn put_keys(&self, keys: Vec<WrappedKey>) -> Result<(), StoreError>;
+    fn put_keys(&self, keys: Vec<WrappedKey>, intent: Option<Intent>) -> Result<(), StoreError>;
     fn rows_to_reseal(
         &self,
         table: &'static str,
@@ -22,8 +23,8 @@ impl Vault for Store {
         self.wrapped_keys()
     }
 
-    fn put_keys(&self, keys: Vec<WrappedKey>) -> Result<(), StoreError> {
-        self.put_wrapped_keys(keys).wait()
+    fn put_keys(&self, keys: Vec<WrappedKey>, intent: Option<Intent>) -> Result<(), StoreError> {
+        self.put_wrapped_keys(keys, intent).wait()
     }
 
     fn rows_to_reseal(

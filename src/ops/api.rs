@@ -2,6 +2,9 @@
 //!
 //! Promises: fields are added, never renamed or removed, within one `API_VERSION`.
 
+pub mod audit;
+pub mod live;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Capability, Mode};

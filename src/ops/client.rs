@@ -3,6 +3,8 @@
 //! Promises: every call ends within its time; an answer of another API version is never misread.
 //! Bounds: calls of at most 2 MiB, answers of at most 4 MiB.
 
+mod stream;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +18,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
+use super::api::live::{EventsQuery, ExplainQuery, Explanation, History};
 use super::api::{
     API_HEADER, API_VERSION, CertificateInfo, ImportCertificate, KeyRotation, LocalCa, Problem,
     Reloaded, Status,
 };
+
+pub use stream::EventStream;
 
 const CONNECT_TIME: Duration = Duration::from_secs(2);
 const CALL_TIME: Duration = Duration::from_secs(10);
@@ -31,6 +37,10 @@ const RENEW_TIME: Duration = Duration::from_secs(290);
 const IMPORT_TIME: Duration = Duration::from_secs(60);
 /// Every secret is sealed and written anew.
 const ROTATE_TIME: Duration = Duration::from_secs(290);
+/// May wait for a verification that is under way.
+const AUDIT_TIME: Duration = Duration::from_secs(60);
+/// The whole log is read.
+const VERIFY_TIME: Duration = Duration::from_secs(290);
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why there is no answer, or not the hoped-for one.
@@ -126,6 +136,82 @@ impl Client {
         self.call(Method::POST, "/v1/crypto/rotate", Bytes::new(), ROTATE_TIME).await
     }
 
+    /// Records of the audit log.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, ClientError> {
+        let (after, limit) = (query.after.to_string(), query.limit.map(|limit| limit.to_string()));
+        let (since, until) =
+            (query.since_ms.map(|t| t.to_string()), query.until_ms.map(|t| t.to_string()));
+        let query = query_string([
+            ("after", Some(after.as_str())),
+            ("limit", limit.as_deref()),
+            ("action", query.action.as_deref()),
+            ("actor", query.actor.as_deref()),
+            ("subject", query.subject.as_deref()),
+            ("since_ms", since.as_deref()),
+            ("until_ms", until.as_deref()),
+            ("text", query.text.as_deref()),
+        ]);
+        self.call(Method::GET, &format!("/v1/audit{query}"), Bytes::new(), AUDIT_TIME).await
+    }
+
+    /// Whether the audit log is as it was written.
+    ///
+    /// # Errors
+    /// As every call; that it is broken is an answer.
+    pub async fn verify_audit(&self) -> Result<AuditVerdict, ClientError> {
+        self.call(Method::POST, "/v1/audit/verify", Bytes::new(), VERIFY_TIME).await
+    }
+
+    /// A signed checkpoint for the last record of the audit log.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn audit_checkpoint(&self) -> Result<AuditMark, ClientError> {
+        self.call(Method::GET, "/v1/audit/checkpoint", Bytes::new(), AUDIT_TIME).await
+    }
+
+    /// What happens from now on.
+    ///
+    /// # Errors
+    /// As every call; refused when too many watch already, or a filter is none.
+    pub async fn events(&self, query: &EventsQuery) -> Result<EventStream, ClientError> {
+        EventStream::open(self.path.clone(), self.connect().await?, query).await
+    }
+
+    /// What happened until now, in points of `1s`, `10s` or `1m`.
+    ///
+    /// # Errors
+    /// As every call; refused when there is no such resolution.
+    pub async fn history(&self, resolution: &str) -> Result<History, ClientError> {
+        let query = query_string([("resolution", Some(resolution))]);
+        self.call(Method::GET, &format!("/v1/history{query}"), Bytes::new(), CALL_TIME).await
+    }
+
+    /// What a request would meet by the configuration in force.
+    ///
+    /// # Errors
+    /// As every call; refused when the query is no request.
+    pub async fn explain(&self, query: &ExplainQuery) -> Result<Explanation, ClientError> {
+        let named = [
+            ("url", Some(query.url.as_str())),
+            ("method", query.method.as_deref()),
+            ("ip", query.ip.as_deref()),
+        ];
+        let headers = query.headers.iter().map(|header| ("header", Some(header.as_str())));
+        let query = query_string(named.into_iter().chain(headers));
+        self.call(Method::GET, &format!("/v1/explain{query}"), Bytes::new(), CALL_TIME).await
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        timeout(CONNECT_TIME, UnixStream::connect(&self.path))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|error| self.unreachable(&error))
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -133,10 +219,7 @@ impl Client {
         body: Bytes,
         time: Duration,
     ) -> Result<T, ClientError> {
-        let stream = timeout(CONNECT_TIME, UnixStream::connect(&self.path))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|error| self.unreachable(&error))?;
+        let stream = self.connect().await?;
         match timeout(time, exchange(stream, method, path, body)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientError::Silent { path: self.path.clone(), after_s: time.as_secs() }),
@@ -159,6 +242,12 @@ impl Client {
     }
 }
 
+fn asking(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, ClientError> {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(http::header::HOST, "localhost").body(Full::new(body));
+    request.map_err(|error| ClientError::Garbled(error.to_string()))
+}
+
 /// One call over any stream.
 ///
 /// # Errors
@@ -174,12 +263,7 @@ where
     T: DeserializeOwned,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(http::header::HOST, "localhost")
-        .body(Full::new(body))
-        .map_err(|error| ClientError::Garbled(error.to_string()))?;
+    let request = asking(method, path, body)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(&error))?;
@@ -208,7 +292,7 @@ fn broken(error: &hyper::Error) -> ClientError {
     if ended { ClientError::Cut } else { ClientError::Garbled(error.to_string()) }
 }
 
-/// A name as one segment of a path: only what is unreserved stands as it is (RFC 3986 §2.3).
+/// A text as one segment of a path, or as a value of a query: only what is unreserved stands as it is (RFC 3986 §2.3).
 fn segment(name: &str) -> String {
     let mut segment = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -221,11 +305,30 @@ fn segment(name: &str) -> String {
     segment
 }
 
-fn read<T: DeserializeOwned>(head: &http::response::Parts, body: &[u8]) -> Result<T, ClientError> {
+/// Only an answer of the same version can be understood.
+fn version(head: &http::response::Parts) -> Result<(), ClientError> {
     let theirs = head.headers.get(API_HEADER).map(|value| value.to_str().unwrap_or("?"));
-    if theirs != Some(API_VERSION) {
-        return Err(ClientError::Version { theirs: theirs.map(str::to_owned) });
+    if theirs == Some(API_VERSION) {
+        return Ok(());
     }
+    Err(ClientError::Version { theirs: theirs.map(str::to_owned) })
+}
+
+/// `?name=value&…` of what is there, or nothing.
+fn query_string<'a>(pairs: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        let Some(value) = value else { continue };
+        text.push(if text.is_empty() { '?' } else { '&' });
+        text.push_str(name);
+        text.push('=');
+        text.push_str(&segment(value));
+    }
+    text
+}
+
+fn read<T: DeserializeOwned>(head: &http::response::Parts, body: &[u8]) -> Result<T, ClientError> {
+    version(head)?;
     let garbled = |error: serde_json::Error| ClientError::Garbled(error.to_string());
     if head.status == StatusCode::OK {
         return serde_json::from_slice(body).map_err(garbled);

@@ -6,15 +6,22 @@
 //! Bounds: connections, head sizes and the time a connection may take, on both.
 
 pub mod api;
+mod audit;
 pub mod auth;
+mod caller;
 pub mod client;
+mod live;
+mod patience;
 mod router;
 #[cfg(test)]
 pub(crate) mod sample;
 mod server;
 mod socket;
+mod stream;
 
-pub use client::{Client, ClientError};
+pub use caller::Caller;
+pub use client::{Client, ClientError, EventStream};
 pub use router::{Answer, Control, control_router, ops_router};
 pub use server::{serve_control, serve_ops};
 pub use socket::{BindError, bind_control};
+pub use stream::shown_step;

@@ -11,18 +11,23 @@ use axum::extract::{Path, Request, State as Shared};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 
+use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
+use super::api::live::{ExplainQuery, Explanation};
 use super::api::{
     API_HEADER, API_VERSION, BODY_BYTES_MAX, CertificateInfo, Health, ImportCertificate,
     KeyRotation, LocalCa, Problem, Reloaded, State, Status,
 };
-use super::auth;
+use super::caller::{Caller, name_call};
+use super::{audit, auth, live as moving};
+use crate::telemetry::events::Hub;
+use crate::telemetry::history::History;
 
 /// For the body of a call, which comes from the same machine.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -38,29 +43,54 @@ pub trait Control: Send + Sync + 'static {
     fn local_ca(&self) -> Result<LocalCa, Problem>;
     /// Swaps whole or not at all; 422 when the configuration is refused. The future may be dropped at any
     /// `await` (the daemon stops, the client takes too long), so the swap itself must not await.
-    fn reload(&self) -> Answer<'_, Reloaded>;
+    fn reload<'a>(&'a self, caller: &'a Caller) -> Answer<'a, Reloaded>;
     /// Attempts the certificate of a site now and answers when the attempt has ended. Dropping the future does not
     /// end the attempt.
-    fn renew_certificate<'a>(&'a self, site: &'a str) -> Answer<'a, CertificateInfo>;
+    fn renew_certificate<'a>(
+        &'a self,
+        caller: &'a Caller,
+        site: &'a str,
+    ) -> Answer<'a, CertificateInfo>;
     /// Takes a certificate made elsewhere.
     fn import_certificate<'a>(
         &'a self,
+        caller: &'a Caller,
         site: &'a str,
         import: ImportCertificate,
     ) -> Answer<'a, CertificateInfo>;
     /// Seals every secret under a new data key.
-    fn rotate_keys(&self) -> Answer<'_, KeyRotation>;
+    fn rotate_keys<'a>(&'a self, caller: &'a Caller) -> Answer<'a, KeyRotation>;
+    /// A fresh id for a call.
+    fn request_id(&self) -> String;
+    /// # Errors
+    /// The audit log cannot be read.
+    fn audit(&self, query: &AuditQuery) -> Result<AuditPage, Problem>;
+    /// Follows the whole audit log; may take seconds.
+    ///
+    /// # Errors
+    /// It cannot be read; that it is broken is an answer.
+    fn verify_audit(&self) -> Answer<'_, AuditVerdict>;
+    /// A signed checkpoint for the last record.
+    fn audit_checkpoint(&self) -> Answer<'_, AuditMark>;
     /// # Errors
     /// Why no traffic should be sent here, a sentence each.
     fn readiness(&self) -> Result<(), Vec<String>>;
     /// OpenMetrics text.
     fn metrics(&self) -> String;
+    /// Where events come from.
+    fn events(&self) -> &Arc<Hub>;
+    fn history(&self) -> &History;
+    /// What a request would meet.
+    ///
+    /// # Errors
+    /// The query is no request.
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem>;
 }
 
 /// What a call comes to: the answer, or the problem that the caller gets instead.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
 
-type Daemon = Arc<dyn Control>;
+pub(super) type Daemon = Arc<dyn Control>;
 
 /// For admins, on the control socket.
 pub fn control_router(control: Daemon) -> Router {
@@ -72,7 +102,14 @@ pub fn control_router(control: Daemon) -> Router {
         .route("/v1/certificates/{site}/import", post(import))
         .route("/v1/crypto/rotate", post(rotate))
         .route("/v1/local-ca", get(local_ca))
-        .fallback(unknown_call);
+        .route("/v1/events", get(moving::events))
+        .route("/v1/history", get(moving::history))
+        .route("/v1/explain", get(moving::explain))
+        .route("/v1/audit", get(audit::page))
+        .route("/v1/audit/verify", post(audit::verify))
+        .route("/v1/audit/checkpoint", get(audit::checkpoint))
+        .fallback(unknown_call)
+        .layer(middleware::from_fn_with_state(Arc::clone(&control), name_call));
     finish(routes).with_state(control)
 }
 
@@ -113,13 +150,13 @@ async fn ops_guard(request: Request, next: Next) -> Response {
     }
 }
 
-fn refuse(problem: &Problem) -> Response {
+pub(super) fn refuse(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = [(CONTENT_TYPE, "application/problem+json")];
     (status, kind, serde_json::to_vec(problem).unwrap_or_default()).into_response()
 }
 
-fn answer<T: serde::Serialize>(outcome: Result<T, Problem>) -> Response {
+pub(super) fn answer<T: serde::Serialize>(outcome: Result<T, Problem>) -> Response {
     match outcome {
         Ok(value) => Json(value).into_response(),
         Err(problem) => refuse(&problem),
@@ -155,17 +192,21 @@ async fn local_ca(Shared(daemon): Shared<Daemon>) -> Response {
     answer(daemon.local_ca())
 }
 
-async fn reload(Shared(daemon): Shared<Daemon>) -> Response {
-    answer(daemon.reload().await)
+async fn reload(Shared(daemon): Shared<Daemon>, Extension(caller): Extension<Caller>) -> Response {
+    answer(daemon.reload(&caller).await)
 }
 
 /// The attempt goes on when its time here is over; only the answer comes without its outcome.
-async fn renew(Shared(daemon): Shared<Daemon>, site: Site) -> Response {
+async fn renew(
+    Shared(daemon): Shared<Daemon>,
+    Extension(caller): Extension<Caller>,
+    site: Site,
+) -> Response {
     let site = match named(site) {
         Ok(site) => site,
         Err(problem) => return refuse(&problem),
     };
-    match timeout(RENEW_TIME, daemon.renew_certificate(&site)).await {
+    match timeout(RENEW_TIME, daemon.renew_certificate(&caller, &site)).await {
         Ok(outcome) => answer(outcome),
         Err(_) => {
             let detail = format!(
@@ -176,13 +217,18 @@ async fn renew(Shared(daemon): Shared<Daemon>, site: Site) -> Response {
     }
 }
 
-async fn import(Shared(daemon): Shared<Daemon>, site: Site, request: Request) -> Response {
+async fn import(
+    Shared(daemon): Shared<Daemon>,
+    Extension(caller): Extension<Caller>,
+    site: Site,
+    request: Request,
+) -> Response {
     let site = match named(site) {
         Ok(site) => site,
         Err(problem) => return refuse(&problem),
     };
     match taken(request.into_body()).await {
-        Ok(import) => answer(daemon.import_certificate(&site, import).await),
+        Ok(import) => answer(daemon.import_certificate(&caller, &site, import).await),
         Err(problem) => refuse(&problem),
     }
 }
@@ -215,8 +261,8 @@ async fn taken<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Problem>
     serde_json::from_slice(&bytes).map_err(|_| Problem::new(400, "Bad Request", unread))
 }
 
-async fn rotate(Shared(daemon): Shared<Daemon>) -> Response {
-    answer(daemon.rotate_keys().await)
+async fn rotate(Shared(daemon): Shared<Daemon>, Extension(caller): Extension<Caller>) -> Response {
+    answer(daemon.rotate_keys(&caller).await)
 }
 
 async fn health(Shared(daemon): Shared<Daemon>) -> Response {

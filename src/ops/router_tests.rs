@@ -28,6 +28,7 @@ async fn ask_with(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
+    let request = request.extension(crate::ops::caller::Peer(0));
     let request = request.body(body.into()).expect("a request");
     let response = TowerToHyperService::new(router).call(request).await.expect("infallible");
     let (head, body) = response.into_parts();
@@ -74,6 +75,26 @@ async fn a_daemon_that_is_not_ready_says_why_and_stays_alive() {
         assert_eq!(problem.detail.as_deref(), Some("draining; no certificate"));
     }
     assert_eq!(ask(ops(false), "GET", "/healthz", &[]).await.0.status, 200);
+}
+
+#[tokio::test]
+async fn a_call_has_an_id_and_nobody_gets_no_answer() {
+    let (head, _) = ask(control(true), "POST", "/v1/reload", &[]).await;
+    assert_eq!(
+        (head.status.as_u16(), &head.headers["x-request-id"]),
+        (200, &"019-id".parse().expect("a value"))
+    );
+    let request = http::Request::post("/v1/reload").body(Body::empty()).expect("a request");
+    let response = TowerToHyperService::new(control(true)).call(request).await.expect("infallible");
+    assert_eq!(response.status(), 403);
+    for (method, path, status) in [
+        ("GET", "/v1/audit?after=3&limit=2", 200),
+        ("GET", "/v1/audit?limit=1001", 400),
+        ("POST", "/v1/audit/verify", 503),
+        ("GET", "/v1/audit/checkpoint", 409),
+    ] {
+        assert_eq!(ask(control(true), method, path, &[]).await.0.status, status, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! A daemon for tests that answers from memory.
 
+use std::sync::{Arc, OnceLock};
+
+use super::Caller;
+use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
+use super::api::live::{ExplainQuery, Explanation};
 use super::api::{
     Attention, CapabilityStatus, CertificateFailure, CertificateInfo, CertificateState,
     Connections, ImportCertificate, KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus,
@@ -7,6 +12,9 @@ use super::api::{
 };
 use super::router::{Answer, Control};
 use crate::base::{Capability, Mode};
+use crate::ports::system::SystemClock;
+use crate::telemetry::events::Hub;
+use crate::telemetry::history::{History, Sample};
 
 pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
     CertificateInfo {
@@ -129,6 +137,15 @@ pub(crate) fn status() -> Status {
     }
 }
 
+/// The hub of every [`Daemon`] of a test; each test has a thread of its own.
+pub(crate) fn events() -> &'static Arc<Hub> {
+    thread_local! {
+        static HUB: &'static Arc<Hub> =
+            Box::leak(Box::new(Hub::new(1, Arc::new(SystemClock))));
+    }
+    HUB.with(|hub| *hub)
+}
+
 /// Answers calls; `ready` and `reloads` choose how.
 pub(crate) struct Daemon {
     pub ready: bool,
@@ -148,7 +165,7 @@ impl Control for Daemon {
         Err(Problem::new(404, "No local CA", "no site uses the local CA"))
     }
 
-    fn reload(&self) -> Answer<'_, Reloaded> {
+    fn reload<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, Reloaded> {
         Box::pin(async {
             if !self.reloads {
                 return Err(Problem::new(422, "Configuration refused", "error: no site"));
@@ -157,7 +174,11 @@ impl Control for Daemon {
         })
     }
 
-    fn renew_certificate<'a>(&'a self, site: &'a str) -> Answer<'a, CertificateInfo> {
+    fn renew_certificate<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        site: &'a str,
+    ) -> Answer<'a, CertificateInfo> {
         Box::pin(async move {
             match site {
                 "app.example.com" => Ok(renewed(site, 90)),
@@ -169,6 +190,7 @@ impl Control for Daemon {
 
     fn import_certificate<'a>(
         &'a self,
+        _caller: &'a Caller,
         site: &'a str,
         import: ImportCertificate,
     ) -> Answer<'a, CertificateInfo> {
@@ -180,7 +202,24 @@ impl Control for Daemon {
         })
     }
 
-    fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
+    fn request_id(&self) -> String {
+        "019-id".into()
+    }
+
+    fn audit(&self, query: &AuditQuery) -> Result<AuditPage, Problem> {
+        let last = query.after;
+        Ok(AuditPage { records: Vec::new(), next: None, last, stub: None })
+    }
+
+    fn verify_audit(&self) -> Answer<'_, AuditVerdict> {
+        Box::pin(async { Err(Problem::new(503, "Not now", "the key cannot be read")) })
+    }
+
+    fn audit_checkpoint(&self) -> Answer<'_, AuditMark> {
+        Box::pin(async { Err(Problem::new(409, "Nothing to sign", "the audit log is empty")) })
+    }
+
+    fn rotate_keys<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, KeyRotation> {
         Box::pin(async { Ok(KeyRotation { key: 2, rows: 7 }) })
     }
 
@@ -190,5 +229,22 @@ impl Control for Daemon {
 
     fn metrics(&self) -> String {
         "# EOF\n".into()
+    }
+
+    fn events(&self) -> &Arc<Hub> {
+        events()
+    }
+
+    fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
+        Err(Problem::new(400, "Bad Request", format!("{} is no URL", query.url)))
+    }
+
+    fn history(&self) -> &History {
+        static HISTORY: OnceLock<History> = OnceLock::new();
+        HISTORY.get_or_init(|| {
+            let history = History::new(1_000, Sample::default());
+            history.observe(1_001, Sample::default());
+            history
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The loops behind the control socket and the ops address.
 //!
-//! Promises: a client that sends nothing, or reads nothing, gives its place back after a known time.
+//! Promises: a client that sends nothing, or reads nothing, gives its place back after a known time; an event stream
+//! may go on for as long as its client reads it.
 //! Bounds: 64 connections at a time each, one request per connection, 16 KiB and 64 fields of head, 10 s for it.
 
 use std::io;
@@ -8,8 +9,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +22,8 @@ use tokio::sync::watch::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::caller::Peer;
+use super::patience::Patience;
 use super::router::{Control, control_router, ops_router, refusal_router};
 use super::{api::Problem, auth};
 
@@ -47,7 +53,7 @@ pub async fn serve_control(
             None => break,
             Some(Ok((stream, _))) => {
                 let routes = match permitted(&stream, own_uid) {
-                    Ok(()) => routes.clone(),
+                    Ok(peer) => routes.clone().layer(Extension(peer)),
                     Err(problem) => refusal_router(problem),
                 };
                 desk.serve(stream, routes, place);
@@ -72,11 +78,11 @@ pub async fn serve_ops(listener: TcpListener, control: Arc<dyn Control>, stop: R
     desk.close().await;
 }
 
-fn permitted(stream: &UnixStream, own_uid: u32) -> Result<(), Problem> {
+fn permitted(stream: &UnixStream, own_uid: u32) -> Result<Peer, Problem> {
     let peer = stream.peer_cred().map_err(|error| {
         Problem::new(403, "Forbidden", format!("the kernel does not say who is asking: {error}"))
     })?;
-    auth::peer(peer.uid(), own_uid)
+    auth::peer(peer.uid(), own_uid).map(|()| Peer(peer.uid()))
 }
 
 /// A client that left before it was accepted is nothing; out of descriptors, trying at once would spin.
@@ -130,9 +136,12 @@ impl Desk {
     {
         let (mut stop, times) = (self.stop.clone(), self.times);
         self.tasks.spawn(async move {
-            let _ =
-                tokio::time::timeout(times.whole, converse(stream, routes, times.head, &mut stop))
-                    .await;
+            let patience = Patience::default();
+            let talk = converse(stream, routes, times.head, &mut stop, patience.clone());
+            let mut talk = pin!(talk);
+            while tokio::time::timeout(times.whole, talk.as_mut()).await.is_err()
+                && patience.was_renewed()
+            {}
             drop(place);
         });
     }
@@ -145,10 +154,20 @@ impl Desk {
 }
 
 /// One request and its answer. Errors are the client's: it left, or it spoke no HTTP and hyper has answered.
-async fn converse<S>(stream: S, routes: Router, head: Duration, stop: &mut Receiver<bool>)
-where
+async fn converse<S>(
+    stream: S,
+    routes: Router,
+    head: Duration,
+    stop: &mut Receiver<bool>,
+    patience: Patience,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(patience.clone());
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
@@ -156,7 +175,7 @@ where
         .max_headers(FIELDS_MAX)
         .keep_alive(false)
         .half_close(true) // a client that closes its side early still gets a whole reload
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,

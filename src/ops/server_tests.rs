@@ -4,6 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::*;
+use crate::ops::Caller;
+use crate::ops::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use crate::ops::api::{CertificateInfo, ImportCertificate, KeyRotation};
 use crate::ops::router::Answer;
 use crate::ops::sample::Daemon;
@@ -20,7 +22,10 @@ async fn conversation(sent: &[u8], head: Duration) -> String {
         client.write_all(sent).await.expect("sent");
         let _ = client.read_to_end(&mut answer).await;
     };
-    tokio::join!(client, converse(server, ops_router(control()), head, &mut stop));
+    tokio::join!(
+        client,
+        converse(server, ops_router(control()), head, &mut stop, Patience::default())
+    );
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -82,11 +87,7 @@ impl Control for SlowReload {
     fn local_ca(&self) -> Result<crate::ops::api::LocalCa, Problem> {
         Err(Problem::new(404, "None", "none"))
     }
-    fn reload(
-        &self,
-    ) -> std::pin::Pin<
-        Box<dyn Future<Output = Result<crate::ops::api::Reloaded, Problem>> + Send + '_>,
-    > {
+    fn reload<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, crate::ops::api::Reloaded> {
         Box::pin(async {
             self.started.notify_one();
             self.go.notified().await;
@@ -94,19 +95,37 @@ impl Control for SlowReload {
             Ok(crate::ops::api::Reloaded { generation: 2, changes: Vec::new() })
         })
     }
-    fn renew_certificate<'a>(&'a self, _site: &'a str) -> Answer<'a, CertificateInfo> {
+    fn renew_certificate<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        _site: &'a str,
+    ) -> Answer<'a, CertificateInfo> {
         Box::pin(std::future::pending())
     }
 
     fn import_certificate<'a>(
         &'a self,
+        _caller: &'a Caller,
         _site: &'a str,
         _import: ImportCertificate,
     ) -> Answer<'a, CertificateInfo> {
         Box::pin(std::future::pending())
     }
 
-    fn rotate_keys(&self) -> Answer<'_, KeyRotation> {
+    fn request_id(&self) -> String {
+        String::new()
+    }
+    fn audit(&self, _query: &AuditQuery) -> Result<AuditPage, Problem> {
+        unreachable!("not asked for")
+    }
+    fn verify_audit(&self) -> Answer<'_, AuditVerdict> {
+        Box::pin(std::future::pending())
+    }
+    fn audit_checkpoint(&self) -> Answer<'_, AuditMark> {
+        Box::pin(std::future::pending())
+    }
+
+    fn rotate_keys<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, KeyRotation> {
         Box::pin(std::future::pending())
     }
 
@@ -116,6 +135,18 @@ impl Control for SlowReload {
     fn metrics(&self) -> String {
         String::new()
     }
+    fn events(&self) -> &Arc<crate::telemetry::events::Hub> {
+        unreachable!("not asked for")
+    }
+    fn explain(
+        &self,
+        _query: &crate::ops::api::live::ExplainQuery,
+    ) -> Result<crate::ops::api::live::Explanation, Problem> {
+        unreachable!("not asked for")
+    }
+    fn history(&self) -> &crate::telemetry::history::History {
+        unreachable!("not asked for")
+    }
 }
 
 #[tokio::test]
@@ -124,7 +155,7 @@ async fn a_reload_is_finished_although_its_client_left() {
     let control = Arc::new(SlowReload { started: notify(), go: notify(), done: 0.into() });
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     let (_keep, mut stop) = watch::channel(false);
-    let routes = control_router(Arc::clone(&control) as Arc<dyn Control>);
+    let routes = control_router(Arc::clone(&control) as Arc<dyn Control>).layer(Extension(Peer(0)));
     let leave = async {
         client
             .write_all(b"POST /v1/reload HTTP/1.1\r\nhost: localhost\r\n\r\n")
@@ -137,7 +168,10 @@ async fn a_reload_is_finished_although_its_client_left() {
         }
         control.go.notify_one();
     };
-    tokio::join!(leave, converse(server, routes, Duration::from_secs(10), &mut stop));
+    tokio::join!(
+        leave,
+        converse(server, routes, Duration::from_secs(10), &mut stop, Patience::default())
+    );
     assert_eq!(control.done.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
@@ -154,9 +188,11 @@ async fn an_attempt_that_takes_minutes_is_answered_before_the_connection_is_clos
         client.write_all(call).await.expect("sent");
         client.read_to_string(&mut answer).await.expect("answered");
     };
-    let routes = control_router(control);
-    let served =
-        tokio::time::timeout(CONTROL.whole, converse(server, routes, CONTROL.head, &mut stop));
+    let routes = control_router(control).layer(Extension(Peer(0)));
+    let served = tokio::time::timeout(
+        CONTROL.whole,
+        converse(server, routes, CONTROL.head, &mut stop, Patience::default()),
+    );
     let (ended, ()) = tokio::join!(served, asked);
     assert!(ended.is_ok(), "the answer comes in time");
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
@@ -176,4 +212,52 @@ fn both_loops_can_run_on_any_runtime() {
         let listener = UnixListener::bind("/nonexistent").expect("bound");
         serve_control(listener, control(), stop).await;
     });
+}
+
+const EVENTS: &[u8] = b"GET /v1/events?kinds=state HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// A connection to a desk that has no other, with a small buffer in between.
+async fn connected(desk: &mut Desk) -> tokio::io::DuplexStream {
+    let (client, server) = tokio::io::duplex(256);
+    let place = desk.place().await.expect("a place");
+    desk.serve(server, control_router(control()).layer(Extension(Peer(0))), place);
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_read_outlasts_the_time_of_a_connection() {
+    let (_keep, stop) = watch::channel(false);
+    let mut desk = Desk::new(stop, CONTROL);
+    let mut client = connected(&mut desk).await;
+    client.write_all(EVENTS).await.expect("sent");
+    let begun = tokio::time::Instant::now();
+    let mut alive = 0;
+    while begun.elapsed() < CONTROL.whole * 5 {
+        let mut some = [0; 256];
+        let read = client.read(&mut some).await.expect("readable");
+        assert!(read > 0, "cut after {:?}", begun.elapsed());
+        alive += String::from_utf8_lossy(&some).matches("alive").count();
+    }
+    assert!(alive >= 110, "one in five seconds: {alive}");
+    assert_eq!(desk.places.available_permits(), CONNECTIONS_MAX - 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_reads_gives_its_place_back() {
+    let (_keep, stop) = watch::channel(false);
+    let hub = crate::ops::sample::events();
+    let mut desk = Desk::new(stop.clone(), CONTROL);
+    let mut client = connected(&mut desk).await;
+    let freed = async {
+        client.write_all(EVENTS).await.expect("sent");
+        while !hub.watched() {
+            tokio::task::yield_now().await;
+        }
+        (0..200).for_each(|_| hub.changed("reloaded", None, "x".repeat(1000)));
+        desk.places.acquire_many(64).await.expect("all places are free again").forget();
+    };
+    tokio::select! {
+        () = hub.run(stop) => panic!("nobody stopped it"),
+        () = freed => {}
+    }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::database::{Fault, Writing};
 use super::sealed::{ACCOUNT_KEYS, CERTIFICATE_KEYS, ORDER_KEYS, Sealed};
-use super::{Receipt, Store, StoreError};
+use super::{Receipt, Store, StoreError, outbox};
+use crate::base::audit::Intent;
 
 const ACCOUNTS: &str = "accounts";
 const ORDERS: &str = "orders";
@@ -247,14 +248,18 @@ impl Store {
     }
 
     /// Stores a certificate with its key, removes the order it came from if any, and records `history`: one
-    /// transaction. An imported one came from no order.
+    /// transaction, with what the audit log is to say of it. An imported one came from no order.
     pub fn put_certificate(
         &self,
         certificate: Certificate,
         key: Sealed,
         history: History,
+        intent: Option<Intent>,
     ) -> Receipt<()> {
-        self.write(move |writing| put(writing, &certificate, &key, &history))
+        self.write(move |writing| {
+            intent.iter().try_for_each(|intent| outbox::enqueue(writing, intent))?;
+            put(writing, &certificate, &key, &history)
+        })
     }
 
     /// As [`Store::put_certificate`], unless the site's certificate is not `over` any more; the answer tells.
@@ -264,11 +269,13 @@ impl Store {
         certificate: Certificate,
         key: Sealed,
         history: History,
+        intent: Intent,
     ) -> Receipt<bool> {
         self.write(move |writing| {
             if leaf_in(writing, &certificate.site)? != over {
                 return Ok(false);
             }
+            outbox::enqueue(writing, &intent)?;
             put(writing, &certificate, &key, &history)?;
             Ok(true)
         })

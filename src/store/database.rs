@@ -12,27 +12,23 @@ use std::path::Path;
 
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable, StorageBackend, StorageError, TableDefinition, TableError, TableHandle,
-    WriteTransaction,
+    ReadableTable, ReadableTableMetadata, StorageBackend, StorageError, TableDefinition,
+    TableError, TableHandle, WriteTransaction,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
 use super::place::Place;
-use super::{OpenError, StoreError, certs, codec, header, local_ca, sealed};
+use super::schema::{META, Schema};
+use super::{OpenError, StoreError, codec, header};
 
 const CACHE_BYTES: usize = 16 << 20;
 const PAGE_BYTES: usize = 4096;
-/// Who wrote the file, in which format, and the row that proves that it can be written.
-const META: &str = "meta";
 const FORMAT_ROW: &str = "format";
 const PROBE_ROW: &str = "probe";
 /// Takes as much room as is to be proven, and goes with the next commit.
 const BALLAST_ROW: &str = "ballast";
-const OWNER: &str = "palisade core";
-/// Grows when a version writes what an older one must not touch.
-pub(super) const FORMAT: u32 = 1;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Format {
@@ -44,12 +40,9 @@ fn definition(table: &str) -> TableDefinition<'_, &'static str, &'static [u8]> {
     TableDefinition::new(table)
 }
 
-fn tables() -> impl Iterator<Item = &'static str> {
-    [META].into_iter().chain(sealed::ALL).chain(certs::ALL).chain(local_ca::ALL)
-}
-
 /// The open file.
-pub(super) struct Core {
+pub(super) struct StateFile {
+    schema: &'static Schema,
     database: Database,
     disk: Disk,
 }
@@ -86,26 +79,26 @@ broken_by!(
     redb::SetDurabilityError
 );
 
-impl Core {
+impl StateFile {
     /// Opens and checks the file at `place`, holding back every write. Nothing reaches the file before
-    /// [`Core::accept`]. `again` is true when it has failed before.
+    /// [`StateFile::accept`]. `again` is true when it has failed before.
     pub fn open(place: &dyn Place, again: bool) -> Result<Self, OpenError> {
-        let path = place.path();
+        let (path, schema) = (place.path(), place.schema());
         let failed = |source| OpenError::Io { path: path.to_owned(), source };
         let disk = Disk::held(place.device(again)?).map_err(failed)?;
-        header::look(&disk, path)?;
+        header::look(&disk, place)?;
         let rolled_forward = header::prefer_newest(&disk).map_err(failed)?;
-        match Self::open_disk(disk, path) {
+        match Self::open_disk(disk, path, schema) {
             // The commit was cut off; the one before it is whole.
             Err(OpenError::Damaged { .. }) if rolled_forward => {
-                Self::open_disk(Disk::held(place.device(again)?).map_err(failed)?, path)
+                Self::open_disk(Disk::held(place.device(again)?).map_err(failed)?, path, schema)
             }
             outcome => outcome,
         }
     }
 
-    fn open_disk(disk: Disk, path: &Path) -> Result<Self, OpenError> {
-        let outcome = Self::open_checked(disk.clone(), path);
+    fn open_disk(disk: Disk, path: &Path, schema: &'static Schema) -> Result<Self, OpenError> {
+        let outcome = Self::open_checked(disk.clone(), path, schema);
         // What was read before the lock was taken may be another process's past.
         match disk.is_as_found() {
             Ok(true) => outcome,
@@ -114,35 +107,40 @@ impl Core {
         }
     }
 
-    fn open_checked(disk: Disk, path: &Path) -> Result<Self, OpenError> {
-        let damaged = |why: String| OpenError::Damaged { path: path.to_owned(), why };
-        let core = match quietly(|| builder().create_with_backend(disk.clone())) {
-            Ok(Ok(database)) => Self { database, disk },
-            Ok(Err(error)) => return Err(refusal(error, path)),
+    fn open_checked(disk: Disk, path: &Path, schema: &'static Schema) -> Result<Self, OpenError> {
+        let next = schema.restore;
+        let damaged = |why: String| OpenError::Damaged { path: path.to_owned(), why, next };
+        let file = match quietly(|| builder().create_with_backend(disk.clone())) {
+            Ok(Ok(database)) => Self { schema, database, disk },
+            Ok(Err(error)) => return Err(refusal(error, path, schema)),
             Err(panic) => return Err(damaged(panic)),
         };
-        match quietly(|| core.format()) {
-            Ok(Ok(())) => Ok(core),
-            Ok(Err(refused)) => Err(refused.at(path)),
+        match quietly(|| file.format()) {
+            Ok(Ok(())) => Ok(file),
+            Ok(Err(refused)) => Err(refused.at(path, schema)),
             Err(panic) => Err(damaged(panic)),
         }
     }
 
     /// A new, empty file, as bytes.
-    pub fn image() -> Result<Vec<u8>, String> {
+    pub fn image(schema: &'static Schema) -> Result<Vec<u8>, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let disk = Disk::held(Box::new(redb::backends::InMemoryBackend::new()));
         let disk = disk.map_err(|e| text(&e))?;
         let database = builder().create_with_backend(disk.clone()).map_err(|e| text(&e))?;
-        let core = Self { database, disk: disk.clone() };
-        core.write(Durability::Immediate, |writing| {
-            for table in tables() {
+        let file = Self { schema, database, disk: disk.clone() };
+        file.write(Durability::Immediate, |writing| {
+            for table in schema.tables() {
                 writing.transaction.open_table(definition(table))?;
             }
-            writing.put(META, FORMAT_ROW, &Format { owner: OWNER.into(), format: FORMAT })
+            writing.put(
+                META,
+                FORMAT_ROW,
+                &Format { owner: schema.owner.into(), format: schema.format },
+            )
         })
         .map_err(|fault| format!("{fault:?}"))?;
-        drop(core);
+        drop(file);
         let len = disk.len().map_err(|e| text(&e))?;
         let mut bytes = vec![0; usize::try_from(len).map_err(|e| text(&e))?];
         disk.read(0, &mut bytes).map_err(|e| text(&e))?;
@@ -192,7 +190,7 @@ impl Core {
     #[cfg(test)]
     pub fn set_format(&self, format: u32) -> Result<u64, Fault> {
         self.write(Durability::Immediate, |writing| {
-            writing.put(META, FORMAT_ROW, &Format { owner: OWNER.into(), format })
+            writing.put(META, FORMAT_ROW, &Format { owner: self.schema.owner.into(), format })
         })
     }
 
@@ -212,17 +210,17 @@ impl Core {
         };
         let format: Format = codec::decode(META, FORMAT_ROW, row.value())
             .map_err(|error| Mismatch::Foreign(error.to_string()))?;
-        if format.owner != OWNER {
+        if format.owner != self.schema.owner {
             return Err(Mismatch::Foreign(format!("it belongs to `{}`", format.owner)));
         }
-        if format.format > FORMAT {
+        if format.format > self.schema.format {
             return Err(Mismatch::Newer(format.format));
         }
         Ok(())
     }
 }
 
-/// What [`Core::format`] finds.
+/// What [`StateFile::format`] finds.
 enum Mismatch {
     Foreign(String),
     Newer(u32),
@@ -234,12 +232,12 @@ impl Mismatch {
         Self::Damaged(error.to_string())
     }
 
-    fn at(self, path: &Path) -> OpenError {
-        let path = path.to_owned();
+    fn at(self, path: &Path, schema: &Schema) -> OpenError {
+        let (path, known, next) = (path.to_owned(), schema.format, schema.restore);
         match self {
             Self::Foreign(why) => OpenError::Foreign { path, why },
-            Self::Newer(found) => OpenError::Newer { path, found, known: FORMAT },
-            Self::Damaged(why) => OpenError::Damaged { path, why },
+            Self::Newer(found) => OpenError::Newer { path, found, known },
+            Self::Damaged(why) => OpenError::Damaged { path, why, next },
         }
     }
 }
@@ -251,7 +249,7 @@ fn builder() -> Builder {
     builder
 }
 
-fn refusal(error: DatabaseError, path: &Path) -> OpenError {
+fn refusal(error: DatabaseError, path: &Path, schema: &Schema) -> OpenError {
     let path = path.to_owned();
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
@@ -265,7 +263,7 @@ fn refusal(error: DatabaseError, path: &Path) -> OpenError {
         {
             OpenError::Io { path, source }
         }
-        other => OpenError::Damaged { path, why: other.to_string() },
+        other => OpenError::Damaged { path, why: other.to_string(), next: schema.restore },
     }
 }
 
@@ -326,6 +324,11 @@ impl Reading {
         Ok(())
     }
 
+    /// How many rows there are.
+    pub fn count(&self, table: &'static str) -> Result<u64, Fault> {
+        self.table(table)?.map_or(Ok(0), |rows| Ok(rows.len()?))
+    }
+
     pub fn all<T: DeserializeOwned>(&self, table: &'static str) -> Result<Vec<T>, Fault> {
         let mut all = Vec::new();
         self.scan(table, None, |_, value| {
@@ -369,6 +372,11 @@ impl Writing {
         let rows = self.transaction.open_table(definition(table))?;
         let Some(bytes) = rows.get(row)? else { return Ok(None) };
         Ok(Some(codec::decode(table, row, bytes.value())?))
+    }
+
+    /// How many rows there are.
+    pub fn count(&self, table: &'static str) -> Result<u64, Fault> {
+        Ok(self.transaction.open_table(definition(table))?.len()?)
     }
 
     pub fn put<T: Serialize>(

@@ -5,10 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::files::disk_remedy;
 
-/// What helps when the file itself is the trouble.
-pub(super) const RESTORE: &str = "stop palisade, move the file away and put a backup in its place; without a backup move \
-    local-ca.pem away too and start without both: a new local CA is made and certificates are ordered again";
-
 /// Why the state could not be opened. Each message names the file, the reason and the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -28,8 +24,8 @@ pub enum OpenError {
     Foreign { path: PathBuf, why: String },
     #[error("the state {} has format {found}, and this version of palisade knows formats up to {known}\n  start the version that wrote it, or a later one; it was left as it is", path.display())]
     Newer { path: PathBuf, found: u32, known: u32 },
-    #[error("the state {} is damaged: {why}\n  it was left as it is; {RESTORE}", path.display())]
-    Damaged { path: PathBuf, why: String },
+    #[error("the state {} is damaged: {why}\n  it was left as it is; {next}", path.display())]
+    Damaged { path: PathBuf, why: String, next: &'static str },
     /// The disk failed while it was read or made ready.
     #[error("the state {} cannot be opened: {source}\n  {}", path.display(), failed_help(path, source))]
     Io { path: PathBuf, source: io::Error },

@@ -5,12 +5,12 @@
 //! slot is tried first. If every checksum under it holds, it is a whole commit; otherwise the one that the bit names is.
 
 use std::io;
-use std::path::Path;
 
 use redb::StorageBackend;
 
 use super::OpenError;
 use super::disk::Disk;
+use super::place::Place;
 
 /// The first nine bytes of every redb file.
 const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
@@ -24,8 +24,9 @@ const SECOND: u8 = 1;
 const NUMBER_AT: [usize; 2] = [64 + 104, 192 + 104];
 
 /// What can be told before redb looks.
-pub(super) fn look(disk: &Disk, path: &Path) -> Result<(), OpenError> {
-    let damaged = |why: &str| OpenError::Damaged { path: path.to_owned(), why: why.into() };
+pub(super) fn look(disk: &Disk, place: &dyn Place) -> Result<(), OpenError> {
+    let (path, next) = (place.path(), place.schema().restore);
+    let damaged = |why: &str| OpenError::Damaged { path: path.to_owned(), why: why.into(), next };
     let found = disk.header();
     if found.is_empty() {
         // Never of our making: a new file gets its name when it is complete.

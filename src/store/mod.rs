@@ -1,20 +1,24 @@
-//! State that survives a restart: `core.redb`, its writer thread, and typed repositories over it.
+//! State that survives a restart: files of redb, each with its writer thread, and typed repositories over them.
 //!
 //! Promises: what a [`Receipt`] reports as written is on disk, in the file at its path (45); after an I/O error nothing more is written until
 //! the file was reopened and checked, and readers see the last commit on disk (46); no redb type leaves this folder.
 //! Refuses: a file that is damaged or belongs to another program; it is never overwritten.
-//! Bounds: 256 operations per commit, 4096 in the queue in front of the writer, 16 MiB of cache.
+//! Bounds, per file: 256 operations per commit, 4096 in the queue in front of the writer, 16 MiB of cache.
 
+pub mod audit;
 pub mod certs;
 pub mod codec;
 mod database;
 mod disk;
+mod engine;
 mod error;
 mod header;
 mod health;
 pub mod local_ca;
+pub mod outbox;
 mod place;
 mod receipt;
+mod schema;
 pub mod sealed;
 mod state;
 #[cfg(test)]
@@ -22,36 +26,25 @@ mod tests;
 mod writer;
 
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 pub use error::{OpenError, StoreError};
 pub use receipt::Receipt;
 
 use crate::ports::Clock;
 use crate::telemetry::Log;
-use database::{Core, Fault, Reading, Writing};
+use database::{Fault, Reading, Writing};
+use engine::Engine;
 use place::{FilePlace, Place};
-use state::Shared;
-use writer::{Message, Operation, Options, PAUSE_MIN, QUEUE_MAX, Writer};
+use schema::CORE;
+use writer::Options;
 
-/// Name of the file inside the state directory.
-pub const CORE_FILE: &str = "core.redb";
+/// Name of its file inside the state directory.
+pub const CORE_FILE: &str = CORE.file;
 
-/// The open state. Cheap to clone; the last clone waits for the writer to finish what was queued, and closes the file.
+/// The open state, `core.redb`. Cheap to clone; the last clone waits for what was queued, and closes the file.
 #[derive(Clone)]
-pub struct Store {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    shared: Arc<Shared>,
-    /// `None` only while it is being dropped.
-    queue: Option<SyncSender<Message>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    place: Arc<dyn Place>,
-}
+pub struct Store(Engine);
 
 impl Store {
     /// Opens `core.redb` in `state_dir` (made 0700 if it is missing), or makes it there with mode 0600, and starts
@@ -60,7 +53,7 @@ impl Store {
     /// # Errors
     /// See [`OpenError`]; nothing was changed.
     pub fn open(state_dir: &Path, clock: Arc<dyn Clock>, log: Log) -> Result<Self, OpenError> {
-        let place = FilePlace::prepare(state_dir)?;
+        let place = FilePlace::prepare(state_dir, &CORE)?;
         Self::start(Box::new(place), Options::default(), clock, log)
     }
 
@@ -70,108 +63,46 @@ impl Store {
         clock: Arc<dyn Clock>,
         log: Log,
     ) -> Result<Self, OpenError> {
-        let place: Arc<dyn Place> = Arc::from(place);
-        let core = Core::open(&*place, false)?;
-        let shared = Arc::new(Shared::new(core, clock, log));
-        let (sender, queue) = sync_channel(QUEUE_MAX);
-        let writer = Writer {
-            shared: Arc::clone(&shared),
-            queue,
-            place: Arc::clone(&place),
-            options,
-            touched: false,
-            retry_at: None,
-            next_pause: PAUSE_MIN,
-            weight: 0,
-            #[cfg(test)]
-            held: None,
-        };
-        let thread = std::thread::Builder::new()
-            .name("state".into())
-            .spawn(move || writer.run())
-            .map_err(|source| OpenError::Thread { source })?;
-        let writer = Mutex::new(Some(thread));
-        Ok(Self { inner: Arc::new(Inner { shared, queue: Some(sender), writer, place }) })
+        Engine::start(place, options, clock, log).map(Self)
     }
 
     /// Whether a durable write can be expected to succeed now.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.inner.shared.health()
+        self.0.health()
     }
 
     /// Ends when the state can be written again after it could not, or at once if that was so since the last call. For
     /// one who waits, not for several.
     pub async fn recovered(&self) {
-        self.inner.shared.recovered.notified().await;
+        self.0.recovered().await;
     }
 
     /// Commits one row durably, to prove that the state can be written (promise 6).
     pub fn probe(&self) -> Receipt<()> {
-        let at_s = self.inner.shared.now_s();
-        self.write(move |writing| writing.probe(at_s))
+        self.0.probe()
     }
 
     /// Looks whether the file still is where it was, so that health says so before the next write does. A `stat`.
     pub fn look(&self) {
-        if !self.inner.shared.refusing() && self.inner.place.in_place().is_err() {
-            drop(self.probe());
-        }
+        self.0.look();
     }
 
     /// Numbers for metrics.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        self.inner.shared.figures()
+        self.0.figures()
     }
 
-    /// Looks at the last commit.
     fn read<T>(&self, look: impl FnOnce(&Reading) -> Result<T, Fault>) -> Result<T, StoreError> {
-        let outcome = match self.inner.shared.core().as_ref() {
-            Some(core) => core.read(look),
-            None => Err(Fault::Broken("the file is not open".into())),
-        };
-        outcome.map_err(|fault| match fault {
-            Fault::Refused(error) => error,
-            Fault::Broken(why) => {
-                // A disk that fails under a read fails the next write too: let the writer find out and open it again.
-                drop(self.probe());
-                StoreError::Unreadable { why }
-            }
-        })
+        self.0.read(look)
     }
 
-    /// Queues a change. It may run more than once, and must depend on nothing but what it finds.
     fn write<T: Send + 'static>(
         &self,
         change: impl FnMut(&Writing) -> Result<T, Fault> + Send + 'static,
     ) -> Receipt<T> {
-        if let Health::Refusing { why, .. } = self.refusing() {
-            return Receipt::refused(StoreError::Unwritable { why });
-        }
-        let (answer, receipt) = Receipt::pair();
-        let Some(queue) = &self.inner.queue else { return Receipt::refused(StoreError::Closed) };
-        match queue.try_send(Message::Do(Box::new(Operation { change, value: None, answer }))) {
-            Ok(()) => receipt,
-            Err(TrySendError::Full(_)) => Receipt::refused(StoreError::Busy),
-            Err(TrySendError::Disconnected(_)) => Receipt::refused(StoreError::Closed),
-        }
-    }
-
-    fn refusing(&self) -> Health {
-        if self.inner.shared.refusing() { self.health() } else { Health::Writable }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        drop(self.queue.take());
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && writer.thread().id() != std::thread::current().id()
-        {
-            let _ = writer.join(); // a panic of the writer was reported by the panic hook
-        }
+        self.0.write(change)
     }
 }
 

@@ -17,12 +17,16 @@ use rustix::fs::{Mode, OFlags, fstat, lstat};
 use rustix::io::Errno;
 
 use super::OpenError;
-use super::database::Core;
+use super::database::StateFile;
+use super::schema::Schema;
 use crate::sys;
 
 /// Where the bytes are kept. Asked again after an I/O error.
 pub(super) trait Place: Send + Sync + 'static {
     fn path(&self) -> &Path;
+
+    /// What kind of file is there.
+    fn schema(&self) -> &'static Schema;
 
     /// The device, opened afresh. `again` is true when an earlier one has failed.
     ///
@@ -37,17 +41,18 @@ pub(super) trait Place: Send + Sync + 'static {
     fn in_place(&self) -> Result<(), OpenError>;
 }
 
-/// `core.redb` in a state directory.
+/// A file in a state directory.
 #[derive(Debug)]
 pub(super) struct FilePlace {
     path: PathBuf,
+    schema: &'static Schema,
     /// The file that was opened first. Held so that its number is not given to another one once it is removed.
     first: OnceLock<OwnedFd>,
 }
 
 impl FilePlace {
     /// Makes what is missing: the directory, then the file.
-    pub fn prepare(state_dir: &Path) -> Result<Self, OpenError> {
+    pub fn prepare(state_dir: &Path, schema: &'static Schema) -> Result<Self, OpenError> {
         let denied = |path: &Path, source| denied(path, source);
         sys::files::make_dir(state_dir, 0o700).map_err(|error| denied(state_dir, error))?;
         let mode = fs::metadata(state_dir).map_err(|error| denied(state_dir, error))?;
@@ -55,19 +60,19 @@ impl FilePlace {
         if mode & 0o007 != 0 {
             return Err(OpenError::Exposed { path: state_dir.to_owned(), mode });
         }
-        let path = state_dir.join(super::CORE_FILE);
+        let path = state_dir.join(schema.file);
         sys::files::sweep(&path);
         match path.symlink_metadata() {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path, schema)?,
             Err(error) => return Err(denied(&path, error)),
         }
-        Ok(Self { path, first: OnceLock::new() })
+        Ok(Self { path, schema, first: OnceLock::new() })
     }
 }
 
-fn make(path: &Path) -> Result<(), OpenError> {
-    let image = Core::image().map_err(|why| denied(path, io::Error::other(why)))?;
+fn make(path: &Path, schema: &'static Schema) -> Result<(), OpenError> {
+    let image = StateFile::image(schema).map_err(|why| denied(path, io::Error::other(why)))?;
     match sys::files::write_new(path, &image, 0o600) {
         // Another process was faster; its lock, or its file, decides what comes next.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -82,6 +87,10 @@ fn denied(path: &Path, source: io::Error) -> OpenError {
 impl Place for FilePlace {
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn schema(&self) -> &'static Schema {
+        self.schema
     }
 
     fn device(&self, again: bool) -> Result<Box<dyn StorageBackend>, OpenError> {

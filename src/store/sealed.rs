@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Receipt, Store, StoreError};
+use super::{Receipt, Store, StoreError, outbox};
+use crate::base::audit::Intent;
 
 /// Account keys of ACME accounts, by directory URL.
 pub const ACCOUNT_KEYS: &str = "sealed_account_keys";
@@ -13,19 +14,22 @@ pub const ACCOUNT_KEYS: &str = "sealed_account_keys";
 pub const ORDER_KEYS: &str = "sealed_order_keys";
 /// Private keys of stored certificates, by site name.
 pub const CERTIFICATE_KEYS: &str = "sealed_certificate_keys";
+/// The private key that audit checkpoints are signed with.
+pub const AUDIT_KEYS: &str = "sealed_audit_keys";
 
 /// The private key of the local CA.
 pub const LOCAL_CA_KEYS: &str = "sealed_local_ca_keys";
 
 /// All tables that hold sealed rows.
-pub const TABLES: [&str; 4] = [ACCOUNT_KEYS, ORDER_KEYS, CERTIFICATE_KEYS, LOCAL_CA_KEYS];
+pub const TABLES: [&str; 5] =
+    [ACCOUNT_KEYS, ORDER_KEYS, CERTIFICATE_KEYS, LOCAL_CA_KEYS, AUDIT_KEYS];
 
 /// Data keys, by number.
 const WRAPPED_KEYS: &str = "wrapped_keys";
 
 /// The tables of this file.
-pub(super) const ALL: [&str; 5] =
-    [ACCOUNT_KEYS, ORDER_KEYS, CERTIFICATE_KEYS, LOCAL_CA_KEYS, WRAPPED_KEYS];
+pub(super) const ALL: [&str; 6] =
+    [ACCOUNT_KEYS, ORDER_KEYS, CERTIFICATE_KEYS, LOCAL_CA_KEYS, AUDIT_KEYS, WRAPPED_KEYS];
 
 /// Number of a data key; 1 is the first.
 pub type KeyId = u32;
@@ -68,12 +72,25 @@ impl Store {
         self.read(|reading| reading.all(WRAPPED_KEYS))
     }
 
-    /// Adds or replaces data keys, all in one transaction.
-    pub fn put_wrapped_keys(&self, keys: Vec<WrappedKey>) -> Receipt<()> {
+    /// Adds or replaces data keys, all in one transaction, with what the audit log is to say of it.
+    pub fn put_wrapped_keys(&self, keys: Vec<WrappedKey>, intent: Option<Intent>) -> Receipt<()> {
         self.write(move |writing| {
-            // Ten digits, so that the order of rows is that of numbers.
-            keys.iter()
-                .try_for_each(|key| writing.put(WRAPPED_KEYS, &format!("{:010}", key.id), key))
+            for key in &keys {
+                // Ten digits, so that the order of rows is that of numbers.
+                writing.put(WRAPPED_KEYS, &format!("{:010}", key.id), key)?;
+            }
+            intent.iter().try_for_each(|intent| outbox::enqueue(writing, intent))
+        })
+    }
+
+    /// Keeps the key of the audit log; the one that is there stays. Answers the one that is kept.
+    pub fn keep_audit_key(&self, row: &'static str, key: Sealed) -> Receipt<Sealed> {
+        self.write(move |writing| {
+            if let Some(kept) = writing.get::<Sealed>(AUDIT_KEYS, row)? {
+                return Ok(kept);
+            }
+            writing.put(AUDIT_KEYS, row, &key)?;
+            Ok(key.clone())
         })
     }
 

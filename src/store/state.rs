@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use tokio::sync::Notify;
 
-use super::database::Core;
+use super::database::StateFile;
+use super::schema::Schema;
 use super::{Figures, Health};
 use crate::ports::Clock;
 use crate::telemetry::{Level, Log};
 
 pub(super) struct Shared {
     /// Readers hold it while they read, so that none is left when the file is opened again.
-    core: RwLock<Option<Core>>,
+    file: RwLock<Option<StateFile>>,
+    schema: &'static Schema,
     health: Mutex<Health>,
     /// The same as `health`, for those who only want to know whether.
     refusing: AtomicBool,
@@ -20,6 +22,8 @@ pub(super) struct Shared {
     rows: AtomicU64,
     failures: AtomicU64,
     file_bytes: AtomicU64,
+    /// Rung after every commit of queued writes.
+    pub commit: Notify,
     pub clock: Arc<dyn Clock>,
     /// Rung when the state can be written again.
     pub recovered: Notify,
@@ -27,32 +31,34 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(core: Core, clock: Arc<dyn Clock>, log: Log) -> Self {
-        let file_bytes = AtomicU64::new(core.disk().bytes());
+    pub fn new(file: StateFile, schema: &'static Schema, clock: Arc<dyn Clock>, log: Log) -> Self {
+        let file_bytes = AtomicU64::new(file.disk().bytes());
         Self {
-            core: RwLock::new(Some(core)),
+            file: RwLock::new(Some(file)),
+            schema,
             health: Mutex::new(Health::Writable),
             refusing: AtomicBool::new(false),
             commits: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             file_bytes,
+            commit: Notify::new(),
             clock,
             recovered: Notify::new(),
             log,
         }
     }
 
-    pub fn core(&self) -> RwLockReadGuard<'_, Option<Core>> {
-        self.core.read().unwrap_or_else(PoisonError::into_inner)
+    pub fn file(&self) -> RwLockReadGuard<'_, Option<StateFile>> {
+        self.file.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn core_mut(&self) -> RwLockWriteGuard<'_, Option<Core>> {
-        self.core.write().unwrap_or_else(PoisonError::into_inner)
+    pub fn file_mut(&self) -> RwLockWriteGuard<'_, Option<StateFile>> {
+        self.file.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn take(&self) -> Option<Core> {
-        self.core_mut().take()
+    pub fn take(&self) -> Option<StateFile> {
+        self.file_mut().take()
     }
 
     pub fn now_s(&self) -> i64 {
@@ -75,6 +81,7 @@ impl Shared {
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.rows.fetch_add(rows, Ordering::Relaxed);
         self.file_bytes.store(file_bytes, Ordering::Relaxed);
+        self.commit.notify_one();
     }
 
     /// Says so once, however often an attempt fails after that.
@@ -88,11 +95,9 @@ impl Shared {
         }
         *health = Health::Refusing { since_s: self.now_s(), why: why.clone() };
         drop(health);
-        self.log.event(Level::Error, "state_unwritable", |line| {
-            line.text("why", &why).text(
-                "next",
-                "see to the disk; palisade goes on serving, and writes again by itself once it can",
-            );
+        let (event, next) = self.schema.unwritable;
+        self.log.event(Level::Error, event, |line| {
+            line.text("why", &why).text("next", next);
         });
     }
 
@@ -102,7 +107,7 @@ impl Shared {
         self.refusing.store(false, Ordering::Release);
         if let Health::Refusing { since_s, .. } = was {
             let seconds = u64::try_from(self.now_s().saturating_sub(since_s)).unwrap_or(0);
-            self.log.event(Level::Info, "state_writable", |line| {
+            self.log.event(Level::Info, self.schema.writable, |line| {
                 line.number("refused_s", seconds);
             });
             self.recovered.notify_one();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use redb::Durability;
 use tokio::time::Instant;
 
-use super::database::{Core, Fault, Writing, panic_text};
+use super::database::{Fault, StateFile, Writing, panic_text};
 use super::place::Place;
 use super::receipt::Answer;
 use super::{Health, OpenError, StoreError, state::Shared};
@@ -200,16 +200,16 @@ impl Writer {
     fn attempt(&mut self, tasks: &mut [Box<dyn Task>]) -> Result<(), Setback> {
         let away = |moved: OpenError| Setback::Away(moved.to_string());
         self.place.in_place().map_err(away)?;
-        let core = self.shared.core();
-        let Some(core) = core.as_ref() else {
+        let file = self.shared.file();
+        let Some(file) = file.as_ref() else {
             return Err(Setback::All("the file is not open".into()));
         };
         if !std::mem::replace(&mut self.touched, true) {
-            core.accept()?;
+            file.accept()?;
         }
         let weight = &mut self.weight;
         let run = || {
-            core.write(self.options.durability, |writing| {
+            file.write(self.options.durability, |writing| {
                 let outcome = run_all(tasks, writing);
                 *weight = writing.weight();
                 outcome
@@ -219,7 +219,7 @@ impl Writer {
             .unwrap_or_else(|panic| Err(Setback::All(panic_text(&*panic))))?;
         // Moved during the commit: it was written, but nobody finds it there.
         self.place.in_place().map_err(away)?;
-        self.shared.committed(rows, core.disk().bytes());
+        self.shared.committed(rows, file.disk().bytes());
         Ok(())
     }
 
@@ -231,11 +231,11 @@ impl Writer {
 
     /// Nothing more is written; readers get the file as it is on disk.
     fn fail(&mut self, why: &str) {
-        let mut core = self.shared.core_mut();
-        let why = shut(core.take(), why, &*self.place);
+        let mut file = self.shared.file_mut();
+        let why = shut(file.take(), why, &*self.place);
         // With its writes held: it can be read, and is not touched.
-        *core = Core::open(&*self.place, true).ok();
-        drop(core);
+        *file = StateFile::open(&*self.place, true).ok();
+        drop(file);
         self.retry_at = Some(self.shared.clock.now() + self.next_pause);
         self.next_pause = (self.next_pause * 2).min(PAUSE_MAX);
         self.shared.unwritable(why);
@@ -259,12 +259,12 @@ impl Writer {
     }
 
     fn accept(&self) -> Result<u64, String> {
-        let mut core = self.shared.core_mut();
-        let open = match core.take() {
+        let mut file = self.shared.file_mut();
+        let open = match file.take() {
             Some(open) => open,
-            None => Core::open(&*self.place, true).map_err(|error| error.to_string())?,
+            None => StateFile::open(&*self.place, true).map_err(|error| error.to_string())?,
         };
-        let open = core.insert(open);
+        let open = file.insert(open);
         open.accept().map_err(words)?;
         let (at_s, bytes) = (self.shared.now_s(), self.weight);
         let bytes = bytes.clamp(*PROBE_BYTES.start(), *PROBE_BYTES.end());
@@ -305,16 +305,16 @@ fn words(fault: Fault) -> String {
 }
 
 /// Closes a file that has failed without writing to it. The sentence says what failed, and what helps.
-fn shut(core: Option<Core>, why: &str, place: &dyn Place) -> String {
-    let failure = core.as_ref().and_then(|core| {
-        core.disk().shut();
-        core.disk().failure()
+fn shut(file: Option<StateFile>, why: &str, place: &dyn Place) -> String {
+    let failure = file.as_ref().and_then(|file| {
+        file.disk().shut();
+        file.disk().failure()
     });
-    close(core);
+    close(file);
     super::health::sentence(failure.as_ref(), why, place.path())
 }
 
 /// A database that has panicked may do so again when it is dropped; the thread has to live on.
-fn close(core: Option<Core>) {
-    let _ = catch_unwind(AssertUnwindSafe(move || drop(core)));
+fn close(file: Option<StateFile>) {
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(file)));
 }

@@ -10,3 +10,5 @@ pub mod limits;
 pub mod memory;
 pub mod notify;
 pub mod terminal;
+pub mod usage;
+pub mod users;

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use super::events::Hub;
 use super::json::Object;
 use crate::base::timestamp::Stamp;
 use crate::ports::Clock;
@@ -50,6 +52,8 @@ pub struct Log {
     sender: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
+    /// Whoever watches sees the events too.
+    events: Option<Arc<Hub>>,
 }
 
 /// The writer thread; ends when every [`Log`] is gone.
@@ -66,17 +70,28 @@ impl Log {
         let sink = Sink::open(file)?;
         let (sender, receiver) = sync_channel(CHANNEL_CHUNKS);
         let dropped = Arc::new(AtomicU64::new(0));
-        let log = Self { sender, dropped: Arc::clone(&dropped), clock: Arc::clone(&clock) };
+        let log =
+            Self { sender, dropped: Arc::clone(&dropped), clock: Arc::clone(&clock), events: None };
         let thread = std::thread::Builder::new()
             .name("log".into())
             .spawn(move || write_all(&receiver, sink, &dropped, &*clock))?;
         Ok((log, Writer { thread }))
     }
 
+    /// The same log, whose events also go to `events`.
+    #[must_use]
+    pub fn shown_by(self, events: Arc<Hub>) -> Self {
+        Self { events: Some(events), ..self }
+    }
+
     /// Writes one event. `fill` adds the fields that say on what, why, and what to do.
     pub fn event(&self, level: Level, event: &str, fill: impl FnOnce(&mut Object<'_>)) {
         let mut bytes = Vec::with_capacity(256);
-        write_event(&mut bytes, &*self.clock, level, event, fill);
+        let unix = self.clock.unix();
+        write_event(&mut bytes, unix, level, event, fill);
+        if let Some(events) = &self.events {
+            events.line(unix, &bytes);
+        }
         self.lines(bytes, 1);
     }
 
@@ -119,13 +134,13 @@ impl Writer {
 
 fn write_event(
     bytes: &mut Vec<u8>,
-    clock: &dyn Clock,
+    unix: Duration,
     level: Level,
     event: &str,
     fill: impl FnOnce(&mut Object<'_>),
 ) {
     let mut stamp = Stamp::default();
-    let mut object = Object::begin(bytes, stamp.millis(clock.unix()));
+    let mut object = Object::begin(bytes, stamp.millis(unix));
     object.text("level", level.word()).text("event", event);
     fill(&mut object);
     object.finish();
@@ -148,7 +163,7 @@ fn write_all(receiver: &Receiver<Message>, mut sink: Sink, dropped: &AtomicU64, 
         let total = dropped.load(Ordering::Relaxed);
         if total > reported {
             let mut bytes = Vec::new();
-            write_event(&mut bytes, clock, Level::Warn, "log_lines_dropped", |line| {
+            write_event(&mut bytes, clock.unix(), Level::Warn, "log_lines_dropped", |line| {
                 line.number("lines", total - reported).number("lines_since_start", total);
             });
             if sink.write(&bytes).is_ok() {
@@ -197,8 +212,6 @@ fn append(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::ports::fake::FakeClock;
 
@@ -247,7 +260,7 @@ mod tests {
         let (sender, receiver) = sync_channel(CHANNEL_CHUNKS);
         let clock = Arc::new(FakeClock::at(Duration::ZERO));
         let dropped = Arc::new(AtomicU64::new(0));
-        let log = Log { sender, dropped: Arc::clone(&dropped), clock: clock.clone() };
+        let log = Log { sender, dropped: Arc::clone(&dropped), clock: clock.clone(), events: None };
         for _ in 0..CHANNEL_CHUNKS + 3 {
             log.lines(b"x\ny\n".to_vec(), 2);
         }

@@ -151,6 +151,16 @@ impl Shard {
     }
 }
 
+/// Everything that the shards have counted since start, added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// By hundreds of the status code: 1xx to 5xx.
+    pub classes: [u64; 5],
+    /// Requests by bucket of [`LATENCY_BOUNDS_US`], the last one beyond all bounds.
+    pub latency: [u64; LATENCY_BOUNDS_US.len() + 1],
+    pub denied: u64,
+}
+
 /// Values that do not belong to a worker, read at the moment of a scrape.
 #[derive(Debug, Clone, Default)]
 pub struct Gauges {
@@ -169,6 +179,15 @@ pub struct Gauges {
     /// By class.
     pub certificate_failures: Vec<(&'static str, u64)>,
     pub state: StateFigures,
+    pub audit: AuditFigures,
+}
+
+/// The audit log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuditFigures {
+    pub records: u64,
+    /// Changes that are not in it yet.
+    pub outbox: u64,
 }
 
 /// The state file and its writer.
@@ -222,6 +241,16 @@ impl Metrics {
     #[must_use]
     pub fn classes(&self) -> [u64; 5] {
         std::array::from_fn(|class| self.sum(|shard| shard.classes.get(class)))
+    }
+
+    /// What charts are made of.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals {
+            classes: self.classes(),
+            latency: std::array::from_fn(|at| self.sum(|shard| shard.latency.get(at))),
+            denied: self.denied(&DENIALS),
+        }
     }
 
     fn sum<'a>(&'a self, pick: impl Fn(&'a Shard) -> Option<&'a Count>) -> u64 {
@@ -303,7 +332,9 @@ impl Gauges {
         gauge(encoder, Family::StateFileBytes, &[], signed(state.file_bytes))?;
         counter(encoder, Family::StateCommits, state.commits)?;
         counter(encoder, Family::StateRows, state.rows)?;
-        counter(encoder, Family::StateFailures, state.failures)
+        counter(encoder, Family::StateFailures, state.failures)?;
+        counter(encoder, Family::AuditRecords, self.audit.records)?;
+        gauge(encoder, Family::AuditOutbox, &[], signed(self.audit.outbox))
     }
 }
 

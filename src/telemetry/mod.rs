@@ -4,6 +4,8 @@
 //! Refuses: values that are secrets; callers hand in paths without queries and no header values.
 
 pub mod access;
+pub mod events;
+pub mod history;
 pub mod json;
 pub mod log;
 pub mod metrics;

@@ -26,6 +26,8 @@ pub enum Family {
     StateCommits,
     StateRows,
     StateFailures,
+    AuditRecords,
+    AuditOutbox,
 }
 
 impl Family {
@@ -86,6 +88,10 @@ impl Family {
             Self::StateCommits => ("palisade_state_commits", "Durable commits of the state"),
             Self::StateRows => ("palisade_state_rows", "Rows written to the state"),
             Self::StateFailures => ("palisade_state_failures", "Commits of the state that failed"),
+            Self::AuditRecords => ("palisade_audit_records", "Records of the audit log so far"),
+            Self::AuditOutbox => {
+                ("palisade_audit_outbox", "Changes that are not in the audit log yet")
+            }
         }
     }
 }

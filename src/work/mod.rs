@@ -1,4 +1,5 @@
 //! What goes on beside the request path, one folder per capability.
 
 pub mod acme;
+pub mod audit;
 pub mod certs;

@@ -196,6 +196,11 @@ impl Life {
     }
 }
 
+/// Whoever asks in these tests.
+fn by() -> palisade::base::audit::By {
+    palisade::base::audit::By::system(palisade::base::audit::Source::Control)
+}
+
 fn site() -> Host {
     NAME.parse().expect("a host")
 }
@@ -256,7 +261,7 @@ fn pebble_issues_though_it_rejects_half_of_all_nonces() {
     let certificate = life.until_issued();
     assert!(certificate.facts.covers(&"www.example.com".parse().expect("a host")));
     assert_eq!((ca.accounts(), ca.orders()), (1, 1));
-    let asked = life.runtime.block_on(life.manager.renew(&site()));
+    let asked = life.runtime.block_on(life.manager.renew(&site(), by()));
     asked.expect("renewed");
     assert_eq!(ca.certificates(), 2);
 }
@@ -293,7 +298,7 @@ fn a_failure_keeps_the_cas_words_and_says_what_to_do() {
     assert_eq!(ca.seen().orders.len(), 2);
     ca.heal();
     bench.open_doors();
-    life.runtime.block_on(life.manager.renew(&site())).expect("issued when asked for");
+    life.runtime.block_on(life.manager.renew(&site(), by())).expect("issued when asked for");
     assert_eq!(life.manager.outlook(&site()).failure, None);
     let log = std::fs::read_to_string(bench.log()).expect("a log");
     assert!(log.contains("\"event\":\"certificate_failed\""), "{log}");
@@ -309,7 +314,9 @@ fn who_asks_while_an_attempt_is_on_its_way_is_told_its_outcome() {
     hold.wait();
     let (manager, site) = (&life.manager, site());
     let (one, another, ()) = life.runtime.block_on(async {
-        tokio::join!(manager.renew(&site), manager.renew(&site), async { hold.release() })
+        tokio::join!(manager.renew(&site, by()), manager.renew(&site, by()), async {
+            hold.release()
+        })
     });
     assert_eq!((one, another), (Ok(()), Ok(())));
     assert_eq!(ca.seen().orders.len(), 1);
@@ -357,7 +364,7 @@ fn an_account_that_the_ca_has_forgotten_is_made_anew() {
     let life = bench.start(of(&ca));
     life.until_issued();
     ca.forget_accounts();
-    life.runtime.block_on(life.manager.renew(&site())).expect("renewed");
+    life.runtime.block_on(life.manager.renew(&site(), by())).expect("renewed");
     let seen = ca.seen();
     assert_eq!(seen.accounts, 2);
     assert!(seen.orders[1]["replaces"].is_string(), "{:?}", seen.orders);
@@ -406,14 +413,15 @@ fn a_rehearsal_at_the_staging_ca_comes_before_the_second_attempt() {
     wanted.acme.challenges = vec![ChallengeKind::Http01];
     let life = bench.start(wanted);
     life.until_failed(); // nobody answers at the doors
-    let refused = life.runtime.block_on(life.manager.renew(&site())).expect_err("still closed");
+    let refused =
+        life.runtime.block_on(life.manager.renew(&site(), by())).expect_err("still closed");
     assert!(
         refused.detail.as_deref().is_some_and(|d| d.contains("rehearsal at staging")),
         "{refused:?}"
     );
     assert_eq!((ca.seen().orders.len(), staging.seen().orders.len()), (1, 1));
     bench.open_doors();
-    life.runtime.block_on(life.manager.renew(&site())).expect("issued");
+    life.runtime.block_on(life.manager.renew(&site(), by())).expect("issued");
     assert_eq!((ca.seen().orders.len(), staging.seen().orders.len()), (2, 2));
     assert_eq!(staging.seen().certificates.len(), 1);
 }
@@ -428,7 +436,7 @@ fn reused_authorizations_need_no_answer() {
     });
     let life = bench.start(of(&ca));
     life.until_issued();
-    life.runtime.block_on(life.manager.renew(&site())).expect("renewed");
+    life.runtime.block_on(life.manager.renew(&site(), by())).expect("renewed");
     assert_eq!(ca.seen().validations.len(), 1);
 }
 
@@ -458,12 +466,14 @@ fn an_imported_certificate_is_served_and_never_ordered() {
     let life = bench.start(wanted.clone());
     let (cert, key) = crate::support::Authority::new().write(bench.state.path(), "own", &[NAME]);
     let (cert, key) = (std::fs::read(cert).expect("a file"), std::fs::read(key).expect("a file"));
-    let import =
-        |cert: &[u8], key: &[u8]| life.runtime.block_on(life.manager.import(&site(), cert, key));
+    let import = |cert: &[u8], key: &[u8]| {
+        life.runtime.block_on(life.manager.import(&site(), cert, key, by()))
+    };
     let swapped = import(&key, &cert).expect_err("the wrong way round");
     assert_eq!(swapped.status, 422);
     let taken = import(&cert, &key).expect("taken");
-    let refused = life.runtime.block_on(life.manager.renew(&site())).expect_err("not ordered");
+    let refused =
+        life.runtime.block_on(life.manager.renew(&site(), by())).expect_err("not ordered");
     assert_eq!(refused.status, 409);
     life.kill();
     let life = bench.start(wanted);
@@ -558,7 +568,7 @@ fn a_rate_limit_is_waited_out_through_a_restart() {
     assert!(life.until_failed().retry_in_s.is_some_and(|wait| wait > 7000));
     assert_eq!(ca.seen().requests.len(), asked);
     // Whoever asks for it gets an attempt.
-    life.runtime.block_on(life.manager.renew(&site())).expect("issued");
+    life.runtime.block_on(life.manager.renew(&site(), by())).expect("issued");
 }
 
 #[test]
@@ -597,7 +607,7 @@ fn a_new_name_is_ordered_at_once_and_a_ca_that_is_down_is_explained() {
     let failure = life.until_failed();
     assert!(failure.likely.contains("down or overloaded"), "{failure:?}");
     ca.set(|knobs| knobs.down = false);
-    life.runtime.block_on(life.manager.renew(&site())).expect("issued");
+    life.runtime.block_on(life.manager.renew(&site(), by())).expect("issued");
     assert!(life.until_issued().facts.covers(&www));
 }
 
@@ -617,7 +627,10 @@ fn a_record_that_cannot_be_read_holds_back_its_own_site_only() {
     let sealed =
         palisade::store::sealed::Sealed { key: 1, nonce: [0; 12], ciphertext: vec![0; 64] };
     let history = palisade::store::certs::History { site: NAME.into(), ..Default::default() };
-    life.store.put_certificate(record.expect("stored"), sealed, history).wait().expect("written");
+    life.store
+        .put_certificate(record.expect("stored"), sealed, history, None)
+        .wait()
+        .expect("written");
     life.kill();
     let life = bench.start(wanted);
     assert_eq!(life.manager.certificate(&other).expect("served").facts, kept.facts);
@@ -626,7 +639,7 @@ fn a_record_that_cannot_be_read_holds_back_its_own_site_only() {
     assert!(failure.detail.contains("does not open"), "{failure:?}");
     assert!(failure.next.contains("cert renew"), "{failure:?}");
     assert_eq!(ca.seen().orders.len(), 2);
-    life.runtime.block_on(life.manager.renew(&site())).expect("the operator decides");
+    life.runtime.block_on(life.manager.renew(&site(), by())).expect("the operator decides");
     assert!(life.manager.certificate(&site()).is_some());
     assert_eq!(life.manager.outlook(&site()).failure, None);
 }

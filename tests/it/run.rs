@@ -191,13 +191,14 @@ fn init_writes_a_file_that_says_what_to_fill_in_and_never_writes_over_one() {
 #[test]
 fn every_verb_has_help_with_an_example() {
     let place = Place::new();
-    let verbs: [&[&str]; 8] = [
+    let verbs: [&[&str]; 9] = [
         &["run"],
         &["demo"],
         &["init"],
         &["check"],
         &["reload"],
         &["status"],
+        &["top"],
         &["cert", "list"],
         &["cert", "trust"],
     ];

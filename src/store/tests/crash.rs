@@ -51,7 +51,7 @@ fn enact(rows: &mut Rows, change: &Change) {
     }
 }
 
-fn rows(core: &Core) -> Result<Rows, Fault> {
+fn rows(core: &StateFile) -> Result<Rows, Fault> {
     core.read(|reading| {
         let mut rows = Rows::new();
         for table in TABLES {
@@ -86,7 +86,7 @@ struct Run {
 
 fn run(seed: u64, operations: usize, durability: Durability) -> Run {
     let mut dice = Dice(seed);
-    let start = Core::image().expect("an empty file");
+    let start = StateFile::image(&CORE).expect("an empty file");
     let disk = MemDisk::new(start.clone());
     let dir = folder();
     let options = Options { durability, retry: Retry::WhenAsked };
@@ -117,7 +117,7 @@ impl Run {
     fn judge(&self, image: Vec<u8>, acknowledged: usize) -> Result<MemDisk, Violation> {
         let disk = MemDisk::new(image);
         let does_not_open = |why: String| Violation::DoesNotOpen(why);
-        let core = Core::open(&MemPlace::new(&disk), false);
+        let core = StateFile::open(&MemPlace::new(&disk), false);
         let core = core.map_err(|error| does_not_open(error.to_string()))?;
         core.accept().map_err(|fault| does_not_open(format!("{fault:?}")))?;
         let rows = rows(&core).map_err(|fault| does_not_open(format!("{fault:?}")))?;

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::mpsc::sync_channel;
 
-use super::super::database::Core;
+use super::super::database::StateFile;
 use super::super::sealed::ACCOUNT_KEYS;
 use super::super::writer::{BATCH_MAX, Message, Options, PAUSE_MAX, PAUSE_MIN, Retry};
 use super::memory::{Dice, Faults, MemDisk, MemPlace};
@@ -19,7 +19,7 @@ struct Bench {
 }
 
 fn bench() -> Bench {
-    on(MemDisk::new(Core::image().expect("an empty file")), Retry::WhenAsked)
+    on(MemDisk::new(StateFile::image(&CORE).expect("an empty file")), Retry::WhenAsked)
 }
 
 fn on(disk: MemDisk, retry: Retry) -> Bench {
@@ -49,7 +49,7 @@ impl Bench {
     /// Has the writer try now; the pause before its next attempt, or nothing when it is well.
     fn try_again(&self) -> Option<Duration> {
         let (answer, wait) = sync_channel(1);
-        let queue = self.store.inner.queue.as_ref().expect("open");
+        let queue = self.store.0.queue();
         queue.send(Message::TryAgain(answer)).expect("the writer lives");
         wait.recv().expect("the writer answers")
     }
@@ -123,13 +123,14 @@ fn after_an_io_error_writes_are_refused_reads_go_on_and_it_recovers_without_a_re
 
 #[test]
 fn it_tries_by_itself_once_the_pause_is_over() {
-    let bench = on(MemDisk::new(Core::image().expect("an empty file")), Retry::AfterPause);
+    let bench =
+        on(MemDisk::new(StateFile::image(&CORE).expect("an empty file")), Retry::AfterPause);
     bench.disk.set_faults(Faults { sync: Some(ErrorKind::Other), ..Faults::default() });
     assert!(bench.put("a", 1).is_err());
     bench.disk.set_faults(Faults::default());
     bench.clock.advance(PAUSE_MIN);
     // What the handle refuses at once is put into the queue here, so that the writer looks at its clock.
-    let queue = bench.store.inner.queue.as_ref().expect("open");
+    let queue = bench.store.0.queue();
     let written = (0..10_000).any(|_| {
         let (answer, receipt) = Receipt::pair();
         let change = |writing: &Writing| writing.put(ACCOUNT_KEYS, "a", &2_u8);
@@ -217,7 +218,8 @@ fn rows_are_there_after_failed_syncs_that_lost_pages() {
         // What counts is what the platter has.
         let Bench { store, disk, .. } = bench;
         drop(store);
-        let core = Core::open(&MemPlace::new(&MemDisk::new(disk.image())), false).expect("opened");
+        let core =
+            StateFile::open(&MemPlace::new(&MemDisk::new(disk.image())), false).expect("opened");
         for (row, value) in &acknowledged {
             let there = core.read(|reading| reading.get::<u8>(ACCOUNT_KEYS, row));
             assert_eq!(there.expect("read"), Some(*value), "seed {seed} row {row}");
@@ -301,7 +303,7 @@ fn a_full_queue_is_told_at_once_and_what_was_queued_is_written_before_the_end() 
         bench
     };
     drop(store);
-    let core = Core::open(&MemPlace::new(&disk), false).expect("opened");
+    let core = StateFile::open(&MemPlace::new(&disk), false).expect("opened");
     let rows = core.read(|reading| reading.all::<u8>(ACCOUNT_KEYS)).expect("read");
     assert_eq!(rows.len(), QUEUE_MAX);
 }

@@ -8,6 +8,7 @@ use redb::StorageBackend;
 
 use super::super::OpenError;
 use super::super::place::Place;
+use super::super::schema::{CORE, Schema};
 
 const SECTOR: usize = 512;
 
@@ -259,6 +260,10 @@ impl MemPlace {
 impl Place for MemPlace {
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn schema(&self) -> &'static Schema {
+        &CORE
     }
 
     fn device(&self, again: bool) -> Result<Box<dyn StorageBackend>, OpenError> {

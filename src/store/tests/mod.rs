@@ -11,6 +11,8 @@ mod repositories;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::database::StateFile;
+use super::writer::QUEUE_MAX;
 use super::*;
 use crate::ports::fake::FakeClock;
 

@@ -17,7 +17,7 @@ impl Home {
     fn new() -> Self {
         let dir = folder();
         let log = log(dir.path());
-        let place = Box::new(FilePlace::prepare(&dir.path().join("state")).expect("made"));
+        let place = Box::new(FilePlace::prepare(&dir.path().join("state"), &CORE).expect("made"));
         let options = Options { retry: Retry::WhenAsked, ..Options::default() };
         let store = Store::start(place, options, clock(), log.clone()).expect("opened");
         let home = Self { store, dir, log };
@@ -51,8 +51,8 @@ impl Home {
 
     fn well_again(&self) -> bool {
         let (answer, wait) = std::sync::mpsc::sync_channel(1);
-        let queue = self.store.inner.queue.as_ref().expect("open");
-        queue.send(Message::TryAgain(answer)).expect("the writer lives");
+        let queue = self.store.0.queue();
+        queue.send(crate::store::writer::Message::TryAgain(answer)).expect("the writer lives");
         wait.recv().expect("the writer answers").is_none()
     }
 

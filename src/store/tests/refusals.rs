@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use redb::{Database, TableDefinition};
 
-use super::super::database::{Core, FORMAT};
+use super::super::database::StateFile;
 use super::super::sealed::ACCOUNT_KEYS;
 use super::memory::{MemDisk, MemPlace};
 use super::*;
 
 fn core_file(dir: &Path) -> PathBuf {
-    dir.join("state").join(CORE_FILE)
+    dir.join("state").join(CORE.file)
 }
 
 /// A state directory whose file holds these bytes.
@@ -98,10 +98,13 @@ fn a_database_of_another_program_is_refused() {
 fn a_file_of_a_newer_version_is_refused() {
     let dir = folder();
     drop(open(dir.path()).expect("opened"));
-    let core = Core::open(&FilePlace::prepare(&dir.path().join("state")).expect("there"), false);
+    let core = StateFile::open(
+        &FilePlace::prepare(&dir.path().join("state"), &CORE).expect("there"),
+        false,
+    );
     let core = core.expect("opened");
     core.accept().expect("accepted");
-    core.set_format(FORMAT + 1).expect("written");
+    core.set_format(CORE.format + 1).expect("written");
     drop(core);
     let words = refused(dir.path());
     assert!(words.starts_with(" has format 2, and this version of palisade knows formats up to 1"));
@@ -158,7 +161,7 @@ fn a_first_start_that_was_cut_off_leaves_nothing_in_the_way() {
 /// A flipped bit is refused, or it lies where nothing is kept: the rows are never other than they were.
 #[test]
 fn a_flipped_bit_is_never_silently_wrong() {
-    let disk = MemDisk::new(Core::image().expect("an empty file"));
+    let disk = MemDisk::new(StateFile::image(&CORE).expect("an empty file"));
     let dir = folder();
     let place = || Box::new(MemPlace::new(&disk));
     let start = || Store::start(place(), Options::default(), clock(), log(dir.path()));
@@ -172,8 +175,8 @@ fn a_flipped_bit_is_never_silently_wrong() {
     let crashed = disk.image();
     drop(store);
     let closed = disk.image();
-    let rows = |core: &Core| core.read(|reading| reading.all::<Vec<u8>>(ACCOUNT_KEYS));
-    let intact = rows(&Core::open(&*place(), false).expect("opened")).expect("read");
+    let rows = |core: &StateFile| core.read(|reading| reading.all::<Vec<u8>>(ACCOUNT_KEYS));
+    let intact = rows(&StateFile::open(&*place(), false).expect("opened")).expect("read");
     assert_eq!(intact.len(), 60);
     let soak = std::env::var_os("PALISADE_SOAK").is_some();
     let mut refused = 0;
@@ -185,7 +188,7 @@ fn a_flipped_bit_is_never_silently_wrong() {
                 let mut image = image.clone();
                 image[at] ^= 1 << ((bit + at + step) % 8);
                 let damaged = MemDisk::new(image.clone());
-                match Core::open(&MemPlace::new(&damaged), false) {
+                match StateFile::open(&MemPlace::new(&damaged), false) {
                     Err(_) => refused += 1,
                     Ok(core) => assert_eq!(rows(&core).expect("read"), intact, "byte {at}"),
                 }

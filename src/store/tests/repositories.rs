@@ -5,6 +5,7 @@ use super::super::sealed::{
     ACCOUNT_KEYS, CERTIFICATE_KEYS, ORDER_KEYS, Row, Sealed, TABLES, WrappedKey,
 };
 use super::*;
+use crate::base::audit::{By, Intent, Source, action};
 
 fn sealed(key: u32, byte: u8) -> Sealed {
     Sealed { key, nonce: [byte; 12], ciphertext: vec![byte; 40] }
@@ -51,6 +52,11 @@ fn ari(start_s: i64) -> Ari {
     Ari { start_s, end_s: start_s + 9, explanation_url: None, asked_at_s: 1, ask_again_at_s: 2 }
 }
 
+/// What the audit log would be told.
+fn intent() -> Intent {
+    Intent::new(1, By::system(Source::Acme), action::CERTIFICATE_RENEW)
+}
+
 #[test]
 fn what_was_acknowledged_is_there_after_a_restart() {
     let dir = folder();
@@ -58,11 +64,11 @@ fn what_was_acknowledged_is_there_after_a_restart() {
     store.put_account(account("d"), Some(sealed(1, 1))).wait().expect("written");
     store.put_order(order("a"), Some(sealed(1, 2))).wait().expect("written");
     store
-        .put_certificate(certificate("b", 9), sealed(1, 3), history("b", 0))
+        .put_certificate(certificate("b", 9), sealed(1, 3), history("b", 0), None)
         .wait()
         .expect("written");
     let keys: Vec<WrappedKey> = [2, 10, 1].map(wrapped).into();
-    store.put_wrapped_keys(keys).wait().expect("written");
+    store.put_wrapped_keys(keys, None).wait().expect("written");
     drop(store);
     let store = open(dir.path()).expect("opened at once, in the same process");
     assert_eq!(store.account("d").expect("read"), Some(account("d")));
@@ -108,11 +114,11 @@ fn a_certificate_ends_the_order_it_came_from() {
         store.put_order(order(site), Some(sealed(1, 2))).wait().expect("written");
     }
     store
-        .put_certificate(certificate("a", 9), sealed(1, 3), history("a", 0))
+        .put_certificate(certificate("a", 9), sealed(1, 3), history("a", 0), None)
         .wait()
         .expect("written");
     let imported = Certificate { origin: Origin::Imported, ..certificate("b", 9) };
-    store.put_certificate(imported, sealed(1, 4), history("b", 0)).wait().expect("written");
+    store.put_certificate(imported, sealed(1, 4), history("b", 0), None).wait().expect("written");
     store.conclude(None, true, history("c", 3)).wait().expect("written");
     assert_eq!(store.orders().expect("read"), [order("b")], "an import came from no order");
     assert_eq!(store.sealed(ORDER_KEYS, "a").expect("read"), None);
@@ -127,7 +133,7 @@ fn a_renewal_window_is_recorded_only_for_the_certificate_it_was_asked_for() {
     let dir = folder();
     let store = open(dir.path()).expect("opened");
     store
-        .put_certificate(certificate("a", 9), sealed(1, 3), history("a", 0))
+        .put_certificate(certificate("a", 9), sealed(1, 3), history("a", 0), None)
         .wait()
         .expect("written");
     store.put_ari("a", 8, ari(1)).wait().expect("nothing to do");
@@ -203,18 +209,29 @@ fn an_attempt_writes_nothing_over_a_certificate_that_it_did_not_start_from() {
     let from = store.leaf("a").expect("read");
     let mut imported = certificate("a", 9);
     imported.chain = vec![vec![7; 3]];
-    store.put_certificate(imported.clone(), sealed(1, 3), history("a", 0)).wait().expect("written");
+    store
+        .put_certificate(imported.clone(), sealed(1, 3), history("a", 0), None)
+        .wait()
+        .expect("written");
     let mut issued = certificate("a", 10);
     issued.chain = vec![vec![8; 3]];
-    let late =
-        store.replace_certificate(from.clone(), issued.clone(), sealed(1, 4), history("a", 0));
+    let late = store.replace_certificate(
+        from.clone(),
+        issued.clone(),
+        sealed(1, 4),
+        history("a", 0),
+        intent(),
+    );
     assert!(!late.wait().expect("answered"));
+    assert_eq!(store.outbox().expect("read"), (1, 0), "nothing happened, so nothing is told");
     assert!(!store.conclude(from, true, history("a", 5)).wait().expect("answered"));
     assert_eq!(store.certificates().expect("read"), [imported]);
     assert_eq!(store.histories().expect("read"), [history("a", 0)]);
     let from = store.leaf("a").expect("read");
     assert!(store.conclude(from.clone(), true, history("a", 1)).wait().expect("answered"));
-    let next = store.replace_certificate(from, issued.clone(), sealed(1, 4), history("a", 0));
+    let next =
+        store.replace_certificate(from, issued.clone(), sealed(1, 4), history("a", 0), intent());
     assert!(next.wait().expect("answered"));
     assert_eq!(store.certificates().expect("read"), [issued]);
+    assert_eq!(store.intents(9).expect("read"), [(1, intent())]);
 }

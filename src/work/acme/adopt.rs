@@ -9,8 +9,10 @@ use std::collections::BTreeSet;
 use super::Wanted;
 use super::manager::Manager;
 use super::order::{Tools, unseal};
+use super::record::facts;
 use super::sites::{Site, Sites, Unsaved};
 use crate::base::Host;
+use crate::base::audit::{By, Intent, Source, action};
 use crate::base::timestamp::rfc3339;
 use crate::store::certs::{self, History};
 use crate::store::sealed::CERTIFICATE_KEYS;
@@ -81,6 +83,11 @@ fn copy(
         ..History::default()
     };
     let record = certs::Certificate { site: site.to_string(), ..stored };
+    let at_ms = tools.now_s().saturating_mul(1000);
+    let intent = Intent::new(at_ms, By::system(Source::Acme), action::CERTIFICATE_ADOPT)
+        .on(site.as_str())
+        .before("site", from.as_str());
+    let intent = Intent { after: facts(&record), ..intent };
     let over = tools.parts.store.leaf(site.as_str()).ok()?;
-    Some((Unsaved { record, key, history, over, retry_at_s: i64::MIN }, served))
+    Some((Unsaved { record, key, history, intent, over, retry_at_s: i64::MIN }, served))
 }

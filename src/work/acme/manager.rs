@@ -16,6 +16,7 @@ use super::pace::{self, Placed};
 use super::sites::{Site, Sites};
 use super::{Outlook, Parts, Totals, Wanted, core, issued, load};
 use crate::base::Host;
+use crate::base::audit::By;
 use crate::base::timestamp::rfc3339;
 use crate::ops::api::{CertificateFailure, Problem, Renewal};
 use crate::store::certs::{self, History, Origin};
@@ -150,13 +151,13 @@ impl Manager {
         Outlook { renewal, failure, activity: known.activity.clone(), imported }
     }
 
-    /// Attempts a site now, whatever the plan says, and returns when the attempt has ended. Joins one that is on its
-    /// way.
+    /// Attempts a site now on behalf of `by`, whatever the plan says, and returns when the attempt has ended. Joins one
+    /// that is on its way.
     ///
     /// # Errors
     /// 404: no such site, or not managed here. 409: `order = false`, import instead. 502: the
     /// attempt failed, with the CA's words, the likely cause and the next step in `detail`.
-    pub async fn renew(&self, site: &Host) -> Result<(), Problem> {
+    pub async fn renew(&self, site: &Host, by: By) -> Result<(), Problem> {
         let ended = {
             let mut sites = self.sites();
             let known = managed(&mut sites, site)?;
@@ -169,6 +170,7 @@ impl Manager {
             // One that is on its way already answers everybody who has asked until it ends.
             let (tell, ended) = oneshot::channel();
             known.asked_for.push(tell);
+            known.asked_by.get_or_insert(by);
             ended
         };
         self.nudge.notify_one();
@@ -187,6 +189,7 @@ impl Manager {
         site: &Host,
         cert_pem: &[u8],
         key_pem: &[u8],
+        by: By,
     ) -> Result<Certificate, Problem> {
         let names = {
             let mut sites = self.sites();
@@ -231,7 +234,8 @@ impl Manager {
             last_success_at_s: Some(now_s),
             ..History::default()
         };
-        self.store(&record, &key, &history).await.map_err(|trouble| {
+        let intent = self.intent(site, Some(by), &record);
+        self.store(&record, &key, &history, intent).await.map_err(|trouble| {
             let detail = format!("{}; nothing was changed", trouble.detail);
             Problem::new(503, "the state cannot be written", detail)
         })?;

@@ -64,7 +64,8 @@ fn the_clock_is_looked_at_every_minute_whatever_the_plan_says() {
     let pem = params.signed_by(&key, &issuer).expect("signed").pem();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let key = key.serialize_pem();
-    let imported = runtime.block_on(manager.import(&site, pem.as_bytes(), key.as_bytes()));
+    let by = By::system(crate::base::audit::Source::Control);
+    let imported = runtime.block_on(manager.import(&site, pem.as_bytes(), key.as_bytes(), by));
     imported.expect("imported");
     let _inside = runtime.enter();
 

@@ -26,6 +26,7 @@ mod outcome;
 mod pace;
 mod problem;
 mod proof;
+mod record;
 mod running;
 pub mod settings;
 mod sites;

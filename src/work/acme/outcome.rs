@@ -9,6 +9,7 @@ use super::order::{Got, seal};
 use super::problem::{Class, Trouble};
 use super::sites::{Site, Unsaved, given_up};
 use crate::base::Host;
+use crate::base::audit::Intent;
 use crate::base::timestamp::rfc3339;
 use crate::ops::api::Problem;
 use crate::store::Health;
@@ -37,7 +38,10 @@ impl Manager {
         if !self.stands(site, &start) {
             return Err(self.give_up(site).await);
         }
-        let stored = match self.store_over(&start.over, &record, &got.key, &history).await {
+        let by = self.sites().known.get(site).and_then(|known| known.asked_by.clone());
+        let intent = self.intent(site, by, &record);
+        let told = intent.clone();
+        let stored = match self.store_over(&start.over, &record, &got.key, &history, told).await {
             Ok(true) => Ok(()),
             Ok(false) => return Err(self.give_up(site).await),
             Err(trouble) => Err(trouble),
@@ -54,6 +58,7 @@ impl Manager {
                 record: record.clone(),
                 key: got.key.clone(),
                 history: history.clone(),
+                intent,
                 over: start.over,
                 retry_at_s: self.tools.now_s() + SAVE_AGAIN_S,
             });
@@ -112,10 +117,12 @@ impl Manager {
         record: &certs::Certificate,
         key: &zeroize::Zeroizing<Vec<u8>>,
         history: &History,
+        intent: Intent,
     ) -> Result<(), Trouble> {
         let sealed = seal(&self.tools, CERTIFICATE_KEYS, &record.site, key.clone()).await?;
         let store = &self.tools.parts.store;
-        Ok(store.put_certificate(record.clone(), sealed, history.clone()).await?)
+        let (record, history) = (record.clone(), history.clone());
+        Ok(store.put_certificate(record, sealed, history, Some(intent)).await?)
     }
 
     /// As [`Manager::store`], unless another certificate was stored since the attempt began: false then.
@@ -125,10 +132,12 @@ impl Manager {
         record: &certs::Certificate,
         key: &zeroize::Zeroizing<Vec<u8>>,
         history: &History,
+        intent: Intent,
     ) -> Result<bool, Trouble> {
         let sealed = seal(&self.tools, CERTIFICATE_KEYS, &record.site, key.clone()).await?;
         let (over, record, history) = (over.clone(), record.clone(), history.clone());
-        Ok(self.tools.parts.store.replace_certificate(over, record, sealed, history).await?)
+        let store = &self.tools.parts.store;
+        Ok(store.replace_certificate(over, record, sealed, history, intent).await?)
     }
 
     pub(super) fn serve(
@@ -166,8 +175,8 @@ impl Manager {
         if !self.sites().known.get(&site).is_some_and(newest) {
             return;
         }
-        let Unsaved { record, key, history, over, .. } = &unsaved;
-        let stored = self.store_over(over, record, key, history).await;
+        let Unsaved { record, key, history, over, intent, .. } = &unsaved;
+        let stored = self.store_over(over, record, key, history, intent.clone()).await;
         let mut sites = self.sites();
         let Some(known) = sites.known.get_mut(&site) else { return };
         match stored {

@@ -108,6 +108,7 @@ impl Drop for AtWork {
             let Some(known) = sites.known.get_mut(&self.site) else { return };
             known.at_work = false;
             known.activity = None;
+            known.asked_by = None;
             known.running = None;
             if self.answer.is_none() {
                 // Ended without an outcome, which is a stop or a defect: it must not start again at once.

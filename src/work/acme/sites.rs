@@ -12,6 +12,7 @@ use super::core::{self, Held, Plan};
 use super::issued;
 use super::pace::Candidate;
 use super::{Wanted, WantedSite};
+use crate::base::audit::{By, Intent};
 use crate::base::{Host, hex};
 use crate::ops::api::Problem;
 use crate::store::certs::{self, Failure, History, Leaf, Origin};
@@ -60,6 +61,8 @@ pub(super) struct Site {
     pub(super) waits_for_state: bool,
     /// Those who wait for an attempt that they asked for.
     pub(super) asked_for: Vec<oneshot::Sender<Result<(), Problem>>>,
+    /// Who asked first.
+    pub(super) asked_by: Option<By>,
 }
 
 /// A certificate that could not be stored.
@@ -69,6 +72,8 @@ pub(super) struct Unsaved {
     pub(super) key: Zeroizing<Vec<u8>>,
     /// As it is to be once the certificate is stored.
     pub(super) history: History,
+    /// What the audit log is told once it is stored.
+    pub(super) intent: Intent,
     /// What it replaces in the state.
     pub(super) over: Leaf,
     pub(super) retry_at_s: i64,

@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::base::audit::{By, Source};
 use crate::store::sealed::LOCAL_CA_KEYS;
 use crate::work::certs::sample::{NOW, State};
 
@@ -77,7 +78,8 @@ fn a_rotation_of_keys_covers_the_key_of_the_local_ca() {
     let dir = Dir::new();
     let state = dir.state();
     let first = open(&state).expect("made").public();
-    assert_eq!(state.keyring.rotate().expect("rotated").rows, 1);
+    let by = By::system(Source::Control);
+    assert_eq!(state.keyring.rotate(&by).expect("rotated").rows, 1);
     let sealed = state.store.sealed(LOCAL_CA_KEYS, "local-ca").expect("read").expect("there");
     assert_eq!(sealed.key, 2);
     assert_eq!(open(&state).expect("opened").public(), first);

@@ -18,13 +18,13 @@ fn what_was_sealed_before_a_rotation_is_served_and_renewed_after_it() {
     let (_place, ca, daemon) = served();
     let rotated = daemon.cli(&["crypto", "rotate"]);
     assert_eq!(rotated.code, 0, "{rotated:?}");
-    // The account's key and the certificate's.
-    assert_says(&rotated.out, &["data key 2 is in use: 2 secrets sealed anew"]);
+    // The account's key, the certificate's and the audit log's.
+    assert_says(&rotated.out, &["data key 2 is in use: 3 secrets sealed anew"]);
     let daemon = daemon.restart();
     assert_eq!(shown(&ca.client(), &daemon, SITE), Some(ca.wait_for_certificate(1).der));
     assert_eq!(daemon.cli(&["cert", "renew", SITE]).code, 0);
     let again = daemon.cli(&["crypto", "rotate", "--json"]).json();
-    assert_eq!((&again["key"], &again["rows"]), (&json!(3), &json!(2)));
+    assert_eq!((&again["key"], &again["rows"]), (&json!(3), &json!(3)));
     assert_eq!(ca.seen().accounts, 1);
 }
 
@@ -80,7 +80,7 @@ fn a_rotation_that_is_killed_between_its_commits_loses_no_key_and_the_next_one_f
         all_served(&client, &daemon);
     }
     let rotated = daemon.cli(&["crypto", "rotate", "--json"]).json();
-    assert_eq!(rotated["rows"], SITES, "{rotated:#}");
+    assert_eq!(rotated["rows"], SITES + 1, "and the audit log's key: {rotated:#}");
     let daemon = daemon.restart();
     all_served(&client, &daemon);
 }

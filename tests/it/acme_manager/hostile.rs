@@ -51,7 +51,7 @@ fn a_certificate_that_has_not_begun_replaces_none_that_is_good() {
     let life = bench.start(of(&ca));
     let good = life.until_issued();
     ca.set(|knobs| knobs.age_s = -30 * 86_400);
-    let refused = life.runtime.block_on(life.manager.renew(&site())).expect_err("not begun");
+    let refused = life.runtime.block_on(life.manager.renew(&site(), by())).expect_err("not begun");
     let detail = refused.detail.unwrap_or_default();
     assert!(detail.contains("the certificate begins on"), "{detail}");
     assert_eq!(life.manager.certificate(&site()).expect("kept").facts, good.facts);
@@ -134,7 +134,7 @@ fn a_ca_that_forgets_replaces_gets_one_order_for_a_renewal() {
     });
     let life = bench.start(of(&ca));
     life.until_issued();
-    life.runtime.block_on(life.manager.renew(&site())).expect("renewed");
+    life.runtime.block_on(life.manager.renew(&site(), by())).expect("renewed");
     let orders = ca.seen().orders;
     assert_eq!(orders.len(), 2, "{orders:?}");
     assert!(orders[1]["replaces"].is_string(), "{orders:?}");
@@ -182,11 +182,11 @@ fn an_attempt_that_panics_waits_as_any_that_failed_and_goes_on_with_its_order() 
     let log = std::fs::read_to_string(bench.log()).expect("a log");
     assert_eq!(log.matches("\"event\":\"certificate_failed\"").count(), 1, "{log}");
     // Whoever asks is told; an order that is stumbled over twice is given up.
-    let refused = life.runtime.block_on(life.manager.renew(&site())).expect_err("again");
+    let refused = life.runtime.block_on(life.manager.renew(&site(), by())).expect_err("again");
     assert_eq!(refused.status, 502);
     assert_eq!(ca.seen().orders.len(), 1, "resumed");
     assert!(life.store.orders().expect("read").is_empty());
     ca.heal();
-    life.runtime.block_on(life.manager.renew(&site())).expect("issued");
+    life.runtime.block_on(life.manager.renew(&site(), by())).expect("issued");
     assert_eq!(ca.seen().orders.len(), 2);
 }

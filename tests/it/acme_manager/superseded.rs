@@ -6,7 +6,7 @@ impl Life {
     fn import(&self) -> palisade::work::certs::Certificate {
         let (bought, site) = (crate::support::Authority::new().issue(&[NAME]), site());
         let (cert, key) = (&bought.cert, &bought.key);
-        let import = self.manager.import(&site, cert.as_bytes(), key.as_bytes());
+        let import = self.manager.import(&site, cert.as_bytes(), key.as_bytes(), by());
         self.runtime.block_on(import).expect("imported")
     }
 
@@ -37,7 +37,7 @@ fn what_was_imported_stays_though_an_order_was_on_its_way() {
         // The order was kept: whoever wants a certificate of the CA gets it by the same one, if its URL was known.
         let orders = life.store.orders().expect("read");
         assert_eq!(orders.len(), 1);
-        life.runtime.block_on(life.manager.renew(&site())).expect("renewed");
+        life.runtime.block_on(life.manager.renew(&site(), by())).expect("renewed");
         let placed = if at == Endpoint::Certificate { 1 } else { 2 };
         assert_eq!(ca.seen().orders.len(), placed);
     }
@@ -99,7 +99,7 @@ fn whoever_waits_for_an_attempt_that_is_given_up_is_told() {
     life.until_issued();
     let hold = ca.hold(Endpoint::NewOrder, Moment::Before);
     let manager = Arc::clone(&life.manager);
-    let waiting = life.runtime.spawn(async move { manager.renew(&site()).await });
+    let waiting = life.runtime.spawn(async move { manager.renew(&site(), by()).await });
     hold.wait();
     life.import();
     let refused = life.runtime.block_on(waiting).expect("no panic").expect_err("given up");

@@ -1,0 +1,224 @@
+//! What is written down about a change: by whom, from where, what it was before and after. Never a secret.
+//!
+//! Bounds: texts of [`TEXT_BYTES_MAX`] bytes and lists of [`LINES_MAX`] lines; what is longer is cut and says so.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest text.
+pub const TEXT_BYTES_MAX: usize = 1024;
+/// Longest list.
+pub const LINES_MAX: usize = 100;
+
+/// The names of what this version writes down.
+pub mod action {
+    pub const DAEMON_START: &str = "daemon.start";
+    pub const DAEMON_STOP: &str = "daemon.stop";
+    pub const CONFIG_RELOAD: &str = "config.reload";
+    pub const CONFIG_RELOAD_REFUSED: &str = "config.reload_refused";
+    pub const CERTIFICATE_ISSUE: &str = "certificate.issue";
+    pub const CERTIFICATE_RENEW: &str = "certificate.renew";
+    pub const CERTIFICATE_IMPORT: &str = "certificate.import";
+    pub const CERTIFICATE_FILES: &str = "certificate.files";
+    pub const CERTIFICATE_ADOPT: &str = "certificate.adopt";
+    pub const CRYPTO_ROTATE: &str = "crypto.rotate";
+}
+
+/// Who wanted a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Actor {
+    /// palisade itself, or whoever may send it signals.
+    System,
+    /// A user of this machine, by the kernel's word.
+    Uid {
+        uid: u32,
+        /// Name of the user, if it had one at that moment.
+        user: Option<String>,
+    },
+}
+
+/// How the wish came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The control socket.
+    Control,
+    Signal,
+    /// A certificate that was due.
+    Acme,
+    /// What palisade looks at from time to time.
+    Schedule,
+    /// Whoever starts the process.
+    Process,
+}
+
+impl Source {
+    pub const ALL: [Self; 5] =
+        [Self::Control, Self::Signal, Self::Acme, Self::Schedule, Self::Process];
+
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Signal => "signal",
+            Self::Acme => "acme",
+            Self::Schedule => "schedule",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Done,
+    /// Nothing was changed.
+    Refused,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 2] = [Self::Done, Self::Refused];
+
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// On whose behalf something is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    pub actor: Actor,
+    pub source: Source,
+    /// Of the call, if it was one.
+    pub request_id: Option<String>,
+}
+
+impl By {
+    /// palisade of its own accord, or on a signal, whose sender the kernel does not name.
+    #[must_use]
+    pub const fn system(source: Source) -> Self {
+        Self { actor: Actor::System, source, request_id: None }
+    }
+}
+
+/// One thing that is known about a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Fact {
+    Number(i64),
+    Text(String),
+    Lines(Vec<String>),
+}
+
+/// What is known about a state, by name.
+pub type Facts = BTreeMap<String, Fact>;
+
+/// A change that was made or refused, before it has its place in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    pub at_ms: i64,
+    pub by: By,
+    pub action: String,
+    /// What was changed: a site, a key, a file.
+    pub subject: Option<String>,
+    pub before: Facts,
+    pub after: Facts,
+    pub outcome: Outcome,
+    /// Why it was refused.
+    pub why: Option<String>,
+}
+
+impl Intent {
+    /// Something that was done; the rest is added to it.
+    #[must_use]
+    pub fn new(at_ms: i64, by: By, action: &str) -> Self {
+        Self {
+            at_ms,
+            by,
+            action: cut(action),
+            subject: None,
+            before: Facts::new(),
+            after: Facts::new(),
+            outcome: Outcome::Done,
+            why: None,
+        }
+    }
+
+    #[must_use]
+    pub fn on(self, subject: &str) -> Self {
+        Self { subject: Some(cut(subject)), ..self }
+    }
+
+    #[must_use]
+    pub fn before(mut self, name: &str, fact: impl Into<Fact>) -> Self {
+        self.before.insert(name.to_owned(), fact.into());
+        self
+    }
+
+    #[must_use]
+    pub fn after(mut self, name: &str, fact: impl Into<Fact>) -> Self {
+        self.after.insert(name.to_owned(), fact.into());
+        self
+    }
+
+    /// It was refused; only the first line of `why` is kept.
+    #[must_use]
+    pub fn refused(self, why: &str) -> Self {
+        let why = Some(cut(why.lines().next().unwrap_or_default()));
+        Self { outcome: Outcome::Refused, why, ..self }
+    }
+}
+
+impl From<i64> for Fact {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<&str> for Fact {
+    fn from(text: &str) -> Self {
+        Self::Text(cut(text))
+    }
+}
+
+impl From<&[String]> for Fact {
+    fn from(lines: &[String]) -> Self {
+        let mut kept: Vec<String> = lines.iter().take(LINES_MAX).map(|line| cut(line)).collect();
+        if let Some(more) = lines.len().checked_sub(LINES_MAX).filter(|more| *more > 0) {
+            kept.push(format!("… and {more} more"));
+        }
+        Self::Lines(kept)
+    }
+}
+
+fn cut(text: &str) -> String {
+    super::cut(text, TEXT_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_and_says_so() {
+        let lines: Vec<String> = (0..LINES_MAX + 2).map(|n| n.to_string()).collect();
+        let Fact::Lines(kept) = Fact::from(&lines[..]) else { panic!("lines") };
+        assert_eq!((kept.len(), kept.last().map(String::as_str)), (101, Some("… and 2 more")));
+        let Fact::Text(text) = Fact::from(&*"ä".repeat(TEXT_BYTES_MAX)) else { panic!("text") };
+        assert!(text.len() <= TEXT_BYTES_MAX + 3 && text.ends_with("ä…"));
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_first_line_of_its_reason() {
+        let intent =
+            Intent::new(1, By::system(Source::Signal), "x.y").on("s").refused("no\nline 2");
+        assert_eq!((intent.outcome, intent.why.as_deref()), (Outcome::Refused, Some("no")));
+    }
+}

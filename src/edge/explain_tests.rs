@@ -1,0 +1,146 @@
+//! Requests that nobody has sent, against a policy of two sites.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::config::Environment;
+use crate::edge::tls::TlsFactory;
+
+const CONFIG: &str = r#"
+[listen]
+trusted_proxies = ["10.0.0.0/8"]
+[site."app.example.com"]
+upstream = ["127.0.0.1:3000", "127.0.0.1:3001"]
+tls = "local"
+[site."app.example.com".route."/api"]
+upstream = "127.0.0.1:4000"
+[site."app.example.com".route.refund]
+match = { path = "/api/refund", method = ["POST"], header = { "x-version" = "2" } }
+[site."other.example.com"]
+upstream = "127.0.0.1:5000"
+tls = "local"
+"#;
+
+fn policy() -> Policy {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("palisade.toml");
+    std::fs::write(&path, CONFIG).expect("written");
+    let loaded = crate::config::load_file(&path, &Environment::new(Vec::new()));
+    let settings = loaded.unwrap_or_else(|report| panic!("{report}")).settings;
+    let key = rcgen::generate_simple_self_signed(["app.example.com".to_owned()]).expect("a key");
+    let der = rustls_pki_types::PrivateKeyDer::Pkcs8(key.signing_key.serialize_der().into());
+    let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).expect("a key");
+    let key = rustls::sign::CertifiedKey::new(vec![key.cert.der().clone()], signing);
+    let tls = TlsFactory::new().and_then(|factory| factory.config(Arc::new(key))).expect("TLS");
+    Policy::new(1, settings, vec![Some(tls), None], 8443)
+}
+
+fn told(method: &str, url: &str, fields: &[(&str, &str)]) -> Explained {
+    let fields: Vec<(String, String)> =
+        fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let peer = "10.0.0.1".parse().expect("an address");
+    explain(&policy(), &Asked::new(url, method, peer, &fields).expect("a request"))
+}
+
+/// Names and outcomes of the steps.
+fn way(told: &Explained) -> Vec<(&str, &str)> {
+    told.steps.iter().map(|step| (step.name, step.outcome.word())).collect()
+}
+
+#[test]
+fn a_request_for_the_app_meets_every_step() {
+    let told =
+        told("GET", "https://app.example.com/login?x=1", &[("x-forwarded-for", "203.0.113.9")]);
+    assert_eq!(
+        way(&told),
+        [
+            ("client", "passed"),
+            ("site", "passed"),
+            ("redirect", "skipped"),
+            ("route", "skipped"),
+            ("admit", "passed"),
+            ("websocket", "skipped"),
+            ("upstream", "answered"),
+            ("headers", "passed"),
+        ]
+    );
+    assert_eq!(told.client, "203.0.113.9");
+    assert_eq!(told.steps[0].note, "203.0.113.9, as the trusted proxy 10.0.0.1 says");
+    assert_eq!(told.upstreams, ["127.0.0.1:3000", "127.0.0.1:3001"]);
+    assert_eq!(told.routes.len(), 2);
+    let said = |name: &str| told.to_app.iter().find(|(found, _)| found == name).cloned();
+    assert_eq!(
+        said("x-forwarded-for").and_then(|(_, value)| value).as_deref(),
+        Some("203.0.113.9")
+    );
+    assert_eq!(said("x-forwarded-host").and_then(|(_, v)| v).as_deref(), Some("app.example.com"));
+    assert!(told.to_client.iter().any(|(name, _)| name == "strict-transport-security"));
+    assert_eq!(told.status, None);
+}
+
+#[test]
+fn the_route_that_matches_is_last_and_the_others_say_why_not() {
+    let told = told("POST", "https://app.example.com/api/refund/7", &[("x-version", "1")]);
+    assert_eq!(told.route.as_deref(), Some("/api"));
+    assert_eq!(
+        told.routes,
+        [
+            (
+                "refund".to_owned(),
+                Some("the field x-version is missing or has another value".to_owned())
+            ),
+            ("/api".to_owned(), None),
+        ]
+    );
+    assert_eq!(told.upstreams, ["127.0.0.1:4000"]);
+}
+
+#[test]
+fn plain_http_is_redirected() {
+    let told = told("GET", "http://app.example.com/a?b", &[]);
+    assert_eq!(way(&told)[2..], [("redirect", "answered"), ("headers", "passed")]);
+    assert_eq!(told.steps[2].note, "308 to https://app.example.com:8443/a?b");
+    assert_eq!(told.status, Some(308));
+    assert!(!told.to_client.iter().any(|(name, _)| name == "strict-transport-security"));
+}
+
+#[test]
+fn an_unknown_name_fails_at_the_handshake_or_is_a_404() {
+    let secure = told("GET", "https://no.example/", &[]);
+    assert_eq!(way(&secure)[1..], [("site", "refused")]);
+    assert!(secure.steps[1].note.starts_with("the TLS handshake fails"), "{secure:?}");
+    let bare = told("GET", "https://other.example.com/", &[]);
+    assert_eq!(way(&bare)[1..], [("site", "refused")]);
+    assert!(bare.steps[1].note.ends_with("other.example.com has no certificate yet"), "{bare:?}");
+    let plain = told("GET", "http://no.example/", &[]);
+    assert_eq!((way(&plain)[1], plain.status), (("site", "refused"), Some(404)));
+}
+
+#[test]
+fn the_other_refusals_are_those_of_the_request_path() {
+    let misdirected = told("GET", "https://app.example.com/", &[("host", "other.example.com")]);
+    assert_eq!((way(&misdirected)[1], misdirected.status), (("site", "refused"), Some(421)));
+    let long = format!("https://app.example.com/{}", "a".repeat(20_000));
+    let long = told("GET", &long, &[]);
+    assert_eq!((way(&long)[4], long.status), (("admit", "refused"), Some(414)));
+    let upgrade =
+        [("connection", "upgrade"), ("upgrade", "websocket"), ("origin", "https://evil.example")];
+    let foreign = told("GET", "https://app.example.com/ws", &upgrade);
+    assert_eq!((way(&foreign)[5], foreign.status), (("websocket", "refused"), Some(403)));
+    let own = [("connection", "upgrade"), ("upgrade", "websocket")];
+    let own = told("GET", "https://app.example.com/ws", &own);
+    assert_eq!(way(&own)[5..7], [("websocket", "passed"), ("upstream", "answered")]);
+    assert!(own.to_app.contains(&("upgrade".into(), None)), "{own:?}");
+}
+
+#[test]
+fn what_is_no_request_is_named() {
+    let asked = |url: &str, method: &str, field: &str| {
+        let fields = [(field.to_owned(), "x".to_owned())];
+        Asked::new(url, method, "127.0.0.1".parse().expect("ip"), &fields).expect_err("refused")
+    };
+    assert!(asked("app.example.com", "GET", "a").contains("must begin with https://"));
+    assert!(asked("https://a b/", "GET", "a").contains("is no URL"));
+    assert!(asked("https://a.example/", "G T", "a").contains("is no method"));
+    assert!(asked("https://a.example/", "GET", "a b").contains("is no header field"));
+}

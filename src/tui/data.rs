@@ -1,0 +1,100 @@
+//! What the daemon has told so far. Bounds: the last 1,000 requests and the last 50 changes.
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::ops::api::live::{self, History, Point, RequestSeen, StateChange};
+use crate::ops::api::{Level, Status};
+
+const REQUESTS_MAX: usize = 1_000;
+const CHANGES_MAX: usize = 50;
+
+/// What one view fetches for itself; only that view knows its type.
+pub type Document = Arc<dyn Any + Send + Sync>;
+
+#[derive(Debug, Clone, Default)]
+pub struct Data {
+    pub status: Option<Arc<Status>>,
+    pub history: Option<Arc<History>>,
+    /// Newest first.
+    pub requests: VecDeque<Arc<RequestSeen>>,
+    /// Newest first.
+    pub changes: VecDeque<StateChange>,
+    /// One of so many requests is shown; 1 is all of them.
+    pub one_in: u32,
+    /// Events that this dashboard was too slow for.
+    pub missed: u64,
+    /// Why there is no live tail.
+    pub tail_fault: Option<String>,
+    /// Whether the tail has begun.
+    pub tailing: bool,
+    /// The daemon's clock when it last told the time, Unix seconds.
+    pub clock_s: Option<i64>,
+    documents: BTreeMap<&'static str, Document>,
+}
+
+impl Data {
+    pub fn store(&mut self, view: &'static str, document: Document) {
+        self.documents.insert(view, document);
+    }
+
+    /// What the view has fetched, once it has.
+    #[must_use]
+    #[cfg_attr(not(test), expect(dead_code, reason = "no view of this version fetches for itself"))]
+    pub fn document<T: Any>(&self, view: &'static str) -> Option<&T> {
+        self.documents.get(view)?.downcast_ref()
+    }
+
+    pub fn live(&mut self, event: live::Event) {
+        match event {
+            live::Event::Hello { now_ms, .. } => {
+                (self.tailing, self.tail_fault) = (true, None);
+                self.one_in = 1;
+                self.clock(now_ms / 1_000);
+            }
+            live::Event::Alive { now_ms } => self.clock(now_ms / 1_000),
+            live::Event::Request(request) => {
+                self.tailing = true;
+                self.requests.push_front(Arc::from(request));
+                self.requests.truncate(REQUESTS_MAX);
+            }
+            live::Event::State(change) => {
+                self.changes.push_front(change);
+                self.changes.truncate(CHANGES_MAX);
+            }
+            live::Event::Dropped { count } => self.missed = self.missed.saturating_add(count),
+            live::Event::Sampling { one_in } => self.one_in = one_in.max(1),
+            live::Event::Log(_) => {}
+        }
+    }
+
+    pub fn clock(&mut self, unix_s: i64) {
+        self.clock_s = Some(unix_s);
+    }
+
+    /// The last points of the history that cover so many seconds.
+    #[must_use]
+    pub fn recent(&self, seconds: u32) -> (&[Point], u32) {
+        let Some(history) = &self.history else { return (&[], 0) };
+        let each = history.resolution_s.max(1);
+        let count = usize::try_from(seconds.div_ceil(each)).unwrap_or(1).min(history.points.len());
+        let (_, recent) = history.points.split_at(history.points.len() - count);
+        (recent, each * u32::try_from(count).unwrap_or(0))
+    }
+
+    /// What needs attention, most urgent first.
+    #[must_use]
+    pub fn attention(&self) -> Vec<(Level, String)> {
+        let Some(status) = &self.status else { return Vec::new() };
+        let mut found: Vec<(Level, String)> =
+            status.attention.iter().map(|found| (found.level, found.message.clone())).collect();
+        if let Some(error) = &status.reload.last_error {
+            let text = format!(
+                "the last reload was refused, the configuration before it is in force:\n{error}"
+            );
+            found.push((Level::Warn, text));
+        }
+        found
+    }
+}

@@ -1,0 +1,111 @@
+//! What happens to the dashboard, and what it wants done: both closed lists.
+
+use crate::ops::api::Status;
+use crate::ops::api::live::{self, History};
+
+use super::data::Document;
+
+/// A key, without what terminals disagree about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    Char(char),
+    Ctrl(char),
+    Enter,
+    Esc,
+    Tab,
+    BackTab,
+    Backspace,
+    Up,
+    Down,
+    Left,
+    Right,
+    Home,
+    End,
+    PageUp,
+    PageDown,
+}
+
+/// Everything that [`State`](super::state::State) folds.
+#[derive(Debug, Clone)]
+pub enum Event {
+    Key(Key),
+    /// Lines down; negative is up.
+    Wheel(i32),
+    Click {
+        x: u16,
+        y: u16,
+    },
+    Resize {
+        width: u16,
+        height: u16,
+    },
+    /// Milliseconds since the dashboard was started; comes before every other event and once a second.
+    Tick {
+        now_ms: u64,
+    },
+    Status(Box<Status>),
+    /// `None`: this daemon keeps no history.
+    History(Option<Box<History>>),
+    /// What a view fetches for itself.
+    Document {
+        view: &'static str,
+        document: Document,
+    },
+    Live(live::Event),
+    /// The stream of events ended or is not offered.
+    TailLost {
+        why: String,
+    },
+    /// The daemon did not answer; the next try is in so many milliseconds.
+    Lost {
+        why: String,
+        retry_ms: u64,
+    },
+    /// A mutation has ended: what came of it, or why nothing did.
+    Done(Result<String, String>),
+}
+
+/// What the loop does for the state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    Quit,
+    Mutate(Mutation),
+    /// To the clipboard of whoever looks at the terminal.
+    Copy(String),
+    Mouse(bool),
+    /// The terminal was scribbled on by somebody else: draw everything.
+    Redraw,
+}
+
+/// What the dashboard may change. Each is asked about and needs elevation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mutation {
+    Reload,
+    RenewCertificate { site: String },
+}
+
+impl Mutation {
+    /// The question, without its mark.
+    #[must_use]
+    pub fn question(&self) -> String {
+        match self {
+            Self::Reload => "Reload the configuration".into(),
+            Self::RenewCertificate { site } => format!("Renew the certificate of {site} now"),
+        }
+    }
+
+    /// What it will touch.
+    #[must_use]
+    pub fn touches(&self) -> &'static str {
+        match self {
+            Self::Reload => {
+                "Everything is read anew and swapped once. On any error the running configuration stays. \
+                 Connections of unchanged sites are not cut."
+            }
+            Self::RenewCertificate { .. } => {
+                "One order at the CA, which counts towards its rate limits. The present certificate is served \
+                 until the new one is there."
+            }
+        }
+    }
+}

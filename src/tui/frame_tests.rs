@@ -1,0 +1,223 @@
+//! Frames as they are, at 80x24 and 120x40. `PALISADE_BLESS=1 cargo nextest run --lib tui` writes them anew.
+
+use std::path::Path;
+
+use ratatui::Terminal;
+use ratatui::backend::{Backend, CrosstermBackend, TestBackend};
+use ratatui::style::{Color, Modifier};
+
+use super::canvas::Canvas;
+use super::event::{Event, Key};
+use super::state::State;
+use super::text::Charset;
+use super::theme::Look;
+use super::{once, probe, sample, screen};
+
+const UTF8: Look = Look { colour: false, charset: Charset::Utf8 };
+const ASCII: Look = Look { colour: false, charset: Charset::Ascii };
+
+/// A dashboard that has heard everything, after these keys.
+fn after(look: Look, size: (u16, u16), keys: &str) -> State {
+    let mut state = State::new(look, size, 2_000);
+    for event in sample::events(&str::to_owned) {
+        state.fold(event);
+    }
+    for c in keys.chars() {
+        let key = match c {
+            '\n' => Key::Enter,
+            c => Key::Char(c),
+        };
+        state.fold(Event::Key(key));
+    }
+    state
+}
+
+fn drawn(state: &State) -> TestBackend {
+    let backend = TestBackend::new(state.size.0, state.size.1);
+    let mut terminal = Terminal::new(backend).expect("a terminal");
+    terminal
+        .draw(|frame| screen::draw(state, &mut Canvas::new(frame.buffer_mut(), state.look)))
+        .expect("drawn");
+    terminal.backend().clone()
+}
+
+fn text(state: &State) -> String {
+    let mut text = once::lines(drawn(state).buffer()).join("\n");
+    text.push('\n');
+    text
+}
+
+fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tui").join(name);
+    if std::env::var_os("PALISADE_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder");
+        std::fs::write(&path, text).expect("written");
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(wanted == text, "{} is not what is drawn now:\n{text}", path.display());
+}
+
+#[test]
+fn every_view_is_drawn_as_agreed() {
+    let views = [
+        ("overview", ""),
+        ("attention", "j\n"),
+        ("requests", "2"),
+        ("request", "2jjjj\n"),
+        ("sites", "3"),
+        ("certificate", "3j\n"),
+        ("help", "2?"),
+        ("palette", ":"),
+        ("narrowed", "2nj\n1"),
+        ("confirm", "e\nR"),
+    ];
+    for (name, keys) in views {
+        for size in [(80, 24), (120, 40)] {
+            let (width, height) = size;
+            let file = format!("{name}-{width}x{height}.txt");
+            golden(&file, &text(&after(UTF8, size, keys)));
+        }
+        golden(&format!("{name}-80x24-ascii.txt"), &text(&after(ASCII, (80, 24), keys)));
+    }
+}
+
+#[test]
+fn before_the_first_answer_the_screen_says_so() {
+    golden("waiting-80x24.txt", &text(&State::new(UTF8, (80, 24), 2_000)));
+}
+
+#[test]
+fn a_daemon_that_is_gone_is_told_without_losing_what_was_known() {
+    let mut state = after(UTF8, (80, 24), "");
+    state.fold(Event::Tick { now_ms: 12_000 });
+    state.fold(Event::Lost { why: "no palisade answers at /run/p.sock".into(), retry_ms: 4_000 });
+    state.fold(Event::TailLost { why: "the stream broke off".into() });
+    golden("gone-80x24.txt", &text(&state));
+}
+
+#[test]
+fn one_frame_for_scripts_has_no_keys() {
+    let history = Some(sample::history());
+    let snapshot = once::Snapshot { status: sample::status(&str::to_owned), history };
+    golden("once-80.txt", &format!("{}\n", once::frame(snapshot, 80, Charset::Utf8)));
+}
+
+#[test]
+fn without_colour_only_weight_and_reverse_are_left() {
+    for keys in ["", "2", "2\n", "3", "?", "e\nR"] {
+        let backend = drawn(&after(UTF8, (120, 40), keys));
+        for cell in backend.buffer().content() {
+            assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset));
+        }
+        let chosen = |cell: &&ratatui::buffer::Cell| cell.modifier.contains(Modifier::REVERSED);
+        assert!(backend.buffer().content().iter().find(chosen).is_some() || keys.len() != 1);
+    }
+}
+
+#[test]
+fn with_colour_the_background_stays_the_terminals_own() {
+    let colour = Look { colour: true, ..UTF8 };
+    let backend = drawn(&after(colour, (120, 40), ""));
+    let cells = backend.buffer().content();
+    assert!(cells.iter().all(|cell| cell.bg == Color::Reset));
+    assert!(cells.iter().any(|cell| cell.fg == Color::Red));
+    // What is red also says FAIL.
+    let red: String = cells.iter().filter(|c| c.fg == Color::Red).map(|c| c.symbol()).collect();
+    assert!(red.contains("FAIL"), "{red}");
+}
+
+#[test]
+fn a_terminal_that_is_too_small_is_told_in_a_sentence() {
+    for size in [(20, 5), (39, 24), (80, 9), (1, 1)] {
+        for keys in ["", "2\n", "?", "e\nR", ":", "/"] {
+            let state = after(UTF8, size, keys);
+            let text = text(&state).replace('\n', " ");
+            assert!(size.0 == 1 || text.contains("too small"), "{size:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn every_size_can_be_drawn_with_every_popup_open() {
+    for keys in ["", "2", "2\n", "3j\n", "?", "e", "e\nR", ":", "/x", "2n"] {
+        for width in (38..130).step_by(7) {
+            for height in 8..45 {
+                let mut state = after(UTF8, (120, 40), keys);
+                state.fold(Event::Resize { width, height });
+                drawn(&state);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unchanged_screen_costs_next_to_nothing() {
+    let state = after(Look { colour: true, ..UTF8 }, (120, 40), "");
+    let mut bytes = Vec::new();
+    let mut terminal = Terminal::with_options(
+        CrosstermBackend::new(&mut bytes),
+        ratatui::TerminalOptions {
+            viewport: ratatui::Viewport::Fixed(ratatui::layout::Rect::new(0, 0, 120, 40)),
+        },
+    )
+    .expect("a terminal");
+    let draw = |terminal: &mut Terminal<CrosstermBackend<&mut Vec<u8>>>, state: &State| {
+        terminal
+            .draw(|frame| screen::draw(state, &mut Canvas::new(frame.buffer_mut(), state.look)))
+            .expect("drawn");
+        terminal.backend_mut().flush().expect("memory");
+    };
+    draw(&mut terminal, &state);
+    draw(&mut terminal, &state);
+    let mut idle = after(Look { colour: true, ..UTF8 }, (120, 40), "");
+    let mut history = sample::history();
+    history.end_s += 2;
+    history.points.rotate_left(2);
+    idle.fold(Event::History(Some(Box::new(history))));
+    draw(&mut terminal, &idle);
+    drop(terminal);
+    let text = String::from_utf8(bytes).expect("UTF-8");
+    let frames: Vec<&str> = text.split("\x1b[?25l").collect();
+    let (first, second, third) = (frames[0].len(), frames[1].len(), frames[2].len());
+    assert!(first > 2_000, "{first}");
+    assert!(second < 60, "the same again took {second} bytes");
+    assert!(third < 800, "two seconds later took {third} bytes");
+}
+
+fn no_control_reaches_a_cell(text: &str) {
+    for charset in [Charset::Utf8, Charset::Ascii] {
+        for size in [(80, 24), (120, 40)] {
+            probe::cells(text, charset, size, |symbol| {
+                for c in symbol.chars() {
+                    let turned = matches!(u32::from(c), 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x2069 | 0xfeff);
+                    assert!(!c.is_control() && !turned, "{c:?} of {text:?}");
+                    assert!(charset == Charset::Utf8 || c.is_ascii(), "{c:?} on an ASCII terminal");
+                }
+                assert!(symbol.chars().count() <= 3, "{symbol:?} piles up");
+            });
+        }
+    }
+}
+
+#[test]
+fn no_control_character_of_any_kind_reaches_a_cell() {
+    for hostile in [
+        "\x1b]0;title\x07",
+        "\x1b[2J\x1b[31mFAIL",
+        "\u{9b}31m\u{9d}52;c;eA==\u{9c}",
+        "\r\n\x08\x7f\0\t",
+        "\u{202e}evil\u{2066}\u{200f}\u{200b}\u{feff}",
+        "e\u{301}\u{301}\u{301}\u{301}\u{301}",
+        "\u{1f469}\u{200d}\u{1f469}\u{fe0f}\u{1f3fd}",
+    ] {
+        no_control_reaches_a_cell(hostile);
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+    #[test]
+    fn whatever_a_daemon_says_no_control_reaches_a_cell(text in "(\\p{Cc}|\\p{Cf}|\\p{M}|.){0,24}") {
+        no_control_reaches_a_cell(&text);
+    }
+}

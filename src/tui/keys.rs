@@ -1,0 +1,267 @@
+//! Which key does what, and which keys work now: the bottom line and the help are made from the same list.
+
+use super::event::{Effect, Key, Mutation};
+use super::popup::{self, Popup, Prompt};
+use super::screen;
+use super::state::{Arranged, State};
+use super::table::Sort;
+use super::views::VIEWS;
+
+/// A key that works now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    pub key: String,
+    /// A word or two, for the bottom line.
+    pub word: String,
+    /// For the help; empty where the word says it all.
+    pub more: &'static str,
+}
+
+fn offer(key: &str, word: &str, more: &'static str) -> Offer {
+    Offer { key: key.into(), word: word.into(), more }
+}
+
+/// What the keys do now, the most useful first.
+#[must_use]
+pub fn offers(state: &State) -> Vec<Offer> {
+    match state.popups.last() {
+        Some(popup) => popup.offers(),
+        None => offers_below(state),
+    }
+}
+
+/// The same without what lies over the view.
+#[must_use]
+pub fn offers_below(state: &State) -> Vec<Offer> {
+    let opened = state.pane().is_some_and(|pane| pane.opened.is_some());
+    let (arranged, subject) = (state.arranged(), state.subject());
+    let mut offers = Vec::new();
+    if opened {
+        offers.push(offer("Esc", "back", "to the list"));
+    } else if arranged.cursor.is_some() {
+        offers.push(offer("Enter", "show", "the row under the cursor in full"));
+    }
+    for act in state.view().acts() {
+        if state.elevated() && subject.is_some() {
+            offers.push(offer(&act.key.to_string(), act.word, act.more));
+        }
+    }
+    if !opened && !arranged.table.rows.is_empty() {
+        offers.push(offer(
+            "/",
+            "filter",
+            "by a regular expression; /!text keeps what does not match",
+        ));
+    }
+    if subject.as_ref().is_some_and(|(_, facts)| !facts.is_empty()) {
+        offers.push(offer("n", "narrow", "every view to an address, status, site or path"));
+    }
+    if !state.narrow.is_empty() {
+        offers.push(offer("N", "widen", "show everything again, in every view"));
+    }
+    if !opened && arranged.rows.len() > 1 && sortable(&arranged) {
+        offers.push(offer("s", "sort", "by the next column; S turns it around"));
+    }
+    if state.view().charts() {
+        offers.push(offer("t", "time", "10 minutes, 2 hours or 24 hours"));
+    }
+    offers.push(offer(
+        "f",
+        if state.frozen() { "thaw" } else { "freeze" },
+        "keep the screen as it is",
+    ));
+    if state.elevated() {
+        offers.push(offer("R", "reload", "the daemon's configuration"));
+    }
+    let word = if state.elevated() { "read-only" } else { "elevate" };
+    offers.push(offer("e", word, "until then nothing can be changed from here"));
+    if subject.is_some() {
+        offers.push(offer("y", "copy", "its id, through the terminal (OSC 52)"));
+    }
+    offers.push(offer(":", "go", "to a view by its name; `:requests /text` filters too"));
+    offers.push(offer(
+        "m",
+        if state.mouse { "mouse off" } else { "mouse" },
+        "wheel and click; off lets the terminal select text",
+    ));
+    offers
+}
+
+/// Folds one key.
+pub fn press(state: &mut State, key: Key) -> Option<Effect> {
+    state.said = None;
+    if key == Key::Ctrl('c') {
+        return Some(Effect::Quit);
+    }
+    if key == Key::Ctrl('l') {
+        return Some(Effect::Redraw);
+    }
+    if let Some(popup) = state.popups.pop() {
+        return popup::press(state, popup, key);
+    }
+    match key {
+        Key::Char('q') => return Some(Effect::Quit),
+        Key::Esc | Key::Left | Key::Char('h') | Key::Backspace => back(state, key),
+        Key::Enter | Key::Right | Key::Char('l') => open(state),
+        Key::Tab => state.turn(true),
+        Key::BackTab => state.turn(false),
+        Key::Char(digit @ '1'..='9') => number(state, digit),
+        Key::Char('?') => state.popups.push(Popup::Help { scroll: 0 }),
+        Key::Char(':') => state.popups.push(Popup::Prompt(Prompt::palette())),
+        Key::Char('/') => {
+            let before = state.filter().cloned();
+            state.popups.push(Popup::Prompt(Prompt::filter(before)));
+        }
+        Key::Char('n') => narrow(state),
+        Key::Char('N') => state.narrow.clear(),
+        Key::Char('s') => sort(state),
+        Key::Char('S') => state.change_pane(|pane| {
+            pane.sort = pane.sort.map(|sort| Sort { down: !sort.down, ..sort });
+        }),
+        Key::Char('f') => state.toggle_freeze(),
+        Key::Char('t') if state.view().charts() => state.reach = state.reach.next(),
+        Key::Char('e') => elevate(state),
+        Key::Char('R') => popup::ask(state, Mutation::Reload),
+        Key::Char('y') => return copy(state),
+        Key::Char('m') => {
+            state.mouse = !state.mouse;
+            let words =
+                if state.mouse { "mouse on: wheel and click work here" } else { "mouse off" };
+            state.said = Some(words.into());
+            return Some(Effect::Mouse(state.mouse));
+        }
+        Key::Char(c) if state.view().acts().iter().any(|act| act.key == c) => act(state, c),
+        key => travel(state, key),
+    }
+    None
+}
+
+fn travel(state: &mut State, key: Key) {
+    let page = i32::from(screen::list_rows(state).1.max(2));
+    let lines = match key {
+        Key::Up | Key::Char('k') => -1,
+        Key::Down | Key::Char('j') => 1,
+        Key::PageUp => 1 - page,
+        Key::PageDown => page - 1,
+        Key::Ctrl('u') => -page / 2,
+        Key::Ctrl('d') => page / 2,
+        Key::Home | Key::Char('g') => i32::MIN,
+        Key::End | Key::Char('G') => i32::MAX,
+        _ => return,
+    };
+    scroll(state, lines);
+}
+
+/// Moves the cursor, or the page that is open.
+pub fn scroll(state: &mut State, lines: i32) {
+    let size = usize::try_from(lines.unsigned_abs()).unwrap_or(usize::MAX);
+    let moved =
+        |from: usize| if lines < 0 { from.saturating_sub(size) } else { from.saturating_add(size) };
+    if let Some(Popup::Help { scroll }) = state.popups.last_mut() {
+        *scroll = moved(*scroll).min(200);
+    } else if state.popups.is_empty() {
+        match state.page() {
+            Some((_, from)) => {
+                state.change_pane(|pane| {
+                    if let Some(opened) = &mut pane.opened {
+                        opened.scroll = moved(from);
+                    }
+                });
+                // Beyond the end is the end, so that the way back begins there.
+                if let Some((_, shown)) = state.page() {
+                    state.change_pane(|pane| {
+                        if let Some(opened) = &mut pane.opened {
+                            opened.scroll = shown;
+                        }
+                    });
+                }
+            }
+            None => {
+                let arranged = state.arranged();
+                if let Some(cursor) = arranged.cursor {
+                    state.move_to(&arranged, moved(cursor));
+                }
+            }
+        }
+    }
+}
+
+fn number(state: &mut State, digit: char) {
+    let wanted = digit.to_digit(10).and_then(|number| u8::try_from(number).ok());
+    match VIEWS.iter().position(|view| view.about().number == wanted) {
+        Some(at) => state.go(at),
+        None => state.said = Some(format!("there is no view {digit} in this version")),
+    }
+}
+
+fn back(state: &mut State, key: Key) {
+    let opened = state.pane().is_some_and(|pane| pane.opened.is_some());
+    if opened {
+        state.change_pane(|pane| pane.opened = None);
+    } else if key == Key::Esc {
+        state.change_pane(|pane| pane.filter = None);
+    }
+}
+
+fn open(state: &mut State) {
+    if state.pane().is_some_and(|pane| pane.opened.is_some()) {
+        return;
+    }
+    let id = state.arranged().chosen().map(|row| row.id.clone());
+    if let Some(id) = id {
+        state.change_pane(|pane| pane.opened = Some(super::state::Opened { id, scroll: 0 }));
+    }
+}
+
+fn narrow(state: &mut State) {
+    match state.subject() {
+        Some((_, facts)) if !facts.is_empty() => {
+            state.popups.push(Popup::Narrow { facts, at: 0 });
+        }
+        _ => state.said = Some("nothing here to narrow to; choose a row of a list".into()),
+    }
+}
+
+/// A list without titles has an order that means something.
+fn sortable(arranged: &Arranged) -> bool {
+    arranged.table.columns.iter().all(|column| !column.title.is_empty())
+}
+
+fn sort(state: &mut State) {
+    let arranged = state.arranged();
+    let columns = arranged.table.columns.len();
+    if !sortable(&arranged) {
+        return;
+    }
+    state.change_pane(|pane| {
+        pane.sort = match pane.sort {
+            None => Some(Sort { column: 0, down: false }),
+            Some(sort) if sort.column + 1 < columns => {
+                Some(Sort { column: sort.column + 1, ..sort })
+            }
+            Some(_) => None,
+        };
+    });
+}
+
+fn elevate(state: &mut State) {
+    if state.elevated() {
+        state.elevated_until_ms = None;
+        state.said = Some("read-only again".into());
+    } else {
+        state.popups.push(Popup::Elevate);
+    }
+}
+
+fn act(state: &mut State, key: char) {
+    let act = state.view().acts().iter().find(|act| act.key == key);
+    if let (Some(act), Some((id, _))) = (act, state.subject()) {
+        popup::ask(state, (act.mutation)(&id));
+    }
+}
+
+fn copy(state: &mut State) -> Option<Effect> {
+    let (id, _) = state.subject()?;
+    state.said = Some(format!("copied {id}"));
+    Some(Effect::Copy(id))
+}

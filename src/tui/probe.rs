@@ -1,0 +1,60 @@
+//! Every cell of every view, for the tests and the fuzzer that push hostile text through them.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::canvas::Canvas;
+use super::event::{Event, Key};
+use super::sample;
+use super::screen;
+use super::state::State;
+use super::text::Charset;
+use super::theme::Look;
+use super::views::VIEWS;
+
+/// Draws a daemon all of whose texts end in `text`, in every view, page and popup, and hands over each cell.
+pub fn cells(text: &str, charset: Charset, size: (u16, u16), mut see: impl FnMut(&str)) {
+    let look = Look { colour: true, charset };
+    let mut state = State::new(look, size, 2_000);
+    // The end of short texts is seen, the begin of long ones.
+    let say = |own: &str| {
+        if own.len().is_multiple_of(2) { format!("{own}{text}") } else { format!("{text}{own}") }
+    };
+    for event in sample::events(&say) {
+        state.fold(event);
+    }
+    state.fold(Event::Lost { why: text.to_owned(), retry_ms: 1_000 });
+    let mut look_at = |state: &State| {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, size.0, size.1));
+        screen::draw(state, &mut Canvas::new(&mut buffer, look));
+        buffer.content().iter().for_each(|cell| see(cell.symbol()));
+    };
+    let typed = text.chars().filter(|c| !c.is_control()).map(Key::Char);
+    for at in 0..VIEWS.len() {
+        state.go(at);
+        look_at(&state);
+        for keys in [
+            vec![Key::Enter],
+            vec![Key::Char('n')],
+            vec![Key::Enter],
+            vec![Key::Char('y')],
+            vec![Key::Char('?')],
+            vec![Key::Esc, Key::Esc, Key::Char('N'), Key::Char('/')],
+            typed.clone().collect(),
+            vec![Key::Esc, Key::Char(':')],
+            typed.clone().collect(),
+            vec![Key::Esc, Key::Char('e'), Key::Enter, Key::Char('r')],
+            vec![Key::Esc],
+        ] {
+            for key in keys {
+                state.fold(Event::Key(key));
+            }
+            look_at(&state);
+        }
+        for outcome in [Ok(text.to_owned()), Err(text.to_owned())] {
+            state.fold(Event::Done(outcome));
+            look_at(&state);
+            state.fold(Event::Key(Key::Esc));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The whole screen: title, notice, view, keys, and what lies over them.
+
+use crate::base::timestamp::time_of_day;
+use crate::base::words::{count, span};
+use crate::ops::api::{Level, State as DaemonState};
+
+use super::canvas::{Canvas, Span};
+use super::keys;
+use super::overlay;
+use super::popup::{Popup, PromptKind};
+use super::state::State;
+use super::theme::Tone;
+use super::views::sites::more;
+use super::views::{Scene, VIEWS};
+use super::{glyphs, text};
+
+/// Below this there is no room for a view.
+pub const WIDTH_MIN: u16 = 40;
+pub const HEIGHT_MIN: u16 = 10;
+
+/// Lines of the title and of the keys with their rule.
+const FIXED_ROWS: u16 = 3;
+
+/// Draws the state. The only entry.
+pub fn draw(state: &State, canvas: &mut Canvas<'_>) {
+    let (width, height) = (canvas.width(), canvas.height());
+    if width < WIDTH_MIN || height < HEIGHT_MIN {
+        let sentence = format!(
+            "This terminal is too small: {width}x{height}, at least {WIDTH_MIN}x{HEIGHT_MIN}."
+        );
+        for (y, line) in (0..height).zip(text::wrap(&sentence, width, canvas.charset())) {
+            canvas.line(0, y, Tone::Plain, &line);
+        }
+        return;
+    }
+    title(state, canvas);
+    let notice = notice(state);
+    if !notice.is_empty() {
+        canvas.spans(1, 1, &notice);
+    }
+    let top = 1 + u16::from(!notice.is_empty());
+    body(state, &mut canvas.part(0, top, width, body_height(state)));
+    let rule = glyphs::rule(canvas.charset()).repeat(usize::from(width));
+    canvas.line(0, height - 2, Tone::Quiet, &rule);
+    bottom(state, canvas, height - 1);
+    if let Some(popup) = state.popups.last() {
+        overlay::draw(state, popup, canvas);
+    }
+}
+
+/// The same for a page that nobody presses keys on.
+pub fn draw_still(state: &State, canvas: &mut Canvas<'_>) {
+    title(state, canvas);
+    let (width, height) = (canvas.width(), canvas.height());
+    body(state, &mut canvas.part(0, 1, width, height - 1));
+}
+
+fn body(state: &State, canvas: &mut Canvas<'_>) {
+    if let Some((page, scroll)) = state.page() {
+        page.draw(canvas, scroll);
+        return;
+    }
+    let list = state.arranged();
+    let scene = Scene {
+        data: state.data(),
+        list: &list,
+        narrow: &state.narrow,
+        sort: state.pane().and_then(|pane| pane.sort),
+        reach: state.reach,
+        look: state.look,
+    };
+    state.view().draw(&scene, canvas);
+}
+
+/// Lines of the view.
+#[must_use]
+pub fn body_height(state: &State) -> u16 {
+    let notice = u16::from(!notice(state).is_empty());
+    state.size.1.saturating_sub(FIXED_ROWS + notice).max(1)
+}
+
+/// First line on the screen, and height, of the rows of the list.
+#[must_use]
+pub fn list_rows(state: &State) -> (u16, u16) {
+    let (y, height) = state.view().list_rows(state.data(), body_height(state));
+    (y + 1 + u16::from(!notice(state).is_empty()), height)
+}
+
+/// The second line, where there is something to say: trouble first.
+#[must_use]
+pub fn notice(state: &State) -> Vec<Span> {
+    let mut parts: Vec<Span> = Vec::new();
+    let late = state.late_ms().map(|ms| format!("last data {} ago", spelled(ms / 1_000)));
+    if let Some((why, retry_at)) = &state.link.fault {
+        let retry = retry_at.saturating_sub(state.now_ms).div_ceil(1_000);
+        let late = late.map_or(String::new(), |late| format!("; {late}"));
+        let next = if retry == 0 {
+            "trying".to_owned()
+        } else {
+            format!("next try in {}", spelled(retry))
+        };
+        parts.push((Tone::Bad, format!("FAIL  {next}{late}; {why}")));
+    } else if let Some(late) = late {
+        parts.push((Tone::Warn, format!("WARN  {late}")));
+    }
+    if state.frozen() {
+        parts.push((Tone::Strong, "FROZEN (f thaws)".into()));
+    }
+    if let Some(minutes) = state.elevated_minutes() {
+        parts.push((Tone::Warn, format!("ELEVATED {minutes} min")));
+    }
+    if !state.narrow.is_empty() {
+        let all: Vec<String> =
+            state.narrow.iter().map(|(fact, value)| format!("{} {value}", fact.word())).collect();
+        parts.push((Tone::Strong, format!("ONLY {} (N widens)", all.join(", "))));
+    }
+    if let Some(filter) = state.filter() {
+        parts.push((Tone::Strong, format!("FILTER /{}", filter.text)));
+    }
+    if state.view().about().name == "requests" {
+        let data = state.data();
+        if data.one_in > 1 {
+            parts
+                .push((Tone::Plain, format!("SAMPLE 1 of {} requests", count(data.one_in.into()))));
+        }
+        if data.missed > 0 {
+            parts.push((Tone::Warn, format!("MISSED {}", count(data.missed))));
+        }
+    }
+    if let Some(said) = &state.said {
+        parts.push((Tone::Plain, said.clone()));
+    }
+    let gaps = parts.len().saturating_sub(1);
+    for (_, text) in parts.iter_mut().take(gaps) {
+        text.push_str("   ");
+    }
+    parts
+}
+
+fn spelled(seconds: u64) -> String {
+    if seconds < 60 { format!("{seconds} s") } else { span(seconds) }
+}
+
+fn title(state: &State, canvas: &mut Canvas<'_>) {
+    let data = state.data();
+    let (tone, verdict) = verdict(state);
+    let mut right = String::from("? help");
+    if let Some(clock) = data.clock_s {
+        right = format!("{} UTC  {right}", time_of_day(clock));
+    }
+    let edge = canvas.right(canvas.width() - 2, 0, Tone::Quiet, &right);
+    let mut left: Vec<Span> = vec![(Tone::Strong, "palisade".into())];
+    if let Some(status) = &data.status {
+        left.push((tone, format!("  {verdict}")));
+        left.push((Tone::Quiet, format!("  up {}", span(status.uptime_s))));
+        let first = status.sites.first().map_or("no site", |site| &site.name);
+        left.push((
+            Tone::Plain,
+            format!("  {}", more(first, status.sites.len().saturating_sub(1))),
+        ));
+    } else {
+        left.push((tone, format!("  {verdict}")));
+    }
+    canvas.part(1, 0, edge.saturating_sub(2), 1).spans(0, 0, &left);
+}
+
+/// The worst there is, in a word.
+fn verdict(state: &State) -> (Tone, &'static str) {
+    let Some(status) = &state.data().status else { return (Tone::Quiet, "...") };
+    if state.link.fault.is_some() {
+        return (Tone::Bad, "GONE");
+    }
+    let worst = state.data().attention().into_iter().map(|(level, _)| level).min();
+    match (status.state, worst) {
+        (DaemonState::Starting, _) => (Tone::Warn, "STARTING"),
+        (DaemonState::Draining, _) => (Tone::Warn, "DRAINING"),
+        (DaemonState::Ready, Some(Level::Fail)) => (Tone::Bad, "FAIL"),
+        (DaemonState::Ready, Some(Level::Warn)) => (Tone::Warn, "WARN"),
+        (DaemonState::Ready, None) => (Tone::Good, "OK"),
+    }
+}
+
+/// The name of a view in the bottom line.
+pub struct Tab {
+    /// Index in [`VIEWS`].
+    pub view: usize,
+    pub x: u16,
+    pub cells: u16,
+    text: String,
+}
+
+/// The views that exist and have a number.
+#[must_use]
+pub fn tabs(state: &State) -> Vec<Tab> {
+    let mut x = 1;
+    let mut tabs = Vec::new();
+    for (view, about) in VIEWS.iter().map(|view| view.about()).enumerate() {
+        let offered = VIEWS.get(view).is_some_and(|view| view.offered(state.data()));
+        let (Some(number), true) = (about.number, offered) else { continue };
+        let text = format!("{number} {}", about.name);
+        let cells = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        tabs.push(Tab { view, x, cells, text });
+        x += cells + 1;
+    }
+    tabs
+}
+
+/// The views that exist, then the keys that work now, as many as there is room for.
+fn bottom(state: &State, canvas: &mut Canvas<'_>, y: u16) {
+    if let Some(Popup::Prompt(prompt)) = state.popups.last() {
+        let sign = if matches!(prompt.kind, PromptKind::Palette { .. }) { ":" } else { "/" };
+        let x =
+            canvas.spans(1, y, &[(Tone::Strong, sign.into()), (Tone::Plain, prompt.text.clone())]);
+        let x = x + canvas.line(x, y, Tone::Chosen, " ");
+        if let Some(fault) = &prompt.fault {
+            canvas.line(x + 2, y, Tone::Warn, fault);
+            return;
+        }
+        offers(state, canvas, x + 3, y, canvas.width());
+        return;
+    }
+    let mut x = 1;
+    if state.popups.is_empty() {
+        for tab in tabs(state) {
+            let tone = if tab.view == state.at() { Tone::Chosen } else { Tone::Plain };
+            canvas.line(tab.x, y, tone, &tab.text);
+            x = tab.x + tab.cells + 1;
+        }
+        let edge = canvas.right(canvas.width() - 2, y, Tone::Plain, "? help  q quit");
+        offers(state, canvas, x + 1, y, edge);
+    } else {
+        offers(state, canvas, x, y, canvas.width());
+    }
+}
+
+/// Whole offers only: half a word is no help.
+fn offers(state: &State, canvas: &mut Canvas<'_>, mut x: u16, y: u16, edge: u16) {
+    for offer in keys::offers(state) {
+        let text = format!("{} {}", offer.key, offer.word);
+        let wide = u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
+        if x.saturating_add(wide) + 1 >= edge {
+            break;
+        }
+        canvas.spans(x, y, &[(Tone::Strong, offer.key), (Tone::Quiet, format!(" {}", offer.word))]);
+        x += wide + 2;
+    }
+}

@@ -1,0 +1,269 @@
+//! What keys and data make of the state.
+
+use super::*;
+use crate::ops::api::live;
+use crate::tui::event::{Effect, Event, Key, Mutation};
+use crate::tui::popup::{self, Consent, Popup};
+use crate::tui::sample;
+use crate::tui::table::Fact;
+use crate::tui::text::Charset;
+
+const LOOK: Look = Look { colour: false, charset: Charset::Utf8 };
+
+fn told() -> State {
+    let mut state = State::new(LOOK, (80, 24), 2_000);
+    for event in sample::events(&str::to_owned) {
+        state.fold(event);
+    }
+    state
+}
+
+fn press(state: &mut State, keys: &str) -> Option<Effect> {
+    let mut last = None;
+    for c in keys.chars() {
+        let key = match c {
+            '\n' => Key::Enter,
+            '\x1b' => Key::Esc,
+            '\t' => Key::Tab,
+            c => Key::Char(c),
+        };
+        last = state.fold(Event::Key(key)).1;
+    }
+    last
+}
+
+fn name(state: &State) -> &'static str {
+    state.view().about().name
+}
+
+#[test]
+fn numbers_never_shift_and_only_views_that_exist_are_reached() {
+    let mut state = told();
+    for (key, view) in [("2", "requests"), ("3", "sites"), ("1", "overview")] {
+        press(&mut state, key);
+        assert_eq!(name(&state), view);
+    }
+    press(&mut state, "4");
+    assert_eq!(name(&state), "overview");
+    assert_eq!(state.said.as_deref(), Some("there is no view 4 in this version"));
+    press(&mut state, "\t\t\t");
+    assert_eq!(name(&state), "overview");
+}
+
+#[test]
+fn the_palette_completes_jumps_and_filters() {
+    let mut state = told();
+    press(&mut state, ":req /404\n");
+    assert_eq!(name(&state), "requests");
+    assert_eq!(state.filter().map(|filter| filter.text.as_str()), Some("404"));
+    assert!(state.arranged().rows.iter().all(|row| row.cells[1].text == "404"));
+    press(&mut state, ":si\t");
+    let Some(Popup::Prompt(prompt)) = state.popups.last() else { panic!("the palette is open") };
+    assert_eq!(prompt.text, "sites ");
+    press(&mut state, "\n");
+    assert_eq!(name(&state), "sites");
+    assert_eq!(press(&mut state, ":quit\n"), Some(Effect::Quit));
+    press(&mut state, ":nonsense\n");
+    assert_eq!(name(&state), "sites");
+}
+
+#[test]
+fn a_filter_shows_while_it_is_typed_and_esc_takes_it_back() {
+    let mut state = told();
+    press(&mut state, "2/404");
+    let found = state.arranged().rows.len();
+    assert!(found > 0 && found < 40);
+    press(&mut state, "\x1b");
+    assert_eq!(state.arranged().rows.len(), 40);
+    press(&mut state, "/!404\n");
+    assert_eq!(state.arranged().rows.len(), 40 - found);
+    press(&mut state, "/(");
+    let Some(Popup::Prompt(prompt)) = state.popups.last() else { panic!("the prompt is open") };
+    assert!(prompt.fault.is_some());
+    press(&mut state, "\x1b\x1b");
+    assert!(state.filter().is_none(), "Esc in a list drops its filter");
+}
+
+#[test]
+fn narrowing_in_one_view_narrows_them_all() {
+    let mut state = told();
+    press(&mut state, "2n");
+    let Some(Popup::Narrow { facts, .. }) = state.popups.last() else { panic!("a choice") };
+    let site = facts.iter().position(|(fact, _)| *fact == Fact::Site).expect("a site");
+    let name = facts[site].1.clone();
+    press(&mut state, &"j".repeat(site));
+    press(&mut state, "\n3");
+    let sites = state.arranged();
+    assert_eq!(sites.rows.iter().map(|row| &row.id).collect::<Vec<_>>(), [&name]);
+    press(&mut state, "N");
+    assert_eq!(state.arranged().rows.len(), 4);
+}
+
+#[test]
+fn the_cursor_stays_on_its_row_while_new_ones_come_in() {
+    let mut state = told();
+    press(&mut state, "2jj");
+    let chosen = |state: &State| state.arranged().chosen().map(|row| row.id.clone());
+    let before = chosen(&state);
+    let request = state.data().requests[7].as_ref().clone();
+    let new = live::RequestSeen { id: "new".into(), ..request };
+    state.fold(Event::Live(live::Event::Request(Box::new(new))));
+    assert_eq!((chosen(&state), state.arranged().cursor), (before, Some(3)));
+    press(&mut state, "g");
+    assert_eq!(chosen(&state).as_deref(), Some("new"), "the first row follows the tail");
+    press(&mut state, "G");
+    assert_eq!(state.arranged().cursor, Some(40));
+    press(&mut state, "\n");
+    assert!(state.page().is_some());
+    press(&mut state, "h");
+    assert!(state.page().is_none());
+}
+
+#[test]
+fn a_frozen_screen_stays_and_catches_up_when_thawed() {
+    let mut state = told();
+    press(&mut state, "2f");
+    let request = state.data().requests[0].as_ref().clone();
+    state.fold(Event::Live(live::Event::Request(Box::new(request))));
+    assert_eq!(state.data().requests.len(), 40);
+    press(&mut state, "f");
+    assert_eq!(state.data().requests.len(), 41);
+}
+
+#[test]
+fn the_tail_is_bounded() {
+    let mut state = told();
+    let request = state.data().requests[0].as_ref().clone();
+    for _ in 0..1_500 {
+        state.fold(Event::Live(live::Event::Request(Box::new(request.clone()))));
+    }
+    assert_eq!(state.data().requests.len(), 1_000);
+}
+
+#[test]
+fn nothing_changes_without_elevation_and_an_answer() {
+    let mut state = told();
+    assert_eq!(press(&mut state, "R"), None);
+    assert!(state.popups.is_empty());
+    assert_eq!(press(&mut state, "e\nRn"), None);
+    assert_eq!(press(&mut state, "R\n"), None, "Enter is no answer");
+    assert_eq!(press(&mut state, "y"), Some(Effect::Mutate(Mutation::Reload)));
+    assert_eq!(press(&mut state, "R"), None, "one at a time");
+    assert!(state.popups.is_empty() && state.busy);
+    state.fold(Event::Done(Ok("Generation 4 is in force.".into())));
+    assert!(matches!(state.popups.last(), Some(Popup::Note { .. })));
+    press(&mut state, "\n3j");
+    let renew = Mutation::RenewCertificate { site: "shop.example.com".into() };
+    assert_eq!(press(&mut state, "ry"), Some(Effect::Mutate(renew)));
+}
+
+#[test]
+fn an_elevation_ends_by_itself_even_before_an_open_question() {
+    let mut state = told();
+    press(&mut state, "e\nR");
+    state.fold(Event::Tick { now_ms: ELEVATED_MS });
+    assert_eq!(press(&mut state, "y"), None);
+    assert_eq!(state.said.as_deref(), Some("the elevation has ended; nothing was changed"));
+    press(&mut state, "e\n");
+    assert!(state.elevated());
+    press(&mut state, "e");
+    assert!(!state.elevated());
+}
+
+#[test]
+fn what_would_hurt_wants_its_name_typed() {
+    let mut state = told();
+    press(&mut state, "e\n");
+    popup::ask_for(&mut state, Mutation::Reload, Consent::Word("web-1".into()));
+    assert_eq!(press(&mut state, "y\n"), None);
+    state.fold(Event::Key(Key::Backspace));
+    assert_eq!(press(&mut state, "web-1\n"), Some(Effect::Mutate(Mutation::Reload)));
+}
+
+#[test]
+fn a_daemon_that_stalls_is_told_by_the_age_of_its_data() {
+    let mut state = told();
+    let words =
+        |state: &State| screen::notice(state).into_iter().map(|(_, text)| text).collect::<String>();
+    state.fold(Event::Tick { now_ms: 4_000 });
+    assert_eq!(words(&state), "");
+    let (changed, _) = state.fold(Event::Tick { now_ms: 4_500 });
+    assert!(!changed, "time alone draws nothing");
+    let (changed, _) = state.fold(Event::Tick { now_ms: 12_000 });
+    assert!(changed);
+    assert_eq!(words(&state), "WARN  last data 12 s ago");
+    state.fold(Event::Lost { why: "gone".into(), retry_ms: 4_000 });
+    assert_eq!(words(&state), "FAIL  next try in 4 s; last data 12 s ago; gone");
+    press(&mut state, "3");
+    assert_eq!(name(&state), "sites", "keys work all the same");
+    state.fold(Event::Status(Box::new(sample::status(&str::to_owned))));
+    assert_eq!(words(&state), "");
+}
+
+#[test]
+fn a_sample_is_called_one() {
+    let mut state = told();
+    state.fold(Event::Live(live::Event::Sampling { one_in: 12 }));
+    state.fold(Event::Live(live::Event::Dropped { count: 1_204 }));
+    assert!(screen::notice(&state).is_empty(), "only beside the requests themselves");
+    press(&mut state, "2");
+    let words: String = screen::notice(&state).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(words, "SAMPLE 1 of 12 requests   MISSED 1,204");
+}
+
+#[test]
+fn the_mouse_is_off_until_it_is_asked_for() {
+    let mut state = told();
+    assert!(!state.mouse);
+    assert_eq!(press(&mut state, "m"), Some(Effect::Mouse(true)));
+    press(&mut state, "2");
+    state.fold(Event::Wheel(3));
+    assert_eq!(state.arranged().cursor, Some(3));
+    state.fold(Event::Click { x: 9, y: 2 });
+    assert_eq!(state.arranged().cursor, Some(0));
+    state.fold(Event::Click { x: 25, y: 23 });
+    assert_eq!(name(&state), "sites");
+}
+
+#[test]
+fn the_id_under_the_cursor_is_copied() {
+    let mut state = told();
+    assert_eq!(press(&mut state, "3y"), Some(Effect::Copy("app.example.com".into())));
+}
+
+#[test]
+fn sorting_goes_through_the_columns_and_turns_around() {
+    let mut state = told();
+    let first = |state: &State| state.arranged().rows[0].id.clone();
+    press(&mut state, "3s");
+    assert_eq!(first(&state), "app.example.com");
+    press(&mut state, "S");
+    assert_eq!(first(&state), "shop.example.com");
+    press(&mut state, &"s".repeat(7));
+    assert!(state.pane().is_some_and(|pane| pane.sort.is_none()), "then its own order again");
+}
+
+#[test]
+fn only_keys_that_work_are_offered() {
+    let mut state = told();
+    let words = |state: &State| {
+        keys::offers(state).into_iter().map(|offer| offer.word).collect::<Vec<_>>().join(" ")
+    };
+    assert!(words(&state).contains("elevate") && !words(&state).contains("reload"));
+    assert!(!words(&state).contains("widen"));
+    press(&mut state, "3");
+    assert!(!words(&state).contains("renew") && !words(&state).contains("time"));
+    press(&mut state, "e\n");
+    assert!(words(&state).contains("renew") && words(&state).contains("reload"));
+    press(&mut state, "R");
+    assert_eq!(words(&state), "yes no");
+}
+
+#[test]
+fn a_view_can_keep_data_of_its_own() {
+    let mut state = told();
+    state.fold(Event::Document { view: "sites", document: Arc::new(7_u32) });
+    assert_eq!(state.data().document::<u32>("sites"), Some(&7));
+    assert_eq!(state.data().document::<String>("sites"), None);
+    assert_eq!(state.data().document::<u32>("queue"), None);
+}

@@ -1,0 +1,210 @@
+//! 3: sites with their certificates, and one certificate in full: how long it lasts, when and why the next one is
+//! fetched, and why the last attempt failed, in the CA's words.
+
+use crate::base::timestamp::unix_s;
+use crate::base::words::{expiry, soon};
+use crate::ops::api::{CertificateInfo, CertificateState, SiteStatus};
+
+use super::super::data::Data;
+use super::super::event::Mutation;
+use super::super::glyphs;
+use super::super::page::Page;
+use super::super::table::{Cell, Column, Fact, Narrow, Row, Table, Width};
+use super::super::theme::{Look, Tone};
+use super::{About, Act, View};
+
+pub struct Sites;
+
+/// A certificate that nobody renews needs attention from here on.
+const SOON_S: i64 = 14 * 86_400;
+/// A renewal that should have been so long ago is late.
+const OVERDUE_S: i64 = -3_600;
+const LIFE_CELLS: u16 = 10;
+
+const COLUMNS: [Column; 7] = [
+    Column::new("SITE", Width::Share(18), 0),
+    Column::new("STATE", Width::Cells(5), 0),
+    Column::new("SOURCE", Width::Cells(8), 1),
+    Column::new("EXPIRES", Width::Cells(16), 0),
+    Column::new("LEFT", Width::Cells(LIFE_CELLS), 3),
+    Column::new("RENEWS", Width::Cells(10), 2),
+    Column::new("UPSTREAM", Width::Share(12), 4),
+];
+
+const ACTS: [Act; 1] = [Act {
+    key: 'r',
+    word: "renew",
+    more: "order the certificate of this site anew",
+    mutation: |site| Mutation::RenewCertificate { site: site.to_owned() },
+}];
+
+impl View for Sites {
+    fn about(&self) -> About {
+        About {
+            number: Some(3),
+            name: "sites",
+            title: "Sites & certificates",
+            help: "Every site with what is left of its certificate's life. Enter shows names, issuer, the next renewal and why the last attempt failed.",
+        }
+    }
+
+    fn table(&self, data: &Data, look: Look) -> Table {
+        let sites = data.status.iter().flat_map(|status| &status.sites);
+        let empty = match &data.status {
+            Some(_) => "no site is configured".into(),
+            None => "waiting for the daemon".into(),
+        };
+        Table { columns: &COLUMNS, rows: sites.map(|site| row(site, look)).collect(), empty }
+    }
+
+    fn page(&self, data: &Data, id: &str, width: u16, look: Look) -> Option<Page> {
+        let status = data.status.as_ref()?;
+        let site = status.sites.iter().find(|site| site.name == id)?;
+        let mut page = Page::new(&site.name, id, width, look);
+        page.facts = facts(site);
+        let (tone, word, why) = verdict(&site.certificate);
+        page.field("state", tone, &format!("{word}  {why}"));
+        if !site.also.is_empty() {
+            page.field("also", Tone::Plain, &site.also.join(", "));
+        }
+        page.field("upstream", Tone::Plain, &site.upstreams.join(", "));
+        page.blank();
+        certificate(&mut page, &site.certificate);
+        failure(&mut page, &site.certificate);
+        Some(page)
+    }
+
+    fn acts(&self) -> &'static [Act] {
+        &ACTS
+    }
+}
+
+fn facts(site: &SiteStatus) -> Vec<Narrow> {
+    vec![(Fact::Site, site.name.clone())]
+}
+
+/// How a certificate is, in a word and in a few.
+#[must_use]
+pub fn verdict(info: &CertificateInfo) -> (Tone, &'static str, String) {
+    let left = info.expires_in_s;
+    let overdue = info.renewal.as_ref().is_some_and(|renewal| renewal.in_s < OVERDUE_S);
+    let (tone, word, why) = match (info.state, left) {
+        (CertificateState::Missing, _) | (_, None) => {
+            (Tone::Bad, "FAIL", "no certificate, handshakes are refused".to_owned())
+        }
+        (_, Some(left)) if left <= 0 => (Tone::Bad, "FAIL", expiry(left)),
+        (CertificateState::StandIn, _) => {
+            (Tone::Warn, "WARN", "a certificate of the local CA stands in".to_owned())
+        }
+        (_, Some(left)) if info.failure.is_some() => {
+            (Tone::Warn, "WARN", format!("the last attempt failed; {} left", expiry(left)))
+        }
+        (_, Some(left)) if overdue => {
+            (Tone::Warn, "WARN", format!("the renewal is overdue; {} left", expiry(left)))
+        }
+        (_, Some(left)) if left < SOON_S && info.renewal.is_none() => {
+            (Tone::Warn, "WARN", format!("expires in {} and nothing renews it", expiry(left)))
+        }
+        (_, Some(left)) => (Tone::Good, "OK", format!("{} left", expiry(left))),
+    };
+    match &info.activity {
+        Some(activity) => (tone, word, format!("{why}; {activity}")),
+        None => (tone, word, why),
+    }
+}
+
+/// What is left of the certificate's life, as a bar; nothing where it is not known.
+#[must_use]
+pub fn life(info: &CertificateInfo, cells: u16, look: Look) -> String {
+    let from = info.not_before.as_deref().and_then(unix_s);
+    let until = info.not_after.as_deref().and_then(unix_s);
+    let (Some(from), Some(until), Some(left)) = (from, until, info.expires_in_s) else {
+        return String::new();
+    };
+    let positive = |seconds: i64| u64::try_from(seconds).unwrap_or(0);
+    glyphs::gauge(positive(left), positive(until - from), cells, look.charset)
+}
+
+fn row(site: &SiteStatus, look: Look) -> Row {
+    let info = &site.certificate;
+    let (tone, word, _) = verdict(info);
+    let expires = info.expires_in_s.map_or_else(
+        || Cell::toned(Tone::Bad, "none"),
+        |left| Cell { tone, order: Some(left), text: expiry(left) },
+    );
+    let expires = if tone == Tone::Good { Cell { tone: Tone::Plain, ..expires } } else { expires };
+    let renews = info.renewal.as_ref().map_or_else(
+        || Cell::toned(Tone::Quiet, "-"),
+        |renewal| Cell { order: Some(renewal.in_s), ..Cell::new(in_words(renewal.in_s)) },
+    );
+    let cells = vec![
+        Cell::new(more(&site.name, site.also.len())),
+        Cell::toned(tone, word),
+        Cell::new(&info.source),
+        expires,
+        Cell::toned(Tone::Chart, life(info, LIFE_CELLS, look)),
+        renews,
+        Cell::new(more(
+            site.upstreams.first().map_or("-", String::as_str),
+            site.upstreams.len().saturating_sub(1),
+        )),
+    ];
+    Row { id: site.name.clone(), cells, facts: facts(site) }
+}
+
+/// `app.example.com +2`
+#[must_use]
+pub fn more(first: &str, others: usize) -> String {
+    if others == 0 { first.to_owned() } else { format!("{first} +{others}") }
+}
+
+/// `in 33 d`, `due`
+fn in_words(in_s: i64) -> String {
+    if in_s <= 0 { "due".into() } else { format!("in {}", soon(in_s)) }
+}
+
+fn certificate(page: &mut Page, info: &CertificateInfo) {
+    page.heading("Certificate");
+    page.field("names", Tone::Plain, &info.names.join(", "));
+    page.field("source", Tone::Plain, &info.source);
+    if let Some(path) = &info.path {
+        page.field("file", Tone::Plain, path);
+    }
+    if let Some(issuer) = &info.issuer {
+        page.field("issuer", Tone::Plain, issuer);
+    }
+    if let (Some(from), Some(until)) = (&info.not_before, &info.not_after) {
+        page.field("valid", Tone::Plain, &format!("{from} to {until}"));
+        let left = info.expires_in_s.map(expiry).unwrap_or_default();
+        page.field("left", Tone::Plain, &format!("{}  {left}", life(info, 30, page.look())));
+    }
+    if let Some(renewal) = &info.renewal {
+        let text = format!("{} ({}): {}", in_words(renewal.in_s), renewal.at, renewal.why);
+        page.field("next", Tone::Plain, &text);
+    }
+    if let Some(activity) = &info.activity {
+        page.field("now", Tone::Strong, activity);
+    }
+    if let Some(sha256) = &info.sha256 {
+        page.field("sha256", Tone::Quiet, sha256);
+    }
+}
+
+fn failure(page: &mut Page, info: &CertificateInfo) {
+    let Some(failure) = &info.failure else { return };
+    let attempts = match failure.attempts {
+        1 => "1 failed attempt".to_owned(),
+        several => format!("{several} failed attempts"),
+    };
+    let next = failure.retry_in_s.map_or(String::new(), |s| match s {
+        ..=0 => ", the next one is due".into(),
+        s => format!(", the next one in {}", soon(s)),
+    });
+    page.blank();
+    page.heading("Last attempt");
+    page.field("WARN", Tone::Warn, &format!("failed at {}; {attempts}{next}", failure.at));
+    let kind = failure.kind.as_deref().map_or(String::new(), |kind| format!("{kind} - "));
+    page.field("CA says", Tone::Plain, &format!("{kind}{}", failure.detail));
+    page.field("likely", Tone::Strong, &failure.likely);
+    page.field("try", Tone::Plain, &failure.next);
+}

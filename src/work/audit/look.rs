@@ -1,0 +1,198 @@
+//! Looking at the log: pages of records, a verification of all of them, a checkpoint now.
+//!
+//! Bounds: [`RECORDS_MAX`] records and about [`BYTES_MAX`] in an answer, [`SCAN_MAX`] records looked at for it; short
+//! read transactions of [`PAGE`] records.
+
+use super::chain::{Broken, Verifier, Whole};
+use super::record::{Record, decode};
+use super::{Audit, copier, held, line, words};
+use crate::base::audit::{Actor, Intent};
+use crate::ops::api::Problem;
+use crate::ops::api::audit::{
+    AuditBroken, AuditMark, AuditPage, AuditQuery, AuditVerdict, RECORDS_MAX,
+};
+use crate::store::StoreError;
+use crate::store::audit::{AuditLog, Head, Outline};
+
+const PAGE: usize = 1000;
+const SCAN_MAX: usize = 50_000;
+const BYTES_MAX: usize = 512 * 1024;
+
+impl Audit {
+    /// Records that a query asks for. What was reported as done is among them.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn page(&self, query: &AuditQuery) -> Result<AuditPage, Problem> {
+        let turn = held(&self.turn);
+        let _ = copier::copy(&self.files); // if that fails, what is there is shown
+        drop(turn);
+        self.read_page(query).map_err(|error| unread(&error))
+    }
+
+    fn read_page(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        let log = &self.files.log;
+        let (head, stub) = (log.head()?, log.stub()?);
+        let start = stub.as_ref().map_or_else(Head::default, |m| Head { seq: m.seq, hash: m.hash });
+        let mut at = if query.after <= start.seq {
+            start
+        } else {
+            let hash = log.record(query.after)?.map(|chained| chained.hash).unwrap_or_default();
+            Head { seq: query.after, hash }
+        };
+        let limit = query.limit.unwrap_or(RECORDS_MAX).min(RECORDS_MAX);
+        let (mut records, mut bytes, mut looked) = (Vec::new(), 0, 0);
+        let mut next = None;
+        'pages: while at.seq < head.seq {
+            let page = log.records(at.seq, PAGE)?;
+            if page.is_empty() {
+                break;
+            }
+            for (seq, chained) in page {
+                if records.len() >= limit || bytes >= BYTES_MAX || looked >= SCAN_MAX {
+                    next = Some(at.seq);
+                    break 'pages;
+                }
+                looked += 1;
+                let record =
+                    decode(&chained.record).ok().filter(|record| is_wanted(query, &record.intent));
+                if let Some(record) = record {
+                    bytes += chained.record.len();
+                    let record = Record { seq, ..record };
+                    records.push(line::shown(record, &at.hash, &chained.hash));
+                }
+                at = Head { seq, hash: chained.hash };
+            }
+        }
+        Ok(AuditPage { records, next, last: head.seq, stub: stub.as_ref().map(line::mark) })
+    }
+
+    /// Follows the whole log. Changes made meanwhile wait in the outbox.
+    ///
+    /// # Errors
+    /// The log or its key cannot be read.
+    pub fn verify(&self) -> Result<AuditVerdict, Problem> {
+        let _turn = held(&self.turn);
+        let _ = copier::copy(&self.files);
+        let key = self.signer().map_err(|why| unsigned(&why))?.key();
+        let store = &self.files.store;
+        // The highest numbers are those that wait.
+        let (next, waiting) = store.outbox().map_err(|error| unread(&error))?;
+        let outline = self.files.log.outline().map_err(|error| unread(&error))?;
+        let stub = outline.stub.clone();
+        let last = outline.head.seq;
+        let known = next.saturating_sub(waiting + 1);
+        let outcome = follow(&self.files.log, key, outline, known).map_err(|e| unread(&e))?;
+        let first = stub.as_ref().map_or(1, |stub| stub.seq + 1);
+        let (broken, whole) = match outcome {
+            Ok(whole) => {
+                *held(&self.broken) = None;
+                (None, Some(whole))
+            }
+            Err(broken) => {
+                self.found_broken(broken.clone());
+                (Some(AuditBroken { seq: broken.seq, why: broken.why }), None)
+            }
+        };
+        Ok(AuditVerdict {
+            broken,
+            first,
+            last,
+            records: whole.as_ref().map_or(0, |whole| whole.records),
+            checkpoints: whole.as_ref().map_or(0, |whole| whole.checkpoints),
+            signed: whole.and_then(|whole| whole.signed).as_ref().map(line::mark),
+            key: line::digits(&key),
+        })
+    }
+
+    /// Signs the end of the log now.
+    ///
+    /// # Errors
+    /// There is nothing to sign yet, or it cannot be.
+    pub fn checkpoint(&self) -> Result<AuditMark, Problem> {
+        let mut turn = held(&self.turn);
+        copier::copy(&self.files).map_err(|error| unsigned(&error.to_string()))?;
+        let head = self.files.log.head().map_err(|error| unread(&error))?;
+        if head.seq == 0 {
+            return Err(Problem::new(409, "Nothing to sign", "the audit log is empty"));
+        }
+        let mark = match turn.as_ref().filter(|mark| (mark.seq, mark.hash) == (head.seq, head.hash))
+        {
+            Some(mark) => mark.clone(),
+            None => self.sign(head, &mut turn).map_err(|why| unsigned(&why))?,
+        };
+        Ok(line::mark(&mark))
+    }
+}
+
+/// Follows what is there, page by page. `known` is the last number that must be there.
+///
+/// # Errors
+/// The log cannot be read; that it is broken is an outcome.
+pub fn follow(
+    log: &AuditLog,
+    key: [u8; 32],
+    outline: Outline,
+    known: u64,
+) -> Result<Result<Whole, Broken>, StoreError> {
+    let Outline { head, stub, checkpoints } = outline;
+    let mut verifier = match Verifier::new(key, stub.as_ref(), checkpoints) {
+        Ok(verifier) => verifier,
+        Err(broken) => return Ok(Err(broken)),
+    };
+    // From the very first row: one before the stub does not belong there.
+    let mut after = 0;
+    loop {
+        let page = match log.records(after, PAGE) {
+            Err(StoreError::Record { row, why, .. }) => {
+                let seq = row.parse().unwrap_or(verifier.next());
+                return Ok(Err(Broken { seq, why }));
+            }
+            page => page?,
+        };
+        let Some((last, _)) = page.last() else { break };
+        after = *last;
+        for (seq, chained) in page {
+            if let Err(broken) = verifier.record(seq, &chained.hash, &chained.record) {
+                return Ok(Err(broken));
+            }
+        }
+    }
+    let outcome = verifier.finish(known.max(head.seq));
+    Ok(outcome.and_then(|whole| match whole.end == head {
+        true => Ok(whole),
+        false => {
+            Err(Broken { seq: whole.end.seq, why: "the log says that it ends elsewhere".into() })
+        }
+    }))
+}
+
+fn is_wanted(query: &AuditQuery, intent: &Intent) -> bool {
+    let within = query.since_ms.is_none_or(|since| intent.at_ms >= since)
+        && query.until_ms.is_none_or(|until| intent.at_ms <= until);
+    let action = query.action.as_deref().is_none_or(|wanted| {
+        let rest = intent.action.strip_prefix(wanted);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    });
+    let actor = query.actor.as_deref().is_none_or(|wanted| match &intent.by.actor {
+        Actor::System => wanted == "system",
+        Actor::Uid { uid, user } => uid.to_string() == wanted || user.as_deref() == Some(wanted),
+    });
+    let subject = query.subject.as_deref();
+    let subject = subject.is_none_or(|wanted| intent.subject.as_deref() == Some(wanted));
+    within && action && actor && subject && query.text.as_deref().is_none_or(|t| says(intent, t))
+}
+
+/// Whether a text stands anywhere in it.
+fn says(intent: &Intent, text: &str) -> bool {
+    let all = serde_json::to_string(intent).unwrap_or_default();
+    all.to_lowercase().contains(&text.to_lowercase())
+}
+
+fn unread(error: &StoreError) -> Problem {
+    Problem::new(503, "The audit log cannot be read", words(error.clone()))
+}
+
+fn unsigned(why: &str) -> Problem {
+    Problem::new(503, "The audit log cannot be signed or verified now", why)
+}
