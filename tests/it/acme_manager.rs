@@ -58,8 +58,17 @@ struct Bench {
 struct Life {
     manager: Arc<Manager>,
     store: Store,
+    log: Log,
     runtime: Runtime,
     _stop: watch::Sender<bool>,
+}
+
+impl Life {
+    /// What the log says, all that was said so far included.
+    fn logged(&self, bench: &Bench) -> String {
+        self.log.flush();
+        std::fs::read_to_string(bench.log()).expect("a log")
+    }
 }
 
 impl Bench {
@@ -96,7 +105,7 @@ impl Bench {
             clock,
             entropy,
             resolver: Arc::new(Loopback),
-            log,
+            log: log.clone(),
             challenges: Arc::clone(&self.challenges),
             changed: Box::new(move |_| {
                 changed.fetch_add(1, Ordering::SeqCst);
@@ -110,7 +119,7 @@ impl Bench {
             .expect("a runtime");
         let (stop, stopped) = watch::channel(false);
         drop(runtime.spawn(Arc::clone(&manager).run(stopped)));
-        Life { manager, store, runtime, _stop: stop }
+        Life { manager, store, log, runtime, _stop: stop }
     }
 
     /// Answers HTTP-01 and TLS-ALPN-01 as the edge does.
@@ -300,7 +309,7 @@ fn a_failure_keeps_the_cas_words_and_says_what_to_do() {
     bench.open_doors();
     life.runtime.block_on(life.manager.renew(&site(), by())).expect("issued when asked for");
     assert_eq!(life.manager.outlook(&site()).failure, None);
-    let log = std::fs::read_to_string(bench.log()).expect("a log");
+    let log = life.logged(&bench);
     assert!(log.contains("\"event\":\"certificate_failed\""), "{log}");
 }
 
@@ -336,7 +345,7 @@ fn a_kill_after_the_order_was_placed_places_no_second_one() {
     life.until_issued();
     let seen = ca.seen();
     assert_eq!((seen.accounts, seen.orders.len()), (1, 1));
-    let log = std::fs::read_to_string(bench.log()).expect("a log");
+    let log = life.logged(&bench);
     assert!(log.contains("\"event\":\"certificate_order_resumed\""), "{log}");
 }
 

@@ -179,7 +179,7 @@ fn an_attempt_that_panics_waits_as_any_that_failed_and_goes_on_with_its_order() 
     assert_eq!((history.failures, history.not_before_s.is_some()), (1, true));
     assert_eq!(ca.seen().orders.len(), 1);
     assert_eq!(life.manager.totals().failed[7], ("defect", 1));
-    let log = std::fs::read_to_string(bench.log()).expect("a log");
+    let log = life.logged(&bench);
     assert_eq!(log.matches("\"event\":\"certificate_failed\"").count(), 1, "{log}");
     // Whoever asks is told; an order that is stumbled over twice is given up.
     let refused = life.runtime.block_on(life.manager.renew(&site(), by())).expect_err("again");

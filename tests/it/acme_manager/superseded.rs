@@ -80,7 +80,7 @@ fn a_site_that_is_not_ordered_any_more_ends_its_attempt() {
     assert_eq!(ca.seen().orders.len(), 1, "no second challenge");
     assert!(life.store.orders().expect("read").is_empty());
     assert!(life.store.histories().expect("read").is_empty());
-    let log = std::fs::read_to_string(bench.log()).expect("a log");
+    let log = life.logged(&bench);
     assert!(log.contains("\"event\":\"certificate_attempt_given_up\""), "{log}");
     // And ordered again when it is wanted again.
     ca.heal();
