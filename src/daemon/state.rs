@@ -5,10 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use base64::{Engine, alphabet};
 use tokio::sync::Notify;
-use zeroize::Zeroizing;
 
 use super::StartError;
 use super::master::MasterWatch;
@@ -20,7 +17,7 @@ use crate::ports::{Clock, Entropy, Resolver};
 use crate::store::Store;
 use crate::store::audit::AuditLog;
 use crate::telemetry::{Level, Log};
-use crate::work::acme::{Challenges, Manager, Parts, Wanted, WantedSite};
+use crate::work::acme::{self, Challenges, Manager, Parts, Wanted, WantedSite};
 use crate::work::audit::{self, Audit};
 use crate::work::certs::Vault;
 
@@ -213,7 +210,7 @@ pub(super) fn wanted(settings: &Settings, environment: &Environment) -> Result<W
         Report::error(format!("acme.eab.hmac: {error}"), "it is the key that the authority gave")
     })?;
     if let (Some(key), Some(eab)) = (&eab_hmac, &acme.eab)
-        && !is_base64(key)
+        && acme::binding_key(key).is_none()
     {
         let what = format!("acme.eab.hmac: {} holds no key in base64url", eab.hmac);
         return Err(Report::error(
@@ -227,14 +224,4 @@ pub(super) fn wanted(settings: &Settings, environment: &Environment) -> Result<W
         order: matches!(site.tls, TlsSource::Acme { .. }),
     });
     Ok(Wanted { acme: acme.clone(), eab_hmac, sites: sites.collect() })
-}
-
-/// In either alphabet, with or without padding, as authorities hand keys out.
-fn is_base64(text: &[u8]) -> bool {
-    let any = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let text = text.trim_ascii();
-    !text.is_empty()
-        && [alphabet::URL_SAFE, alphabet::STANDARD].iter().any(|alphabet| {
-            GeneralPurpose::new(alphabet, any).decode(text).map(Zeroizing::new).is_ok()
-        })
 }

@@ -107,7 +107,7 @@ async fn bound(
     http: &Http,
     kid: &str,
 ) -> Result<(Account, certs::Account), Trouble> {
-    let hmac = job.eab_hmac.as_deref().and_then(decode).ok_or_else(|| {
+    let hmac = job.eab_hmac.as_deref().and_then(binding_key).ok_or_else(|| {
         Trouble::new(What::Eab, Class::Config, "the key of acme.eab is not base64url")
     })?;
     // The proof of promise 6, before the one account that cannot be stored ahead.
@@ -184,7 +184,7 @@ fn created(tools: &Tools, http: &Http, record: &certs::Account) {
 }
 
 /// The bytes of a key as CAs hand them out: base64url, but some give the other alphabet or padding.
-fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+pub fn binding_key(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let text = text.trim_ascii();
     let config =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -204,12 +204,12 @@ mod tests {
         let key = [0xfb, 0xef, 0xff, 0x01];
         for text in ["--__AQ", "--__AQ==", "++//AQ==", " --__AQ\n"] {
             assert_eq!(
-                decode(text.as_bytes()).as_deref().map(Vec::as_slice),
+                binding_key(text.as_bytes()).as_deref().map(Vec::as_slice),
                 Some(&key[..]),
                 "{text}"
             );
         }
-        assert_eq!(decode(b"not base64!"), None);
-        assert_eq!(decode(b"\n"), None);
+        assert_eq!(binding_key(b"not base64!"), None);
+        assert_eq!(binding_key(b"\n"), None);
     }
 }

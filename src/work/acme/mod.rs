@@ -36,6 +36,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+pub use account::binding_key;
 pub use challenges::Challenges;
 pub use manager::Manager;
 
