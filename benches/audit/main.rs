@@ -59,7 +59,7 @@ fn main() {
 fn intent(seq: u64) -> Intent {
     let actor = Actor::Uid { uid: 1000, user: Some("deploy".into()) };
     let request_id = Some("019ab9c2-5a17-7c1e-8f11-0d6a5b1e2f33".to_owned());
-    let by = By { actor, source: Source::Control, request_id };
+    let by = By { actor, source: Source::Control, request_id, confirmed: None };
     let number = i64::try_from(seq).unwrap_or(0);
     Intent::new(1_795_292_266_000 + number, by, action::CONFIG_RELOAD)
         .on("/etc/palisade/palisade.toml")

@@ -23,6 +23,15 @@ pub mod action {
     pub const CERTIFICATE_FILES: &str = "certificate.files";
     pub const CERTIFICATE_ADOPT: &str = "certificate.adopt";
     pub const CRYPTO_ROTATE: &str = "crypto.rotate";
+    /// A call that was refused for who made it, or for a wrong code.
+    pub const ACCESS_REFUSED: &str = "access.refused";
+    pub const TOKEN_CREATE: &str = "token.create";
+    pub const TOKEN_REVOKE: &str = "token.revoke";
+    pub const TOTP_ENROLL: &str = "totp.enroll";
+    pub const TOTP_REMOVE: &str = "totp.remove";
+    pub const TOTP_ELEVATE: &str = "totp.elevate";
+    pub const CAPABILITY_SET: &str = "capability.set";
+    pub const CAPABILITY_LAPSE: &str = "capability.lapse";
 }
 
 /// Who wanted a change.
@@ -37,6 +46,16 @@ pub enum Actor {
         /// Name of the user, if it had one at that moment.
         user: Option<String>,
     },
+    /// Whoever holds a token.
+    Token { id: String, name: String },
+    /// The app, by the user that it runs as.
+    App { uid: u32, user: Option<String> },
+    /// Somebody at the fronted site.
+    Client {
+        ip: String,
+        /// Who that is for the app, if it is known.
+        user: Option<String>,
+    },
 }
 
 /// How the wish came.
@@ -45,6 +64,12 @@ pub enum Actor {
 pub enum Source {
     /// The control socket.
     Control,
+    /// The ops address.
+    Ops,
+    /// The app's socket.
+    App,
+    /// A request that was proxied.
+    Edge,
     Signal,
     /// A certificate that was due.
     Acme,
@@ -55,13 +80,24 @@ pub enum Source {
 }
 
 impl Source {
-    pub const ALL: [Self; 5] =
-        [Self::Control, Self::Signal, Self::Acme, Self::Schedule, Self::Process];
+    pub const ALL: [Self; 8] = [
+        Self::Control,
+        Self::Ops,
+        Self::App,
+        Self::Edge,
+        Self::Signal,
+        Self::Acme,
+        Self::Schedule,
+        Self::Process,
+    ];
 
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Control => "control",
+            Self::Ops => "ops",
+            Self::App => "app",
+            Self::Edge => "edge",
             Self::Signal => "signal",
             Self::Acme => "acme",
             Self::Schedule => "schedule",
@@ -98,13 +134,16 @@ pub struct By {
     pub source: Source,
     /// Of the call, if it was one.
     pub request_id: Option<String>,
+    /// Name of the second factor that confirmed it, if one did.
+    #[serde(default)]
+    pub confirmed: Option<String>,
 }
 
 impl By {
     /// palisade of its own accord, or on a signal, whose sender the kernel does not name.
     #[must_use]
     pub const fn system(source: Source) -> Self {
-        Self { actor: Actor::System, source, request_id: None }
+        Self { actor: Actor::System, source, request_id: None, confirmed: None }
     }
 }
 

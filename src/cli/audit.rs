@@ -117,8 +117,10 @@ pub(super) fn export(args: &AuditExportArgs, environment: &Environment, out: &Ou
             let stub = page.stub.filter(|_| !begun && since_ms.is_none());
             begun = true;
             let records = page.records.into_iter().filter(|record| record.seq <= end.seq);
-            let mut lines =
-                stub.map(AuditLine::Stub).into_iter().chain(records.map(AuditLine::Record));
+            let mut lines = stub
+                .map(AuditLine::Stub)
+                .into_iter()
+                .chain(records.map(Box::new).map(AuditLine::Record));
             lines.all(|line| out.json_line(&line))
         });
         if whole.await?.is_some() {

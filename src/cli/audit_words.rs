@@ -46,6 +46,10 @@ pub(super) fn record_line(record: &AuditRecord) -> Page {
         Actor::System => "system".to_owned(),
         Actor::Uid { uid, user: None } => format!("uid {uid}"),
         Actor::Uid { uid, user: Some(user) } => format!("{user} ({uid})"),
+        Actor::Token { id, name } => format!("token {name} ({id})"),
+        Actor::App { uid, user } => format!("app {}", user.clone().unwrap_or(uid.to_string())),
+        Actor::Client { ip, user: None } => ip.clone(),
+        Actor::Client { ip, user: Some(user) } => format!("{user} ({ip})"),
     };
     let (tone, word) = match record.outcome {
         Outcome::Done => (Tone::Good, "done"),
@@ -173,6 +177,7 @@ mod tests {
             outcome: Outcome::Done,
             why: None,
             request_id: None,
+            confirmed: None,
             prev: String::new(),
             hash: String::new(),
         }

@@ -28,7 +28,7 @@ use crate::edge::accept::Acceptor;
 use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
 use crate::edge::{Caps, Drain, Policy, Shared};
 use crate::ops::api::{self, Listener, State};
-use crate::ops::{self, Control};
+use crate::ops::{self, Control, Door};
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
 use crate::ports::{Clock, Entropy, Resolver};
 use crate::sys;
@@ -310,7 +310,7 @@ fn serve_control(
         let (control, stopped) = (Arc::clone(&daemon) as Arc<dyn Control>, stopped.clone());
         async move {
             if let Ok(listener) = listener {
-                ops::serve_control(listener, control, stopped).await;
+                ops::serve_unix(listener, Door::Control, control, stopped).await;
             }
         }
     });

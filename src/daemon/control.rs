@@ -17,12 +17,12 @@ use crate::config::Environment;
 use crate::config::settings::Settings;
 use crate::edge::Shared;
 use crate::edge::accept::{Acceptor, Role};
+use crate::ops::api::activity::{Activity, Recorded};
 use crate::ops::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use crate::ops::api::live::{ExplainQuery, Explanation};
 use crate::ops::api::{
-    Attention, CapabilityStatus, CertificateInfo, CertificateState, Connections, ImportCertificate,
-    KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State,
-    Status, Traffic,
+    Attention, CertificateInfo, CertificateState, Connections, ImportCertificate, KeyRotation,
+    Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State, Status, Traffic,
 };
 use crate::ops::{Answer, Caller, Control};
 use crate::store::Health;
@@ -168,7 +168,6 @@ impl Control for Daemon {
             upstreams: site.upstreams.iter().map(ToString::to_string).collect(),
             certificate,
         });
-        let capabilities = inner.settings.capabilities;
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -179,17 +178,7 @@ impl Control for Daemon {
             state: inner.state,
             listeners: inner.listeners.clone(),
             sites: sites.collect(),
-            capabilities: Capability::ALL
-                .into_iter()
-                .map(|name| CapabilityStatus {
-                    name,
-                    mode: capabilities.mode(name),
-                    configured: capabilities.file_mode(name),
-                    available: name.is_available(),
-                    flag: name.flag().to_owned(),
-                    flag_value: capabilities.flag(name),
-                })
-                .collect(),
+            capabilities: self.capabilities_of(&inner),
             connections: Connections {
                 open: self.shared.caps.open() as u64,
                 max: self.shared.caps.max() as u64,
@@ -266,6 +255,10 @@ impl Control for Daemon {
 
     fn request_id(&self) -> String {
         self.fresh_id()
+    }
+
+    fn activity<'a>(&'a self, _caller: &'a Caller, _activity: Activity) -> Answer<'a, Recorded> {
+        super::access::later()
     }
 
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, Problem> {

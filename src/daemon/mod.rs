@@ -3,6 +3,7 @@
 //! Promises: nothing is served before everything is bound and every certificate is loaded (H11); a configuration
 //! that cannot be used never replaces one that can (58); what was accepted is finished before the end (59).
 
+mod access;
 mod audit;
 mod build;
 mod certificates;
@@ -16,6 +17,7 @@ mod owner;
 mod reload;
 mod state;
 mod supervise;
+mod switches;
 
 use std::path::PathBuf;
 

@@ -2,8 +2,12 @@
 //!
 //! Promises: fields are added, never renamed or removed, within one `API_VERSION`.
 
+pub mod access;
+pub mod activity;
 pub mod audit;
 pub mod live;
+pub mod page;
+pub mod switches;
 
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +176,9 @@ pub struct CapabilityStatus {
     pub flag: String,
     /// Value of the flag, if set.
     pub flag_value: Option<bool>,
+    /// What was set while running, if it was.
+    #[serde(default)]
+    pub runtime: Option<switches::CapabilityOverride>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

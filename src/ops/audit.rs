@@ -6,8 +6,9 @@ use http::Uri;
 
 use super::api::Problem;
 use super::api::audit::{AuditQuery, RECORDS_MAX};
+use super::control::Daemon;
 use super::live::{Pairs, pairs};
-use super::router::{Daemon, answer};
+use super::router::answer;
 
 /// `GET /v1/audit`
 pub(super) async fn page(Shared(daemon): Shared<Daemon>, uri: Uri) -> Response {

@@ -1,8 +1,6 @@
-//! Who may speak to the daemon: pure decisions, the server applies them.
+//! What a web page can make a browser send is refused at every door: a Unix socket may be forwarded to a port.
 //!
-//! Threats: another user of the machine on the control socket; a web page that makes the operator's browser
-//! ask the ops address (DNS rebinding, cross-site requests).
-//! Fails closed.
+//! Threats: DNS rebinding, cross-site requests. Fails closed.
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Uri};
@@ -10,36 +8,21 @@ use http::{HeaderMap, Uri};
 use super::api::Problem;
 use crate::base::Host;
 
-/// The control socket serves root and the user that the daemon runs as. The socket's mode says the same;
-/// this holds when someone widened it.
-///
-/// # Errors
-/// The refusal to send.
-pub fn peer(peer_uid: u32, own_uid: u32) -> Result<(), Problem> {
-    if peer_uid == 0 || peer_uid == own_uid {
-        return Ok(());
-    }
-    let detail = format!(
-        "user id {peer_uid} may not control this daemon; run the command as root or as user id {own_uid}"
-    );
-    Err(Problem::new(403, "Forbidden", detail))
-}
-
-/// The ops address answers requests that name it by address or as localhost, and none that a web page sent:
+/// A door answers requests that name it by address or as localhost, and none that a web page sent:
 /// a rebound DNS name shows in `Host`, a script of another page in `Origin`. HTTP/1.0 checkers send no `Host`.
 ///
 /// # Errors
 /// The refusal to send.
-pub fn ops_request(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+pub(super) fn no_web_page(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
     if headers.contains_key(ORIGIN) {
-        return Err(Problem::new(403, "Forbidden", "the ops address does not answer web pages"));
+        return Err(Problem::new(403, "Forbidden", "palisade does not answer web pages here"));
     }
     let named = headers.get_all(HOST).iter().map(|value| value.to_str().unwrap_or_default());
     let mut named = named.chain(uri.authority().map(http::uri::Authority::as_str));
     if named.all(|authority| Host::from_authority(authority).is_ok_and(|host| host.is_local())) {
         return Ok(());
     }
-    let detail = "ask for the ops address by IP address or as localhost, not by another name";
+    let detail = "ask by IP address or as localhost, not by another name";
     Err(Problem::new(403, "Forbidden", detail))
 }
 
@@ -55,17 +38,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(ORIGIN, origin.parse().expect("a value"));
         }
-        ops_request(&headers, &uri.parse().expect("a URI")).is_ok()
-    }
-
-    #[test]
-    fn root_and_the_own_user_may_control_and_nobody_else() {
-        assert!(peer(0, 1000).is_ok());
-        assert!(peer(1000, 1000).is_ok());
-        let problem = peer(1001, 1000).expect_err("refused");
-        assert_eq!(problem.status, 403);
-        assert!(problem.detail.is_some_and(|detail| detail.contains("user id 1001")));
-        assert!(peer(1000, 0).is_err());
+        no_web_page(&headers, &uri.parse().expect("a URI")).is_ok()
     }
 
     #[test]

@@ -1,29 +1,30 @@
-//! Who makes a call on the control socket: by the kernel's word, with an id that the audit log and the answer share.
+//! Who makes a call, and through which door.
 
-use axum::extract::{Request, State as Shared};
-use axum::middleware::Next;
-use axum::response::Response;
-use http::HeaderValue;
-
-use super::api::Problem;
-use super::router::{Daemon, refuse};
 use crate::base::audit::{Actor, By, Source};
-use crate::sys;
+use crate::base::{Role, Scope};
 
-/// Names the call in its answer.
-const ID_HEADER: &str = "x-request-id";
-
-/// The user at the other end of a connection.
+/// Where a call comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Peer(pub u32);
+pub enum Door {
+    /// The control socket.
+    Control,
+    /// The app's socket.
+    App,
+    /// The ops address.
+    Ops,
+}
 
-/// A call that changes something, and who wants it.
+/// Whoever makes a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    pub uid: u32,
-    /// Name of the user, if it has one.
-    pub user: Option<String>,
+    pub actor: Actor,
+    pub door: Door,
+    pub role: Role,
+    /// Groups of calls; empty is all that the role may make.
+    pub scopes: Vec<Scope>,
     pub request_id: String,
+    /// Name of the second factor that confirmed the call, if one did.
+    pub confirmed: Option<String>,
 }
 
 impl Caller {
@@ -31,29 +32,37 @@ impl Caller {
     #[must_use]
     pub fn by(&self) -> By {
         By {
-            actor: Actor::Uid { uid: self.uid, user: self.user.clone() },
-            source: Source::Control,
+            actor: self.actor.clone(),
+            source: match self.door {
+                Door::Control => Source::Control,
+                Door::App => Source::App,
+                Door::Ops => Source::Ops,
+            },
             request_id: Some(self.request_id.clone()),
+            confirmed: self.confirmed.clone(),
+        }
+    }
+
+    /// As screens name it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.actor {
+            Actor::System => "palisade".to_owned(),
+            Actor::Uid { user: Some(user), .. } | Actor::App { user: Some(user), .. } => {
+                user.clone()
+            }
+            Actor::Uid { uid, .. } | Actor::App { uid, .. } => uid.to_string(),
+            Actor::Token { name, .. } => name.clone(),
+            Actor::Client { ip, .. } => ip.clone(),
         }
     }
 }
 
-/// Gives a call its id and its caller. Nothing is answered to nobody.
-pub(super) async fn name_call(
-    Shared(daemon): Shared<Daemon>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let Some(Peer(uid)) = request.extensions().get::<Peer>().copied() else {
-        return refuse(&Problem::new(403, "Forbidden", "it is not known who is asking"));
-    };
-    let request_id = daemon.request_id();
-    let header = HeaderValue::from_str(&request_id);
-    let user = sys::users::name(uid);
-    request.extensions_mut().insert(Caller { uid, user, request_id });
-    let mut response = next.run(request).await;
-    if let Ok(header) = header {
-        response.headers_mut().insert(ID_HEADER, header);
-    }
-    response
+/// What confirms a call.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// A code that was not used before.
+    Code(String),
+    /// What an elevation gave.
+    Elevation(String),
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::ops::sample::{self, Daemon};
-use crate::ops::{bind_control, serve_control};
+use crate::ops::{Door, bind_control, serve_unix};
 
 /// Runs `calls` against a daemon on a socket of its own.
 async fn with_daemon<F: Future>(reloads: bool, calls: impl FnOnce(Client) -> F) -> F::Output {
@@ -16,13 +16,13 @@ async fn with_daemon<F: Future>(reloads: bool, calls: impl FnOnce(Client) -> F) 
     let path = dir.path().join("control.sock");
     let listener = UnixListener::from_std(bind_control(&path).expect("bound")).expect("registered");
     let (stop, stopped) = watch::channel(false);
-    let daemon = Arc::new(Daemon { ready: true, reloads });
+    let daemon = Arc::new(Daemon { reloads, ..Daemon::default() });
     let calls = async {
         let output = calls(Client::unix(&path)).await;
         stop.send(true).expect("heard");
         output
     };
-    tokio::join!(calls, serve_control(listener, daemon, stopped)).0
+    tokio::join!(calls, serve_unix(listener, Door::Control, daemon, stopped)).0
 }
 
 #[tokio::test]

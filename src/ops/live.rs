@@ -9,8 +9,10 @@ use http::header::CONTENT_TYPE;
 
 use super::api::Problem;
 use super::api::live::{ExplainQuery, History, Point};
+use super::api::page::{ITEMS_MAX, PageQuery};
+use super::control::Daemon;
 use super::patience::Patience;
-use super::router::{Daemon, answer, refuse};
+use super::router::{answer, refuse};
 use super::stream::EventBody;
 use crate::telemetry::events::{Kinds, Refused, SUBSCRIBERS_MAX, StatusWanted, Wanted};
 use crate::telemetry::history::{self, Resolution};
@@ -113,6 +115,26 @@ pub(super) fn pairs(uri: &Uri) -> Result<Pairs, Problem> {
     pairs
         .map(|Query(pairs)| pairs)
         .map_err(|error| Problem::new(400, "Bad Request", error.body_text()))
+}
+
+/// Which page of a list a query asks for.
+pub(super) fn page_query(uri: &Uri) -> Result<PageQuery, Problem> {
+    let mut query = PageQuery::default();
+    for (name, value) in pairs(uri)? {
+        match name.as_str() {
+            "after" => query.after = Some(value),
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=ITEMS_MAX).contains(limit));
+                let must = format!("limit must be from 1 to {ITEMS_MAX}");
+                query.limit = Some(limit.ok_or_else(|| Problem::new(400, "Bad Request", must))?);
+            }
+            _ => {
+                let detail = format!("`{name}` is unknown; there are after, limit");
+                return Err(Problem::new(400, "Bad Request", detail));
+            }
+        }
+    }
+    Ok(query)
 }
 
 /// What a query asks to see. An unknown name or value is a mistake, not a filter that lets everything through.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::ops::api::live::{Event, EventsQuery};
 use crate::ops::sample::{self, Daemon as Sample};
-use crate::ops::{Client, bind_control, serve_control};
+use crate::ops::{Client, Door, bind_control, serve_unix};
 use crate::telemetry::access::Entry;
 use crate::telemetry::events::{Outcome, Step};
 
@@ -100,10 +100,10 @@ async fn with_daemon<F: Future>(calls: impl FnOnce(Client, watch::Sender<bool>) 
     let path = dir.path().join("control.sock");
     let listener = UnixListener::from_std(bind_control(&path).expect("bound")).expect("registered");
     let (stop, stopped) = watch::channel(false);
-    let daemon = Arc::new(Sample { ready: true, reloads: true });
+    let daemon = Arc::new(Sample::default());
     let calls = calls(Client::unix(&path), stop);
     let hub = sample::events().run(stopped.clone());
-    tokio::join!(calls, serve_control(listener, daemon, stopped), hub).0
+    tokio::join!(calls, serve_unix(listener, Door::Control, daemon, stopped), hub).0
 }
 
 /// One test for everything that a hub of the whole process can be asked: it ends with the first daemon.

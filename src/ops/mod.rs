@@ -1,15 +1,22 @@
 //! The local API: what the daemon says about itself and what it may be told to do.
 //!
 //! Promises: one set of types (`api`) for server, client and tests; every answer carries `palisade-api`,
-//! every refusal is a problem document (RFC 9457).
-//! Refuses: other users on the control socket; foreign `Host` and any `Origin` on the ops address.
+//! every refusal is a problem document (RFC 9457);
+//! every call stands in `calls` with the role, the scope and the second factor that it wants (`gate`).
+//! Refuses: other users on the sockets; a foreign `Host` and any `Origin`, at every door.
 //! Bounds: connections, head sizes and the time a connection may take, on both.
 
+mod access;
+mod activity;
 pub mod api;
 mod audit;
-pub mod auth;
+mod auth;
+mod basic;
 mod caller;
+mod calls;
 pub mod client;
+mod control;
+mod gate;
 mod live;
 mod patience;
 mod router;
@@ -18,10 +25,12 @@ pub(crate) mod sample;
 mod server;
 mod socket;
 mod stream;
+mod switches;
 
-pub use caller::Caller;
+pub use caller::{Caller, Door, Proof};
 pub use client::{Client, ClientError, EventStream};
-pub use router::{Answer, Control, control_router, ops_router};
-pub use server::{serve_control, serve_ops};
+pub use control::{Access, Answer, Control, Holder, Switches};
+pub use router::router;
+pub use server::{serve_ops, serve_unix};
 pub use socket::{BindError, bind_control};
 pub use stream::shown_step;

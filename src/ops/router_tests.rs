@@ -5,8 +5,13 @@ use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
+use std::sync::Arc;
+
 use super::*;
-use crate::ops::{api, sample::Daemon};
+use crate::base::Role;
+use crate::ops::api;
+use crate::ops::sample::{Daemon, root};
+use crate::sys::peer::Peer;
 
 async fn ask(
     router: Router,
@@ -24,24 +29,42 @@ async fn ask_with(
     headers: &[(&str, &str)],
     body: impl Into<Body>,
 ) -> (http::response::Parts, String) {
-    let mut request = http::Request::builder().method(method).uri(path);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let request = request.extension(crate::ops::caller::Peer(0));
-    let request = request.body(body.into()).expect("a request");
-    let response = TowerToHyperService::new(router).call(request).await.expect("infallible");
-    let (head, body) = response.into_parts();
+    ask_as(router, root(), (method, path), headers, body).await
+}
+
+async fn ask_as(
+    router: Router,
+    peer: Peer,
+    asked: (&str, &str),
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> (http::response::Parts, String) {
+    let (head, body) = answered(router, peer, asked, headers, body).await.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     (head, String::from_utf8(body.to_vec()).expect("text"))
 }
 
+async fn answered(
+    router: Router,
+    peer: Peer,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Response {
+    let mut request = http::Request::builder().method(method).uri(path).extension(peer);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(body.into()).expect("a request");
+    TowerToHyperService::new(router).call(request).await.expect("infallible")
+}
+
 fn ops(ready: bool) -> Router {
-    ops_router(Arc::new(Daemon { ready, reloads: true }))
+    router(Door::Ops, Arc::new(Daemon { ready, ..Daemon::default() }))
 }
 
 fn control(reloads: bool) -> Router {
-    control_router(Arc::new(Daemon { ready: true, reloads }))
+    router(Door::Control, Arc::new(Daemon { reloads, ..Daemon::default() }))
 }
 
 #[tokio::test]
@@ -100,7 +123,7 @@ async fn a_call_has_an_id_and_nobody_gets_no_answer() {
 #[tokio::test]
 async fn other_paths_methods_and_names_are_problems() {
     let cases = [
-        ("GET", "/v1/status", "host", "localhost", 404),
+        ("GET", "/v1/status", "host", "localhost", 401),
         ("GET", "/nothing", "host", "localhost", 404),
         ("POST", "/health", "host", "localhost", 405),
         ("GET", "/health", "host", "attacker.example", 403),
@@ -149,7 +172,7 @@ async fn a_body_that_is_too_large_or_no_call_is_refused_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn nothing_about_certificates_or_keys_changes_by_a_get_or_on_the_ops_address() {
+async fn nothing_about_certificates_or_keys_changes_by_a_get_or_without_a_token() {
     let paths = [
         "/v1/certificates/app.example.com/renew",
         "/v1/certificates/app.example.com/import",
@@ -158,17 +181,95 @@ async fn nothing_about_certificates_or_keys_changes_by_a_get_or_on_the_ops_addre
     for path in paths {
         assert_eq!(ask(control(true), "GET", path, &[]).await.0.status, 405, "{path}");
         let (head, _) = ask(ops(true), "POST", path, &[("host", "localhost")]).await;
-        assert_eq!(head.status, 404, "{path}");
+        assert_eq!(head.status, 401, "{path}");
+        assert_eq!(head.headers["www-authenticate"], "Bearer realm=\"palisade\"");
+    }
+}
+
+fn user(uid: u32) -> Peer {
+    Peer { uid, gid: uid, groups: Vec::new() }
+}
+
+/// Every call, at every door, by everyone: what the list demands is what happens.
+#[tokio::test]
+async fn no_call_is_made_by_somebody_who_may_not_make_it() {
+    for call in CALLS {
+        let path = call.path.replace("{site}", "a").replace("{name}", "queue").replace("{id}", "a");
+        for door in [Door::Control, Door::App, Door::Ops] {
+            for (uid, role) in [
+                (0, Some(Role::Admin)),
+                (1, Some(Role::Operator)),
+                (2, Some(Role::Viewer)),
+                (9, None),
+            ] {
+                let routes = router(door, Arc::new(Daemon::default()));
+                let token = format!("Bearer {}", role.map_or("nobody", Role::word));
+                let headers = [("authorization", token.as_str())];
+                let asked = (call.method.as_str(), path.as_str());
+                let status = answered(routes, user(uid), asked, &headers, "").await.status();
+                let status = status.as_u16();
+                let here = call.doors.contains(&door);
+                let open = here && door == Door::Ops && call.open;
+                let may = here && door != Door::App && role.is_some_and(|role| role >= call.role);
+                if open || may {
+                    assert!(![401, 403, 405].contains(&status), "{} {uid} {status}", call.name);
+                } else {
+                    assert!([401, 403, 404, 405].contains(&status), "{} {uid} {status}", call.name);
+                }
+            }
+        }
     }
 }
 
 #[tokio::test]
-async fn a_refused_peer_gets_the_refusal_whatever_it_asks() {
-    let problem = auth::peer(1001, 1000).expect_err("refused");
-    for path in ["/v1/status", "/v1/reload", "/"] {
-        let (head, body) = ask(refusal_router(problem.clone()), "POST", path, &[]).await;
-        assert_eq!(head.status, 403);
-        assert_eq!(serde_json::from_str::<Problem>(&body).expect("a problem"), problem);
+async fn the_app_makes_its_calls_and_no_others() {
+    let app = || router(Door::App, Arc::new(Daemon::default()));
+    let body = r#"{"action":"order.refund"}"#;
+    let (head, _) = ask_as(app(), user(3), ("POST", "/v1/activity"), &[], body).await;
+    assert_eq!(head.status, 200);
+    assert_eq!(ask_as(app(), user(0), ("POST", "/v1/activity"), &[], body).await.0.status, 403);
+    for call in CALLS.iter().filter(|call| !call.doors.contains(&Door::App)) {
+        let asked = (call.method.as_str(), call.path);
+        let status = ask_as(app(), user(3), asked, &[], "").await.0.status;
+        assert!([404, 405].contains(&status.as_u16()), "{}", call.name);
+    }
+}
+
+#[tokio::test]
+async fn a_scope_narrows_a_token() {
+    let ask = async |token: &str, path: &str| {
+        let headers = [("authorization", format!("bearer {token}"))];
+        let headers = [("authorization", headers[0].1.as_str())];
+        ask(ops(true), "GET", path, &headers).await.0.status.as_u16()
+    };
+    assert_eq!(ask("viewer/audit", "/v1/audit").await, 200);
+    assert_eq!(ask("admin/audit", "/v1/status").await, 403);
+    assert_eq!(ask("viewer", "/v1/status").await, 200);
+    assert_eq!(ask("nobody", "/v1/status").await, 401);
+}
+
+#[tokio::test]
+async fn a_call_that_grants_something_wants_a_code_once_there_is_a_factor() {
+    let routes = || router(Door::Control, Arc::new(Daemon { factor: true, ..Daemon::default() }));
+    let (head, body) = ask(routes(), "POST", "/v1/crypto/rotate", &[]).await;
+    let problem: Problem = serde_json::from_str(&body).expect("a problem");
+    assert_eq!((head.status.as_u16(), problem.kind.as_str()), (403, "urn:palisade:totp-required"));
+    let code = |code| [("palisade-totp", code)];
+    assert_eq!(ask(routes(), "POST", "/v1/crypto/rotate", &code("1")).await.0.status, 403);
+    assert_eq!(ask(routes(), "POST", "/v1/crypto/rotate", &code("123456")).await.0.status, 200);
+    assert_eq!(ask(routes(), "POST", "/v1/reload", &[]).await.0.status, 200, "not this one");
+}
+
+#[tokio::test]
+async fn a_page_says_which_comes_next_and_refuses_what_is_none() {
+    let (_, body) = ask(control(true), "GET", "/v1/capabilities?limit=2", &[]).await;
+    let page: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(page["next"], "queue");
+    let path = "/v1/capabilities?after=queue&limit=2";
+    let (_, body) = ask(control(true), "GET", path, &[]).await;
+    assert!(body.contains("rate_limit"), "{body}");
+    for path in ["/v1/capabilities?limit=0", "/v1/tokens?limit=501", "/v1/totp?page=1"] {
+        assert_eq!(ask(control(true), "GET", path, &[]).await.0.status, 400, "{path}");
     }
 }
 

@@ -2,17 +2,22 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::Caller;
+use super::api::access::{CreateToken, Elevated, TokenInfo, TokenMade, TotpInfo, TotpSecret};
+use super::api::activity::{Activity, Recorded};
 use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use super::api::live::{ExplainQuery, Explanation};
+use super::api::page::{Page, PageQuery};
+use super::api::switches::SetCapability;
 use super::api::{
     Attention, CapabilityStatus, CertificateFailure, CertificateInfo, CertificateState,
     Connections, ImportCertificate, KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus,
     Reloaded, Renewal, SiteStatus, State, Status, Traffic,
 };
-use super::router::{Answer, Control};
-use crate::base::{Capability, Mode};
+use super::caller::{Caller, Proof};
+use super::control::{Access, Answer, Control, Holder, Switches};
+use crate::base::{Capability, Mode, Role, Scope};
 use crate::ports::system::SystemClock;
+use crate::sys::peer::Peer;
 use crate::telemetry::events::Hub;
 use crate::telemetry::history::{History, Sample};
 
@@ -115,6 +120,7 @@ pub(crate) fn status() -> Status {
                 configured: Mode::Enforce,
                 flag: name.flag().into(),
                 flag_value: (name == Capability::RateLimit).then_some(false),
+                runtime: None,
             })
             .into(),
         connections: Connections { open: 12, max: 20_000, refused: 3 },
@@ -146,10 +152,123 @@ pub(crate) fn events() -> &'static Arc<Hub> {
     HUB.with(|hub| *hub)
 }
 
-/// Answers calls; `ready` and `reloads` choose how.
+/// A user who may do everything.
+pub(crate) fn root() -> Peer {
+    Peer { uid: 0, gid: 0, groups: Vec::new() }
+}
+
+/// Makes whoever wants something slow wait.
+#[derive(Default)]
+pub(crate) struct Slow {
+    pub started: tokio::sync::Notify,
+    pub go: tokio::sync::Notify,
+    pub done: std::sync::atomic::AtomicU32,
+}
+
+/// Answers calls; the fields choose how.
 pub(crate) struct Daemon {
     pub ready: bool,
     pub reloads: bool,
+    /// A reload waits for it, a renewal never ends.
+    pub slow: Option<Arc<Slow>>,
+    /// Whether a second factor is wanted; its code is 123456.
+    pub factor: bool,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Self { ready: true, reloads: true, slow: None, factor: false }
+    }
+}
+
+fn later<T>() -> Answer<'static, T> {
+    Box::pin(async { Err(Problem::new(501, "Not here", "the sample does not do this")) })
+}
+
+/// Users 0 to 2 are admin, operator and viewer; user 3 is the app. Tokens are the names of roles.
+impl Access for Daemon {
+    fn role(&self, peer: &Peer) -> Option<Role> {
+        [Role::Admin, Role::Operator, Role::Viewer].get(peer.uid as usize).copied()
+    }
+
+    fn is_app(&self, peer: &Peer) -> bool {
+        peer.uid == 3
+    }
+
+    fn holder(&self, token: &str) -> Result<Holder, Problem> {
+        let (word, scope) = token.split_once('/').unwrap_or((token, ""));
+        let role = Role::ALL.into_iter().find(|role| role.word() == word);
+        let role = role.ok_or_else(|| Problem::new(401, "Unauthorized", "no such token"))?;
+        let scopes = Scope::ALL.into_iter().filter(|known| known.word() == scope).collect();
+        Ok(Holder { id: "t1".into(), name: word.into(), role, scopes })
+    }
+
+    fn wants_factor(&self) -> bool {
+        self.factor
+    }
+
+    fn confirm<'a>(&'a self, _caller: &'a Caller, proof: Proof) -> Answer<'a, String> {
+        Box::pin(async move {
+            if proof == Proof::Code("123456".into()) {
+                return Ok("phone".into());
+            }
+            Err(Problem::new(403, "Wrong code", "the code is wrong"))
+        })
+    }
+
+    fn refused(&self, _caller: &Caller, _call: &'static str, _why: &Problem) {}
+
+    fn tokens(&self, query: &PageQuery) -> Page<TokenInfo> {
+        query.of(Vec::<TokenInfo>::new(), |token| &token.id)
+    }
+
+    fn create_token<'a>(&'a self, _caller: &'a Caller, _: CreateToken) -> Answer<'a, TokenMade> {
+        later()
+    }
+
+    fn revoke_token<'a>(&'a self, _caller: &'a Caller, _id: &'a str) -> Answer<'a, TokenInfo> {
+        later()
+    }
+
+    fn factors(&self, query: &PageQuery) -> Page<TotpInfo> {
+        query.of(Vec::<TotpInfo>::new(), |factor| &factor.name)
+    }
+
+    fn enroll<'a>(&'a self, _caller: &'a Caller, _name: &'a str) -> Answer<'a, TotpSecret> {
+        later()
+    }
+
+    fn activate<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        _name: &'a str,
+        _code: &'a str,
+    ) -> Answer<'a, TotpInfo> {
+        later()
+    }
+
+    fn remove_factor<'a>(&'a self, _caller: &'a Caller, _name: &'a str) -> Answer<'a, TotpInfo> {
+        later()
+    }
+
+    fn elevate<'a>(&'a self, _caller: &'a Caller, _code: &'a str) -> Answer<'a, Elevated> {
+        later()
+    }
+}
+
+impl Switches for Daemon {
+    fn capabilities(&self) -> Vec<CapabilityStatus> {
+        status().capabilities
+    }
+
+    fn set_capability<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        _name: Capability,
+        _wanted: SetCapability,
+    ) -> Answer<'a, CapabilityStatus> {
+        later()
+    }
 }
 
 impl Control for Daemon {
@@ -167,6 +286,11 @@ impl Control for Daemon {
 
     fn reload<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, Reloaded> {
         Box::pin(async {
+            if let Some(slow) = &self.slow {
+                slow.started.notify_one();
+                slow.go.notified().await;
+                slow.done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
             if !self.reloads {
                 return Err(Problem::new(422, "Configuration refused", "error: no site"));
             }
@@ -180,6 +304,9 @@ impl Control for Daemon {
         site: &'a str,
     ) -> Answer<'a, CertificateInfo> {
         Box::pin(async move {
+            if self.slow.is_some() {
+                std::future::pending::<()>().await;
+            }
             match site {
                 "app.example.com" => Ok(renewed(site, 90)),
                 "shop.example.com" => Err(Problem::new(502, "Not issued", "the CA says: no")),
@@ -204,6 +331,10 @@ impl Control for Daemon {
 
     fn request_id(&self) -> String {
         "019-id".into()
+    }
+
+    fn activity<'a>(&'a self, caller: &'a Caller, _: Activity) -> Answer<'a, Recorded> {
+        Box::pin(async { Ok(Recorded { request_id: caller.request_id.clone() }) })
     }
 
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, Problem> {

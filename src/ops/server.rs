@@ -1,4 +1,4 @@
-//! The loops behind the control socket and the ops address.
+//! The loops behind the sockets and the ops address.
 //!
 //! Promises: a client that sends nothing, or reads nothing, gives its place back after a known time; an event stream
 //! may go on for as long as its client reads it.
@@ -17,15 +17,16 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::caller::Peer;
+use super::caller::Door;
+use super::control::Control;
 use super::patience::Patience;
-use super::router::{Control, control_router, ops_router, refusal_router};
-use super::{api::Problem, auth};
+use super::router::router;
+use crate::sys;
 
 const CONNECTIONS_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -39,23 +40,23 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Between attempts while the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves admins until `stop` turns true (or its sender is gone), then ends what is under way.
-pub async fn serve_control(
+/// Serves a Unix socket until `stop` turns true (or its sender is gone), then ends what is under way.
+pub async fn serve_unix(
     listener: UnixListener,
+    door: Door,
     control: Arc<dyn Control>,
     stop: Receiver<bool>,
 ) {
-    let own_uid = rustix::process::geteuid().as_raw();
-    let routes = control_router(control);
+    let routes = router(door, control);
     let mut desk = Desk::new(stop, CONTROL);
     while let Some(place) = desk.place().await {
         match desk.unless_stopped(listener.accept()).await {
             None => break,
             Some(Ok((stream, _))) => {
-                let routes = match permitted(&stream, own_uid) {
-                    Ok(peer) => routes.clone().layer(Extension(peer)),
-                    Err(problem) => refusal_router(problem),
-                };
+                // Where the kernel does not say who it is, every call is refused.
+                let peer = sys::peer::of(&stream).ok();
+                let routes = peer
+                    .map_or_else(|| routes.clone(), |peer| routes.clone().layer(Extension(peer)));
                 desk.serve(stream, routes, place);
             }
             Some(Err(error)) => pause(&error).await,
@@ -64,9 +65,9 @@ pub async fn serve_control(
     desk.close().await;
 }
 
-/// Serves monitors until `stop` turns true (or its sender is gone), then ends what is under way.
+/// Serves the ops address until `stop` turns true (or its sender is gone), then ends what is under way.
 pub async fn serve_ops(listener: TcpListener, control: Arc<dyn Control>, stop: Receiver<bool>) {
-    let routes = ops_router(control);
+    let routes = router(Door::Ops, control);
     let mut desk = Desk::new(stop, OPS);
     while let Some(place) = desk.place().await {
         match desk.unless_stopped(listener.accept()).await {
@@ -76,13 +77,6 @@ pub async fn serve_ops(listener: TcpListener, control: Arc<dyn Control>, stop: R
         }
     }
     desk.close().await;
-}
-
-fn permitted(stream: &UnixStream, own_uid: u32) -> Result<Peer, Problem> {
-    let peer = stream.peer_cred().map_err(|error| {
-        Problem::new(403, "Forbidden", format!("the kernel does not say who is asking: {error}"))
-    })?;
-    auth::peer(peer.uid(), own_uid).map(|()| Peer(peer.uid()))
 }
 
 /// A client that left before it was accepted is nothing; out of descriptors, trying at once would spin.

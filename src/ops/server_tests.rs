@@ -4,14 +4,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::*;
-use crate::ops::Caller;
-use crate::ops::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
-use crate::ops::api::{CertificateInfo, ImportCertificate, KeyRotation};
-use crate::ops::router::Answer;
-use crate::ops::sample::Daemon;
+use crate::ops::sample::{Daemon, Slow, root};
 
 fn control() -> Arc<dyn Control> {
-    Arc::new(Daemon { ready: true, reloads: true })
+    Arc::new(Daemon::default())
 }
 
 async fn conversation(sent: &[u8], head: Duration) -> String {
@@ -24,7 +20,7 @@ async fn conversation(sent: &[u8], head: Duration) -> String {
     };
     tokio::join!(
         client,
-        converse(server, ops_router(control()), head, &mut stop, Patience::default())
+        converse(server, router(Door::Ops, control()), head, &mut stop, Patience::default())
     );
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -70,115 +66,40 @@ async fn stopping_ends_the_loop_and_idle_connections() {
     let (_stream, ()) = tokio::join!(client, serve_ops(listener, control(), stopped));
 }
 
-/// Finishes only when the test says so; counts how often a reload came to its end.
-struct SlowReload {
-    started: tokio::sync::Notify,
-    go: tokio::sync::Notify,
-    done: std::sync::atomic::AtomicU32,
-}
-
-impl Control for SlowReload {
-    fn status(&self) -> crate::ops::api::Status {
-        crate::ops::sample::status()
-    }
-    fn certificates(&self) -> Vec<crate::ops::api::CertificateInfo> {
-        Vec::new()
-    }
-    fn local_ca(&self) -> Result<crate::ops::api::LocalCa, Problem> {
-        Err(Problem::new(404, "None", "none"))
-    }
-    fn reload<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, crate::ops::api::Reloaded> {
-        Box::pin(async {
-            self.started.notify_one();
-            self.go.notified().await;
-            self.done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            Ok(crate::ops::api::Reloaded { generation: 2, changes: Vec::new() })
-        })
-    }
-    fn renew_certificate<'a>(
-        &'a self,
-        _caller: &'a Caller,
-        _site: &'a str,
-    ) -> Answer<'a, CertificateInfo> {
-        Box::pin(std::future::pending())
-    }
-
-    fn import_certificate<'a>(
-        &'a self,
-        _caller: &'a Caller,
-        _site: &'a str,
-        _import: ImportCertificate,
-    ) -> Answer<'a, CertificateInfo> {
-        Box::pin(std::future::pending())
-    }
-
-    fn request_id(&self) -> String {
-        String::new()
-    }
-    fn audit(&self, _query: &AuditQuery) -> Result<AuditPage, Problem> {
-        unreachable!("not asked for")
-    }
-    fn verify_audit(&self) -> Answer<'_, AuditVerdict> {
-        Box::pin(std::future::pending())
-    }
-    fn audit_checkpoint(&self) -> Answer<'_, AuditMark> {
-        Box::pin(std::future::pending())
-    }
-
-    fn rotate_keys<'a>(&'a self, _caller: &'a Caller) -> Answer<'a, KeyRotation> {
-        Box::pin(std::future::pending())
-    }
-
-    fn readiness(&self) -> Result<(), Vec<String>> {
-        Ok(())
-    }
-    fn metrics(&self) -> String {
-        String::new()
-    }
-    fn events(&self) -> &Arc<crate::telemetry::events::Hub> {
-        unreachable!("not asked for")
-    }
-    fn explain(
-        &self,
-        _query: &crate::ops::api::live::ExplainQuery,
-    ) -> Result<crate::ops::api::live::Explanation, Problem> {
-        unreachable!("not asked for")
-    }
-    fn history(&self) -> &crate::telemetry::history::History {
-        unreachable!("not asked for")
-    }
+fn as_root(daemon: Daemon) -> Router {
+    router(Door::Control, Arc::new(daemon)).layer(Extension(root()))
 }
 
 #[tokio::test]
 async fn a_reload_is_finished_although_its_client_left() {
-    let notify = tokio::sync::Notify::new;
-    let control = Arc::new(SlowReload { started: notify(), go: notify(), done: 0.into() });
+    let slow = Arc::new(Slow::default());
+    let daemon = Daemon { slow: Some(Arc::clone(&slow)), ..Daemon::default() };
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     let (_keep, mut stop) = watch::channel(false);
-    let routes = control_router(Arc::clone(&control) as Arc<dyn Control>).layer(Extension(Peer(0)));
+    let routes = as_root(daemon);
     let leave = async {
         client
             .write_all(b"POST /v1/reload HTTP/1.1\r\nhost: localhost\r\n\r\n")
             .await
             .expect("sent");
-        control.started.notified().await;
+        slow.started.notified().await;
         drop(client);
         for _ in 0..10 {
             tokio::task::yield_now().await; // the server sees the end of the stream now
         }
-        control.go.notify_one();
+        slow.go.notify_one();
     };
     tokio::join!(
         leave,
         converse(server, routes, Duration::from_secs(10), &mut stop, Patience::default())
     );
-    assert_eq!(control.done.load(std::sync::atomic::Ordering::SeqCst), 1);
+    assert_eq!(slow.done.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_takes_minutes_is_answered_before_the_connection_is_closed() {
-    let notify = tokio::sync::Notify::new;
-    let control = Arc::new(SlowReload { started: notify(), go: notify(), done: 0.into() });
+    let slow = Arc::new(Slow::default());
+    let daemon = Daemon { slow: Some(Arc::clone(&slow)), ..Daemon::default() };
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     let (_keep, mut stop) = watch::channel(false);
     let mut answer = String::new();
@@ -188,7 +109,7 @@ async fn an_attempt_that_takes_minutes_is_answered_before_the_connection_is_clos
         client.write_all(call).await.expect("sent");
         client.read_to_string(&mut answer).await.expect("answered");
     };
-    let routes = control_router(control).layer(Extension(Peer(0)));
+    let routes = as_root(daemon);
     let served = tokio::time::timeout(
         CONTROL.whole,
         converse(server, routes, CONTROL.head, &mut stop, Patience::default()),
@@ -210,7 +131,7 @@ fn both_loops_can_run_on_any_runtime() {
     });
     sendable(move || async move {
         let listener = UnixListener::bind("/nonexistent").expect("bound");
-        serve_control(listener, control(), stop).await;
+        serve_unix(listener, Door::Control, control(), stop).await;
     });
 }
 
@@ -220,7 +141,7 @@ const EVENTS: &[u8] = b"GET /v1/events?kinds=state HTTP/1.1\r\nhost: localhost\r
 async fn connected(desk: &mut Desk) -> tokio::io::DuplexStream {
     let (client, server) = tokio::io::duplex(256);
     let place = desk.place().await.expect("a place");
-    desk.serve(server, control_router(control()).layer(Extension(Peer(0))), place);
+    desk.serve(server, as_root(Daemon::default()), place);
     client
 }
 

@@ -9,6 +9,7 @@ pub mod files;
 pub mod limits;
 pub mod memory;
 pub mod notify;
+pub mod peer;
 pub mod terminal;
 pub mod usage;
 pub mod users;

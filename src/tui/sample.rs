@@ -94,6 +94,7 @@ fn capability(name: Capability, say: Say<'_>) -> CapabilityStatus {
         available: true,
         flag: say(name.flag()),
         flag_value: None,
+        runtime: None,
     }
 }
 

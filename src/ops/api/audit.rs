@@ -28,6 +28,8 @@ pub struct AuditRecord {
     /// Why it was refused.
     pub why: Option<String>,
     pub request_id: Option<String>,
+    /// Name of the second factor that confirmed it, if one did.
+    pub confirmed: Option<String>,
     /// Hash of the record before; zeros before the first.
     pub prev: String,
     pub hash: String,
@@ -54,7 +56,7 @@ pub struct AuditQuery {
     pub limit: Option<usize>,
     /// `config.reload`, or `config` for all of these.
     pub action: Option<String>,
-    /// A user's name or number, or `system`.
+    /// A user's name or number, a token's, a client's address, or `system`.
     pub actor: Option<String>,
     pub subject: Option<String>,
     pub since_ms: Option<i64>,
@@ -105,6 +107,6 @@ pub struct AuditBroken {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum AuditLine {
     Stub(AuditMark),
-    Record(AuditRecord),
+    Record(Box<AuditRecord>),
     Checkpoint(AuditMark),
 }

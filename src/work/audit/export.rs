@@ -65,7 +65,7 @@ pub fn verify(mut from: impl BufRead, key: [u8; 32]) -> Result<Whole, Fault> {
                 verifier = Some(Verifier::behind(key, Head { seq: mark.seq, hash: mark.hash }));
             }
             AuditLine::Record(record) => {
-                let (record, prev, hash) = line::read(record).ok_or(unread)?;
+                let (record, prev, hash) = line::read(*record).ok_or(unread)?;
                 let start = || {
                     let first = record.seq <= 1;
                     let start = if first {
@@ -116,7 +116,11 @@ mod tests {
         for (seq, chained) in append(head, (1..=count).map(|n| (n, intent(n as i64))).collect()) {
             let record = decode(&chained.record).expect("a record");
             if seq > removed {
-                lines.push(AuditLine::Record(line::shown(record, &head.hash, &chained.hash)));
+                lines.push(AuditLine::Record(Box::new(line::shown(
+                    record,
+                    &head.hash,
+                    &chained.hash,
+                ))));
             }
             head = Head { seq, hash: chained.hash };
             if seq == removed {

@@ -31,7 +31,7 @@ fn exactly(text: &str) -> Option<[u8; 32]> {
 pub(super) fn shown(record: Record, prev: &Hash, hash: &Hash) -> AuditRecord {
     let Record { seq, intent } = record;
     let Intent { at_ms, by, action, subject, before, after, outcome, why } = intent;
-    let By { actor, source, request_id } = by;
+    let By { actor, source, request_id, confirmed } = by;
     AuditRecord {
         seq,
         at_ms,
@@ -44,6 +44,7 @@ pub(super) fn shown(record: Record, prev: &Hash, hash: &Hash) -> AuditRecord {
         outcome,
         why,
         request_id,
+        confirmed,
         prev: digits(prev),
         hash: digits(hash),
     }
@@ -52,7 +53,12 @@ pub(super) fn shown(record: Record, prev: &Hash, hash: &Hash) -> AuditRecord {
 /// The record, the hash before it and its own; `None` where a hash is none.
 pub(super) fn read(line: AuditRecord) -> Option<(Record, Hash, Hash)> {
     let (prev, hash) = (exactly(&line.prev)?, exactly(&line.hash)?);
-    let by = By { actor: line.actor, source: line.source, request_id: line.request_id };
+    let by = By {
+        actor: line.actor,
+        source: line.source,
+        request_id: line.request_id,
+        confirmed: line.confirmed,
+    };
     let intent = Intent {
         at_ms: line.at_ms,
         by,

@@ -176,7 +176,11 @@ fn is_wanted(query: &AuditQuery, intent: &Intent) -> bool {
     });
     let actor = query.actor.as_deref().is_none_or(|wanted| match &intent.by.actor {
         Actor::System => wanted == "system",
-        Actor::Uid { uid, user } => uid.to_string() == wanted || user.as_deref() == Some(wanted),
+        Actor::Uid { uid, user } | Actor::App { uid, user } => {
+            uid.to_string() == wanted || user.as_deref() == Some(wanted)
+        }
+        Actor::Token { id, name } => id == wanted || name == wanted,
+        Actor::Client { ip, user } => ip == wanted || user.as_deref() == Some(wanted),
     });
     let subject = query.subject.as_deref();
     let subject = subject.is_none_or(|wanted| intent.subject.as_deref() == Some(wanted));

@@ -30,9 +30,25 @@ pub fn encode(record: &Record) -> Vec<u8> {
             out.extend(uid.to_be_bytes());
             optional(&mut out, user.as_deref());
         }
+        Actor::Token { id, name } => {
+            out.push(2);
+            text(&mut out, id);
+            text(&mut out, name);
+        }
+        Actor::App { uid, user } => {
+            out.push(3);
+            out.extend(uid.to_be_bytes());
+            optional(&mut out, user.as_deref());
+        }
+        Actor::Client { ip, user } => {
+            out.push(4);
+            text(&mut out, ip);
+            optional(&mut out, user.as_deref());
+        }
     }
     text(&mut out, intent.by.source.word());
     optional(&mut out, intent.by.request_id.as_deref());
+    optional(&mut out, intent.by.confirmed.as_deref());
     text(&mut out, &intent.action);
     optional(&mut out, intent.subject.as_deref());
     facts(&mut out, &intent.before);
@@ -56,12 +72,15 @@ pub fn decode(bytes: &[u8]) -> Result<Record, &'static str> {
     let actor = match rest.byte()? {
         0 => Actor::System,
         1 => Actor::Uid { uid: u32::from_be_bytes(rest.array()?), user: rest.optional()? },
+        2 => Actor::Token { id: rest.text()?, name: rest.text()? },
+        3 => Actor::App { uid: u32::from_be_bytes(rest.array()?), user: rest.optional()? },
+        4 => Actor::Client { ip: rest.text()?, user: rest.optional()? },
         _ => return Err("another version of palisade knows who that was"),
     };
     let source = rest.text()?;
     let source = Source::ALL.into_iter().find(|known| known.word() == source);
     let source = source.ok_or("another version of palisade knows where that came from")?;
-    let by = By { actor, source, request_id: rest.optional()? };
+    let by = By { actor, source, request_id: rest.optional()?, confirmed: rest.optional()? };
     let (action, subject) = (rest.text()?, rest.optional()?);
     let (before, after) = (rest.facts()?, rest.facts()?);
     let outcome = rest.text()?;

@@ -1,0 +1,112 @@
+//! What stands before every call: who asks, may they, and is it confirmed. Fails closed.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::api::Problem;
+use super::api::access::{ELEVATION_HEADER, TOTP_HEADER, TOTP_REQUIRED};
+use super::caller::{Caller, Door, Proof};
+use super::calls::Call;
+use super::control::Control;
+use crate::base::audit::Actor;
+use crate::base::{Role, Scope};
+use crate::sys;
+use crate::sys::peer::Peer;
+
+/// Whoever makes the call; nobody where anybody may make it.
+///
+/// # Errors
+/// The refusal to send.
+pub(super) async fn admit(
+    daemon: &dyn Control,
+    call: &Call,
+    door: Door,
+    (peer, headers): (Option<&Peer>, &HeaderMap),
+    request_id: &str,
+) -> Result<Option<Caller>, Problem> {
+    let who = match door {
+        Door::Ops if call.open => return Ok(None),
+        Door::Ops => holder(daemon, headers)?,
+        Door::Control | Door::App => {
+            let peer = peer.ok_or_else(|| forbidden("it is not known who is asking".into()))?;
+            user(daemon, door, peer)?
+        }
+    };
+    let (actor, role, scopes) = who;
+    let request_id = request_id.to_owned();
+    let mut caller = Caller { actor, door, role, scopes, request_id, confirmed: None };
+    let may = may(call, &caller);
+    if let Err(problem) = may {
+        daemon.refused(&caller, call.name, &problem);
+        return Err(problem);
+    }
+    if call.confirm && daemon.wants_factor() {
+        let proof = proof(headers)?;
+        caller.confirmed = Some(daemon.confirm(&caller, proof).await?);
+    }
+    Ok(Some(caller))
+}
+
+type Who = (Actor, Role, Vec<Scope>);
+
+fn user(daemon: &dyn Control, door: Door, peer: &Peer) -> Result<Who, Problem> {
+    let (uid, user) = (peer.uid, sys::users::name(peer.uid));
+    if door == Door::App {
+        return match daemon.is_app(peer) {
+            true => Ok((Actor::App { uid, user }, Role::Viewer, Vec::new())),
+            false => Err(forbidden(format!("user id {uid} may not speak as the app"))),
+        };
+    }
+    let role = daemon.role(peer).ok_or_else(|| {
+        forbidden(format!(
+            "user id {uid} may not control this daemon; run the command as root, or give the user a role"
+        ))
+    })?;
+    Ok((Actor::Uid { uid, user }, role, Vec::new()))
+}
+
+fn holder(daemon: &dyn Control, headers: &HeaderMap) -> Result<Who, Problem> {
+    let token = headers.get(AUTHORIZATION).and_then(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let token = token.ok_or_else(|| {
+        let detail =
+            "this call wants a token: Authorization: Bearer …; `palisade token create` makes one";
+        Problem::new(401, "Unauthorized", detail)
+    })?;
+    let holder = daemon.holder(token)?;
+    let actor = Actor::Token { id: holder.id, name: holder.name };
+    Ok((actor, holder.role, holder.scopes))
+}
+
+/// By role and scope.
+fn may(call: &Call, caller: &Caller) -> Result<(), Problem> {
+    if caller.role < call.role {
+        let (need, have) = (call.role.word(), caller.role.word());
+        return Err(forbidden(format!(
+            "this call needs the role {need}; {} is {have}",
+            caller.name()
+        )));
+    }
+    if !caller.scopes.is_empty() && !caller.scopes.contains(&call.scope) {
+        let scope = call.scope.word();
+        return Err(forbidden(format!(
+            "this call needs the scope {scope}, which the token has not"
+        )));
+    }
+    Ok(())
+}
+
+fn proof(headers: &HeaderMap) -> Result<Proof, Problem> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let proof = text(TOTP_HEADER).map(Proof::Code);
+    proof.or_else(|| text(ELEVATION_HEADER).map(Proof::Elevation)).ok_or_else(|| Problem {
+        kind: TOTP_REQUIRED.into(),
+        ..Problem::new(403, "A code is needed", "this call wants a code of a second factor")
+    })
+}
+
+fn forbidden(detail: String) -> Problem {
+    Problem::new(403, "Forbidden", detail)
+}
