@@ -19,6 +19,8 @@ mod setup;
 mod shell;
 mod start;
 mod status;
+mod token;
+mod token_args;
 mod top;
 mod trust;
 mod words;
@@ -33,6 +35,7 @@ use crate::config::Environment;
 use args::{CertVerb, Cli, CryptoVerb, Verb};
 use audit_args::AuditVerb;
 pub use output::Output;
+use token_args::TokenVerb;
 
 /// What a command ends with (sysexits.h for 78; systemd does not restart on it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,9 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Audit(AuditVerb::Search(args)) => audit::search(&args, &environment, &out),
         Verb::Audit(AuditVerb::Verify(args)) => audit::verify(&args, &environment, &out),
         Verb::Audit(AuditVerb::Export(args)) => audit::export(&args, &environment, &out),
+        Verb::Token(TokenVerb::Create(args)) => token::create(&args, &environment, &out),
+        Verb::Token(TokenVerb::List(args)) => token::list(&args, &environment, &out),
+        Verb::Token(TokenVerb::Revoke(args)) => token::revoke(&args, &environment, &out),
         Verb::Logs(args) => logs::logs(&args, &environment, &out),
         Verb::Explain(args) => explain::explain(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),

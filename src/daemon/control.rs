@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Source;
 use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
+use super::refusals::Refusals;
 use super::state;
 use crate::base::audit::action;
 use crate::base::timestamp::{SURELY_PAST_S, rfc3339};
@@ -48,6 +49,7 @@ pub(super) struct Daemon {
     pub state: state::State,
     pub inner: Mutex<Inner>,
     pub history: History,
+    pub refusals: Refusals,
 }
 
 /// What a reload changes.

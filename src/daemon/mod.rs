@@ -14,10 +14,12 @@ mod live;
 mod master;
 mod materials;
 mod owner;
+mod refusals;
 mod reload;
 mod state;
 mod supervise;
 mod switches;
+mod tokens;
 
 use std::path::PathBuf;
 

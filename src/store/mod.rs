@@ -23,6 +23,7 @@ pub mod sealed;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 mod writer;
 
 use std::path::Path;
