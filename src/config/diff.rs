@@ -248,6 +248,19 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_that_something_else_holds_says_that_nothing_changes_yet() {
+        use crate::base::{Mode, Override};
+        let mut old = settings(SITE);
+        let set = Override { mode: Mode::Off, set_by: "alice".into(), set_at_s: 1, until_s: None };
+        old.capabilities.set_runtime(Capability::SecurityHeaders, Some(set));
+        let new = settings(&format!("capability.security_headers = \"observe\"\n{SITE}"));
+        let wanted = "capability.security_headers: enforce -> observe (still off: set by alice)";
+        assert_eq!(diff(&old, &new).lines, [wanted]);
+        // A reload leaves the runtime switch alone, so it is none of its changes.
+        assert!(diff(&old, &settings(SITE)).is_empty());
+    }
+
+    #[test]
     fn a_difference_reads_as_a_sentence_and_tells_what_needs_a_restart() {
         let old = format!(
             "{SITE}route.\"/a\" = {{}}\nroute.\"/b\" = {{}}\n[site.\"b.localhost\"]\nupstream = \"x:1\"\n"

@@ -113,6 +113,16 @@ fn tone(status: &CapabilityStatus) -> Tone {
     }
 }
 
+/// As short as a column is; until when is the column before it.
+fn decider(status: &CapabilityStatus) -> String {
+    match &status.runtime {
+        _ if status.flag_value == Some(false) => format!("{}=false", status.flag),
+        _ if !status.available => "nothing obeys it yet".to_owned(),
+        Some(set) => format!("set by {}", set.set_by),
+        None => "the configuration".to_owned(),
+    }
+}
+
 fn row(status: &CapabilityStatus) -> Row {
     let left = status.runtime.as_ref().and_then(|set| set.left_s);
     let left = match left.filter(|_| status.flag_value != Some(false)) {
@@ -124,7 +134,7 @@ fn row(status: &CapabilityStatus) -> Row {
         Cell::toned(tone(status), status.mode.word()),
         Cell::new(status.configured.word()),
         left,
-        Cell::new(status.decided_by()),
+        Cell::new(decider(status)),
     ];
     Row { id: status.name.key().to_owned(), cells, facts: Vec::new() }
 }
