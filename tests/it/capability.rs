@@ -150,6 +150,24 @@ fn a_reload_keeps_the_switch_and_says_that_it_still_counts() {
 }
 
 #[test]
+fn a_reload_and_a_switch_at_the_same_time_lose_neither() {
+    let app = Upstream::text("hello");
+    let daemon = place(&app).start();
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..8).for_each(|_| daemon.reload()));
+        for mode in ["observe", "enforce", "observe", "off"] {
+            assert_eq!(set(&daemon, mode, &[]).code, 0);
+            assert_eq!(
+                (listed(&daemon)["mode"].as_str(), hardened(&daemon)),
+                (Some(mode), mode == "enforce")
+            );
+        }
+    });
+    assert_eq!(daemon.status()["reload"]["generation"], 9);
+    assert!(!hardened(&daemon));
+}
+
+#[test]
 fn a_flag_that_is_false_refuses_a_switch_and_a_true_one_does_not() {
     let app = Upstream::text("hello");
     let place = place(&app);
