@@ -339,11 +339,13 @@ pub(super) async fn watch(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) 
             }
         };
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(|stop| *stop) => break,
             () = daemon.switchboard.changed.notified() => {}
             () = over => {}
         }
     }
+    // What waits may be written now; an end that cannot be is made up for at the next start.
+    let _ = tokio::task::block_in_place(|| daemon.look_at_switches());
 }
 
 impl Switches for Daemon {
