@@ -5,6 +5,7 @@
 
 mod stream;
 mod tokens;
+mod switches;
 
 use std::io;
 use std::path::{Path, PathBuf};
