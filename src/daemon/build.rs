@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
+use super::activity::Reports;
 use super::control::Daemon;
 use super::control::Inner;
 use super::drain::{self, Signals};
@@ -132,6 +133,7 @@ fn assemble(
         metrics,
         log: log.clone(),
         events,
+        actions: state.actions.clone(),
         challenges: Arc::clone(&state.challenges),
         cut: std::sync::atomic::AtomicUsize::new(0),
         collect_memory: sys::memory::collect,
@@ -156,6 +158,7 @@ fn assemble(
     Ok(Arc::new(Daemon {
         started: clock.now(),
         history: live::begin(&*clock),
+        reports: Reports::new(state.store.clone(), Arc::clone(&clock)),
         source: start.source,
         environment: start.environment,
         inner: Mutex::new(inner),
@@ -204,6 +207,8 @@ fn serve(
         watch_live(&mut supervisor, daemon, &stopped);
         let (audit, stop_audit) = (Arc::clone(&daemon.state.audit), stopped.clone());
         supervisor.keep("audit", move || Arc::clone(&audit).run(stop_audit.clone()));
+        let (actions, stop_actions) = (Arc::clone(&daemon.state.actions), stopped.clone());
+        supervisor.keep("actions", move || Arc::clone(&actions).run(stop_actions.clone()));
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())

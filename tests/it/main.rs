@@ -21,6 +21,7 @@ mod acme_refused;
 mod acme_stays;
 mod acme_unwritable;
 mod activation;
+mod activity;
 mod audit;
 mod certificates;
 mod clients;
