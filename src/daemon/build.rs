@@ -21,6 +21,7 @@ use super::materials::{self, Materials, Stamp, unix_s};
 use super::reload::{self, describe, https_port};
 use super::state::{self, World};
 use super::supervise::Supervisor;
+use super::switches;
 use super::{Announce, Start, StartError};
 use crate::base::Host;
 use crate::config::settings::{ConnectionCaps, Settings};
@@ -96,7 +97,7 @@ fn assemble(
     log: &Log,
     events: Arc<Hub>,
 ) -> Result<Arc<Daemon>, StartError> {
-    let settings = loaded.settings;
+    let mut settings = loaded.settings;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
     let world = World {
@@ -106,6 +107,7 @@ fn assemble(
         log: log.clone(),
     };
     let state = state::open(&settings, &start.environment, world)?;
+    let switchboard = switches::load(&state, log, &mut settings.capabilities, clock.unix())?;
     // Nothing reads it again: what a dump of this process could show is less by one copy.
     start.environment.forget(&config::MASTER_KEY_VARIABLES);
     let stamp = Stamp::of(&settings);
@@ -164,6 +166,7 @@ fn assemble(
         inner: Mutex::new(inner),
         state,
         shared,
+        switchboard,
     }))
 }
 
@@ -209,6 +212,7 @@ fn serve(
         supervisor.keep("audit", move || Arc::clone(&audit).run(stop_audit.clone()));
         let (actions, stop_actions) = (Arc::clone(&daemon.state.actions), stopped.clone());
         supervisor.keep("actions", move || Arc::clone(&actions).run(stop_actions.clone()));
+        watch_switches(&mut supervisor, daemon, &stopped);
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())
@@ -245,6 +249,16 @@ fn watch_live(supervisor: &mut Supervisor, daemon: &Arc<Daemon>, stopped: &watch
     supervisor.keep("history", move || live::keep_history(Arc::clone(&daemon), stop.clone()));
 }
 
+/// What ends switches at their time.
+fn watch_switches(
+    supervisor: &mut Supervisor,
+    daemon: &Arc<Daemon>,
+    stopped: &watch::Receiver<bool>,
+) {
+    let (daemon, stop) = (Arc::clone(daemon), stopped.clone());
+    supervisor.keep("switches", move || switches::watch(Arc::clone(&daemon), stop.clone()));
+}
+
 /// Says that everything serves: to the log, to systemd, to whoever started it in a terminal.
 fn started(daemon: &Daemon, announce: Option<Announce>) {
     tokio::task::block_in_place(|| daemon.record_start());
@@ -259,6 +273,7 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
             line.list(role, of_role.map(|listener| listener.address.as_str()));
         }
     });
+    reload::log_switches(&daemon.shared.log, &daemon.inner().settings.capabilities);
     for attention in &status.attention {
         let level = match attention.level {
             api::Level::Fail => Level::Error,

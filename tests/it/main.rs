@@ -23,6 +23,7 @@ mod acme_unwritable;
 mod activation;
 mod activity;
 mod audit;
+mod capability;
 mod certificates;
 mod clients;
 mod config;
