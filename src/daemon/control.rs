@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Source;
+use super::activity::Reports;
 use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
 use super::refusals::Refusals;
@@ -50,6 +51,7 @@ pub(super) struct Daemon {
     pub inner: Mutex<Inner>,
     pub history: History,
     pub refusals: Refusals,
+    pub reports: Reports,
     pub switchboard: Switchboard,
 }
 
@@ -254,8 +256,8 @@ impl Control for Daemon {
         self.fresh_id()
     }
 
-    fn activity<'a>(&'a self, _caller: &'a Caller, _activity: Activity) -> Answer<'a, Recorded> {
-        super::access::later()
+    fn activity<'a>(&'a self, caller: &'a Caller, activity: Activity) -> Answer<'a, Recorded> {
+        Box::pin(self.reports.take(caller, activity))
     }
 
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, Problem> {

@@ -4,6 +4,7 @@
 //! that cannot be used never replaces one that can (58); what was accepted is finished before the end (59).
 
 mod access;
+mod activity;
 mod audit;
 mod build;
 mod certificates;

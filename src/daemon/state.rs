@@ -18,6 +18,7 @@ use crate::store::Store;
 use crate::store::audit::AuditLog;
 use crate::telemetry::{Level, Log};
 use crate::work::acme::{self, Challenges, Manager, Parts, Wanted, WantedSite};
+use crate::work::audit::actions::ActionLog;
 use crate::work::audit::{self, Audit};
 use crate::work::certs::Vault;
 use crate::work::tokens::Tokens;
@@ -32,6 +33,8 @@ pub(super) struct State {
     pub keyring: Arc<Keyring>,
     pub audit: Arc<Audit>,
     pub tokens: Tokens,
+    /// What happens on the request path, on its way there.
+    pub actions: Arc<ActionLog>,
     pub master: MasterWatch,
     pub manager: Arc<Manager>,
     pub challenges: Arc<Challenges>,
@@ -108,6 +111,7 @@ pub(super) fn open(
     let audit = audit.map_err(|error| StartError::Failed(error.to_string()))?;
     let tokens = Tokens::open(store.clone(), Arc::clone(&clock), Arc::clone(&entropy))
         .map_err(|error| StartError::Failed(error.to_string()))?;
+    let actions = ActionLog::new(store.clone(), log.clone());
     let source = config::master_key_source(settings, environment);
     let master = MasterWatch::new(source, keyring.master());
     let challenges = Arc::<Challenges>::default();
@@ -125,7 +129,18 @@ pub(super) fn open(
     };
     let manager =
         Manager::open(parts, wanted).map_err(|error| StartError::Failed(error.to_string()))?;
-    Ok(State { store, keyring, audit, tokens, master, manager, challenges, stored, generated })
+    Ok(State {
+        store,
+        keyring,
+        audit,
+        tokens,
+        actions,
+        master,
+        manager,
+        challenges,
+        stored,
+        generated,
+    })
 }
 
 /// The keys over the state, and the master key's file if this start has made it.

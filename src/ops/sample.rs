@@ -175,11 +175,20 @@ pub(crate) struct Daemon {
     pub factor: bool,
     /// Every token that was good is so no more.
     pub revoked: Arc<std::sync::atomic::AtomicBool>,
+    /// The user that is the app.
+    pub app: u32,
 }
 
 impl Default for Daemon {
     fn default() -> Self {
-        Self { ready: true, reloads: true, slow: None, factor: false, revoked: Arc::default() }
+        Self {
+            ready: true,
+            reloads: true,
+            slow: None,
+            factor: false,
+            revoked: Arc::default(),
+            app: 3,
+        }
     }
 }
 
@@ -187,14 +196,14 @@ fn later<T>() -> Answer<'static, T> {
     Box::pin(async { Err(Problem::new(501, "Not here", "the sample does not do this")) })
 }
 
-/// Users 0 to 2 are admin, operator and viewer; user 3 is the app. Tokens are the names of roles.
+/// Users 0 to 2 are admin, operator and viewer; user 3 is the app, if not told otherwise. Tokens are the names of roles.
 impl Access for Daemon {
     fn role(&self, peer: &Peer) -> Option<Role> {
         [Role::Admin, Role::Operator, Role::Viewer].get(peer.uid as usize).copied()
     }
 
     fn is_app(&self, peer: &Peer) -> bool {
-        peer.uid == 3
+        peer.uid == self.app
     }
 
     fn holder(&self, token: &str) -> Result<Holder, Problem> {

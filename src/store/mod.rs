@@ -74,6 +74,12 @@ impl Store {
         self.0.health()
     }
 
+    /// As [`Self::health`], for those who only want to know whether. One atomic load.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.0.is_writable()
+    }
+
     /// Ends when the state can be written again after it could not, or at once if that was so since the last call. For
     /// one who waits, not for several.
     pub async fn recovered(&self) {

@@ -22,6 +22,7 @@ mod acme_refused;
 mod acme_stays;
 mod acme_unwritable;
 mod activation;
+mod activity;
 mod audit;
 mod capability;
 mod certificates;
