@@ -70,6 +70,9 @@ fn every_view_is_drawn_as_agreed() {
         ("palette", ":"),
         ("narrowed", "2nj\n1"),
         ("confirm", "e\nR"),
+        ("marked", "3 j e\nr"),
+        ("audit", "7"),
+        ("record", "7jj\n"),
     ];
     for (name, keys) in views {
         for size in [(80, 24), (120, 40)] {
@@ -139,9 +142,9 @@ fn a_terminal_that_is_too_small_is_told_in_a_sentence() {
 
 #[test]
 fn every_size_can_be_drawn_with_every_popup_open() {
-    for keys in ["", "2", "2\n", "3j\n", "?", "e", "e\nR", ":", "/x", "2n"] {
-        for width in (38..130).step_by(7) {
-            for height in 8..45 {
+    for keys in ["", "2", "2\n", "3j\n", "7", "7\n", "?", "e", "e\nR", ":", "/x", "2n", "3*e\nr"] {
+        for width in (38..130).step_by(13) {
+            for height in (8..45).step_by(3) {
                 let mut state = after(UTF8, (120, 40), keys);
                 state.fold(Event::Resize { width, height });
                 drawn(&state);

@@ -44,6 +44,8 @@ pub fn cells(text: &str, charset: Charset, size: (u16, u16), mut see: impl FnMut
             vec![Key::Esc, Key::Char(':')],
             typed.clone().collect(),
             vec![Key::Esc, Key::Char('e'), Key::Enter, Key::Char('r')],
+            vec![Key::Esc, Key::Char('*'), Key::Char('r')],
+            vec![Key::Char('y')],
             vec![Key::Esc],
         ] {
             for key in keys {

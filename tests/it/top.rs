@@ -142,7 +142,7 @@ fn keys_lead_through_the_views_to_one_request() {
     let terminal = Terminal::open(&daemon, (80, 24), "--rate 250ms");
     terminal.wait_for("Nothing needs attention.");
     terminal.keys(&["2"]);
-    terminal.wait_for("waiting for the first request");
+    terminal.wait_for("waiting for requests");
     assert_eq!(daemon.curl(&["https://app.localhost/first"]).status, 200);
     terminal.wait_for("/first");
     assert_eq!(daemon.curl(&["https://app.localhost/second"]).status, 200);
@@ -172,7 +172,7 @@ fn narrowing_asks_the_daemon_too_and_one_key_widens_again() {
     let terminal = Terminal::open(&daemon, (120, 40), "--rate 250ms");
     terminal.wait_for("Nothing needs attention.");
     terminal.keys(&["2"]);
-    terminal.wait_for("waiting for the first request");
+    terminal.wait_for("waiting for requests");
     assert_eq!(daemon.curl(&["https://app.localhost/wanted"]).status, 200);
     terminal.wait_for("/wanted");
     terminal.keys(&["n"]);
@@ -309,7 +309,7 @@ fn an_idle_dashboard_is_nearly_silent_and_a_busy_one_bounded() {
     let idle = terminal.bytes_per_second(6, || {});
     assert!(idle < 200, "{idle} bytes a second with nothing to tell");
     terminal.keys(&["2"]);
-    terminal.wait_for("waiting for the first request");
+    terminal.wait_for("waiting for requests");
     let busy = terminal.bytes_per_second(6, || {
         for _ in 0..10 {
             assert_eq!(daemon.curl(&["https://app.localhost/busy"]).status, 200);
