@@ -49,7 +49,6 @@ pub fn query(want: Want) -> AuditQuery {
 }
 
 impl Window {
-    #[must_use]
     pub fn newest_first(&self) -> impl Iterator<Item = &AuditRecord> {
         self.records.values().rev().map(|(_, record)| record.as_ref())
     }
