@@ -4,6 +4,7 @@
 //! Bounds: calls of at most 2 MiB, answers of at most 4 MiB.
 
 mod stream;
+mod switches;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@
 //! What a view needs beyond status, history and the tail it fetches for itself, while it is on the screen.
 
 pub mod audit;
+pub mod capabilities;
 pub mod overview;
 pub mod requests;
 pub mod sites;
@@ -23,8 +24,13 @@ use super::table::{self, Narrow, Sort, Table};
 use super::theme::Look;
 
 /// Every view of this version, in the order of Tab.
-pub static VIEWS: [&dyn View; 4] =
-    [&overview::Overview, &requests::Requests, &sites::Sites, &audit::Audit];
+pub static VIEWS: [&dyn View; 5] = [
+    &overview::Overview,
+    &requests::Requests,
+    &sites::Sites,
+    &audit::Audit,
+    &capabilities::Capabilities,
+];
 
 /// What a view asks the daemon for.
 pub type Fetch =
