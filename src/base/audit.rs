@@ -129,6 +129,23 @@ pub enum Actor {
     },
 }
 
+impl Actor {
+    /// Who that is, in a word or two.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::System => "system".to_owned(),
+            Self::Uid { uid, user: None } => format!("uid {uid}"),
+            Self::Uid { uid, user: Some(user) } => format!("{user} ({uid})"),
+            Self::Token { id, name } => format!("token {name} ({id})"),
+            Self::App { uid, user: None } => format!("app {uid}"),
+            Self::App { user: Some(user), .. } => format!("app {user}"),
+            Self::Client { ip, user: None } => ip.clone(),
+            Self::Client { ip, user: Some(user) } => format!("{user} ({ip})"),
+        }
+    }
+}
+
 /// How the wish came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

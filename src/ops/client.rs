@@ -144,10 +144,12 @@ impl Client {
     /// As every call.
     pub async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, ClientError> {
         let (after, limit) = (query.after.to_string(), query.limit.map(|limit| limit.to_string()));
+        let before = query.before.map(|before| before.to_string());
         let (since, until) =
             (query.since_ms.map(|t| t.to_string()), query.until_ms.map(|t| t.to_string()));
         let query = query_string([
             ("after", Some(after.as_str())),
+            ("before", before.as_deref()),
             ("limit", limit.as_deref()),
             ("action", query.action.as_deref()),
             ("actor", query.actor.as_deref()),

@@ -18,7 +18,7 @@ use crate::ops::client::{Client, ClientError, EventStream};
 use super::data::Document;
 use super::event::{Event, Mutation};
 use super::table::{Fact, Narrow};
-use super::views::{Fetch, VIEWS};
+use super::views::{Fetch, FetchPart, VIEWS, Want};
 
 /// What a question comes to.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
@@ -30,6 +30,7 @@ pub trait Feed: Send + Sync + 'static {
     /// What happens from now on; of the requests only those that meet every narrowing.
     fn tail<'a>(&'a self, narrow: &'a [Narrow]) -> Pending<'a, Box<dyn Tail>>;
     fn document(&self, fetch: Fetch) -> Pending<'_, Document>;
+    fn part(&self, fetch: FetchPart, want: Want) -> Pending<'_, Document>;
     /// Answers what was done, in a sentence.
     fn mutate<'a>(&'a self, mutation: &'a Mutation) -> Pending<'a, String>;
 }
@@ -57,6 +58,10 @@ impl Feed for Client {
 
     fn document(&self, fetch: Fetch) -> Pending<'_, Document> {
         fetch(self)
+    }
+
+    fn part(&self, fetch: FetchPart, want: Want) -> Pending<'_, Document> {
+        fetch(self, want)
     }
 
     fn mutate<'a>(&'a self, mutation: &'a Mutation) -> Pending<'a, String> {
@@ -114,6 +119,8 @@ pub struct Ask {
     pub resolution: &'static str,
     /// Index in [`VIEWS`].
     pub view: usize,
+    /// Which part of what the view shows.
+    pub want: Want,
     /// Grows when something has changed: ask at once.
     pub news: u64,
 }
@@ -162,9 +169,14 @@ async fn round(feed: &dyn Feed, ask: Ask, to: &mpsc::Sender<Event>) -> Result<()
     };
     let _ = to.send(Event::History(history)).await;
     let Some(view) = VIEWS.get(ask.view) else { return Ok(()) };
+    let name = view.about().name;
     if let Some(fetch) = view.fetch() {
         let document = feed.document(fetch).await?;
-        let _ = to.send(Event::Document { view: view.about().name, document }).await;
+        let _ = to.send(Event::Document { view: name, document }).await;
+    }
+    if let Some(fetch) = view.fetch_part().filter(|_| ask.want != Want::Nothing) {
+        let document = feed.part(fetch, ask.want).await?;
+        let _ = to.send(Event::Document { view: name, document }).await;
     }
     Ok(())
 }

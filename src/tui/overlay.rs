@@ -1,5 +1,6 @@
 //! Boxes over the view: help, questions, choices, answers.
 
+use super::bulk;
 use super::canvas::{Canvas, Span};
 use super::event::Mutation;
 use super::keys;
@@ -19,7 +20,7 @@ const ALWAYS: [(&str, &str); 8] = [
     ("arrows, hjkl", "move; right opens, left goes back"),
     ("g G", "first, last"),
     ("PgUp PgDn", "a page; Ctrl-u Ctrl-d half of one"),
-    ("Esc", "one back; drops the filter of a list"),
+    ("Esc", "one back; in a list it drops marks, then the filter"),
     ("Ctrl-l", "draw the screen anew"),
     ("?", "this help"),
     ("q, Ctrl-c", "leave"),
@@ -52,6 +53,12 @@ pub fn draw(state: &State, popup: &Popup, canvas: &mut Canvas<'_>) {
             question(state, mutation, consent, typed, inner),
             0,
         ),
+        Popup::ConfirmAll { targets, hidden } => {
+            let mut lines = wrapped(state, &bulk::touches(targets, *hidden), inner);
+            lines.push(Vec::new());
+            lines.push(yes_or_no());
+            (format!("{}?", bulk::question(targets)), lines, 0)
+        }
         Popup::Note { title, text } => (title.clone(), wrapped(state, text, inner), 0),
     };
     let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX);
@@ -82,12 +89,7 @@ fn question(
     let mut lines = wrapped(state, mutation.touches(), width);
     lines.push(Vec::new());
     lines.push(match consent {
-        Consent::Yes => vec![
-            (Tone::Strong, "y".into()),
-            (Tone::Plain, " yes   ".into()),
-            (Tone::Strong, "n".into()),
-            (Tone::Plain, " no".into()),
-        ],
+        Consent::Yes => yes_or_no(),
         Consent::Word(word) => vec![
             (Tone::Plain, format!("Type {word} to go on: ")),
             (Tone::Strong, typed.to_owned()),
@@ -95,6 +97,15 @@ fn question(
         ],
     });
     lines
+}
+
+fn yes_or_no() -> Vec<Span> {
+    vec![
+        (Tone::Strong, "y".into()),
+        (Tone::Plain, " yes   ".into()),
+        (Tone::Strong, "n".into()),
+        (Tone::Plain, " no".into()),
+    ]
 }
 
 fn help(state: &State, width: u16) -> Vec<Vec<Span>> {

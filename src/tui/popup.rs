@@ -3,6 +3,7 @@
 //! Promises: nothing is changed without elevation and an answer; what would hurt wants its name typed.
 //! Bounds: what is typed is at most 200 characters.
 
+use super::bulk::{self, Target};
 use super::event::{Effect, Key, Mutation};
 use super::keys::Offer;
 use super::state::{ELEVATED_MS, State};
@@ -27,6 +28,7 @@ pub enum Popup {
     Narrow { facts: Vec<Narrow>, at: usize },
     Elevate,
     Confirm { mutation: Mutation, consent: Consent, typed: String },
+    ConfirmAll { targets: Vec<Target>, hidden: usize },
     Note { title: String, text: String },
 }
 
@@ -98,7 +100,9 @@ impl Popup {
             Self::Prompt(_) => &[("Enter", "keep"), ("Esc", "as before"), ("!text", "inverse")],
             Self::Narrow { .. } => &[("Enter", "narrow"), ("j/k", "choose"), ("Esc", "close")],
             Self::Elevate => &[("Enter", "elevate"), ("Esc", "stay read-only")],
-            Self::Confirm { consent: Consent::Yes, .. } => &[("y", "yes"), ("n", "no")],
+            Self::ConfirmAll { .. } | Self::Confirm { consent: Consent::Yes, .. } => {
+                &[("y", "yes"), ("n", "no")]
+            }
             Self::Confirm { .. } => &[("Enter", "do it"), ("Esc", "no")],
             Self::Note { .. } => &[("Enter", "close")],
         };
@@ -136,6 +140,9 @@ pub fn press(state: &mut State, popup: Popup, key: Key) -> Option<Effect> {
         Popup::Elevate => elevate(state, key),
         Popup::Confirm { mutation, consent, typed } => {
             return confirm(state, mutation, consent, typed, key);
+        }
+        Popup::ConfirmAll { targets, hidden } => {
+            return bulk::confirm(state, targets, hidden, key);
         }
         Popup::Note { title, text } => {
             if !matches!(key, Key::Enter | Key::Esc | Key::Char('q' | ' ')) {

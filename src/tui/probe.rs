@@ -1,4 +1,7 @@
-//! Every cell of every view, for the tests and the fuzzer that push hostile text through them.
+//! What only tests and the fuzzer touch: every cell of every view, to push hostile text through them, and the guard of
+//! the terminal, to break off while it holds one.
+
+use std::io;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -8,9 +11,34 @@ use super::event::{Event, Key};
 use super::sample;
 use super::screen;
 use super::state::State;
+use super::terminal::Screen;
 use super::text::Charset;
 use super::theme::Look;
 use super::views::VIEWS;
+
+/// A terminal that is taken over like the dashboard's own, until this is dropped.
+pub struct Taken(Screen);
+
+impl Taken {
+    /// With the mouse, so that there is all to put back that there can be.
+    ///
+    /// # Errors
+    /// There is no terminal.
+    pub fn open() -> io::Result<Self> {
+        let mut screen = Screen::open()?;
+        screen.mouse(true)?;
+        Ok(Self(screen))
+    }
+
+    /// Bytes that a first frame takes.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn draw(&mut self, size: (u16, u16)) -> io::Result<u64> {
+        let look = Look { colour: true, charset: Charset::Utf8 };
+        self.0.draw(&State::new(look, size, 2_000))
+    }
+}
 
 /// Draws a daemon all of whose texts end in `text`, in every view, page and popup, and hands over each cell.
 pub fn cells(text: &str, charset: Charset, size: (u16, u16), mut see: impl FnMut(&str)) {
@@ -44,6 +72,8 @@ pub fn cells(text: &str, charset: Charset, size: (u16, u16), mut see: impl FnMut
             vec![Key::Esc, Key::Char(':')],
             typed.clone().collect(),
             vec![Key::Esc, Key::Char('e'), Key::Enter, Key::Char('r')],
+            vec![Key::Esc, Key::Char('*'), Key::Char('r')],
+            vec![Key::Char('y')],
             vec![Key::Esc],
         ] {
             for key in keys {

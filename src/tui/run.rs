@@ -20,6 +20,7 @@ use super::state::State;
 use super::table::Narrow;
 use super::terminal::Screen;
 use super::theme::Look;
+use super::views::Want;
 use crate::ops::api::live;
 
 const FRAME_GAP: Duration = Duration::from_millis(250);
@@ -48,7 +49,7 @@ pub async fn run(feed: Arc<dyn Feed>, look: Look, rate: Duration) -> io::Result<
     let size = crossterm::terminal::size()?;
     let rate_ms = u64::try_from(rate.as_millis()).unwrap_or(u64::MAX);
     let state = State::new(look, size, rate_ms);
-    let first = Ask { resolution: state.reach.resolution(), view: 0, news: 0 };
+    let first = Ask { resolution: state.reach.resolution(), view: 0, want: Want::Newest, news: 0 };
     let (to, mut events) = mpsc::channel(EVENTS_MAX);
     let (ask, wanted) = watch::channel(first);
     let mut tasks = JoinSet::new();
@@ -129,8 +130,9 @@ impl Desk {
         let late = self.tick().0;
         let (changed, effect) = self.state.fold(event);
         let (resolution, view) = (self.state.reach.resolution(), self.state.at());
+        let want = self.state.want();
         self.ask.send_if_modified(|ask| {
-            let wanted = Ask { resolution, view, news: ask.news + u64::from(news) };
+            let wanted = Ask { resolution, view, want, news: ask.news + u64::from(news) };
             std::mem::replace(ask, wanted) != wanted
         });
         self.narrow.send_if_modified(|narrow| {

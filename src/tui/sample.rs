@@ -2,6 +2,7 @@
 //! in its place.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::{Capability, Mode};
 use crate::ops::api::live::{self, History, LogLine, Point, RequestSeen, StateChange, Step};
@@ -12,6 +13,7 @@ use crate::ops::api::{
 };
 
 use super::event::Event;
+use super::views;
 
 /// 2026-11-21T20:17:46Z
 const NOW_S: i64 = 1_795_292_266;
@@ -39,6 +41,8 @@ pub fn events(say: Say<'_>) -> Vec<Event> {
             text: say("generation 3 is in force: site shop.example.com added"),
         })),
     ];
+    let document = Arc::new(views::audit::sample(say));
+    events.push(Event::Document { view: "audit", document });
     let requests = (0..40).map(|number| request(number, say));
     events.extend(requests.map(|request| Event::Live(live::Event::Request(Box::new(request)))));
     events

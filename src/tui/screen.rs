@@ -117,6 +117,11 @@ pub fn notice(state: &State) -> Vec<Span> {
     if let Some(filter) = state.filter() {
         parts.push((Tone::Strong, format!("FILTER /{}", filter.text)));
     }
+    if let Some(bulk) = &state.bulk {
+        parts.push((Tone::Strong, bulk.words()));
+    } else if let Some(marked) = state.pane().map(|pane| pane.marked.len()).filter(|n| *n > 0) {
+        parts.push((Tone::Strong, format!("MARKED {marked}")));
+    }
     if state.view().about().name == "requests" {
         let data = state.data();
         if data.one_in > 1 {

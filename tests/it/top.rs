@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Daemon, Place, Upstream, deadline, left, palisade};
+use palisade::tui::probe::Taken;
+
+use crate::support::{Daemon, Place, Pty, Upstream, deadline, left, palisade};
 
 /// A terminal with the dashboard in it; the shell around it says how it ended.
 struct Terminal {
@@ -113,7 +115,9 @@ impl Terminal {
         let mut passed = 0;
         self.wait("time", |screen| {
             meanwhile();
-            passed = clock(screen).map_or(0, |now| (now + 86_400 - from) % 86_400);
+            // The clock may go back a second, between two that tell it; that is no day.
+            let now = clock(screen).map_or(0, |now| (now + 86_400 - from) % 86_400);
+            passed = if now < 43_200 { now } else { 0 };
             passed >= seconds
         });
         self.tmux(&["pipe-pane"]);
@@ -142,7 +146,7 @@ fn keys_lead_through_the_views_to_one_request() {
     let terminal = Terminal::open(&daemon, (80, 24), "--rate 250ms");
     terminal.wait_for("Nothing needs attention.");
     terminal.keys(&["2"]);
-    terminal.wait_for("waiting for the first request");
+    terminal.wait_for("waiting for requests");
     assert_eq!(daemon.curl(&["https://app.localhost/first"]).status, 200);
     terminal.wait_for("/first");
     assert_eq!(daemon.curl(&["https://app.localhost/second"]).status, 200);
@@ -172,7 +176,7 @@ fn narrowing_asks_the_daemon_too_and_one_key_widens_again() {
     let terminal = Terminal::open(&daemon, (120, 40), "--rate 250ms");
     terminal.wait_for("Nothing needs attention.");
     terminal.keys(&["2"]);
-    terminal.wait_for("waiting for the first request");
+    terminal.wait_for("waiting for requests");
     assert_eq!(daemon.curl(&["https://app.localhost/wanted"]).status, 200);
     terminal.wait_for("/wanted");
     terminal.keys(&["n"]);
@@ -309,13 +313,169 @@ fn an_idle_dashboard_is_nearly_silent_and_a_busy_one_bounded() {
     let idle = terminal.bytes_per_second(6, || {});
     assert!(idle < 200, "{idle} bytes a second with nothing to tell");
     terminal.keys(&["2"]);
-    terminal.wait_for("waiting for the first request");
+    terminal.wait_for("waiting for requests");
     let busy = terminal.bytes_per_second(6, || {
         for _ in 0..10 {
             assert_eq!(daemon.curl(&["https://app.localhost/busy"]).status, 200);
         }
     });
-    assert!(busy < 10_000, "{busy} bytes a second");
+    assert!(busy > idle && busy < 10_000, "{busy} bytes a second");
+    println!("bytes a second at 120x40: {idle} idle, {busy} busy"); // for docs/DASHBOARD.md
+}
+
+/// `palisade top` beside this daemon, with what a test makes of its terminal.
+fn top(daemon: &Daemon) -> Command {
+    let mut command = daemon.place().command();
+    command.args(["top", "--socket"]).arg(daemon.control());
+    command.env("TERM", "xterm").env("LANG", "C.UTF-8").stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_terminal_that_answers_no_question_is_drawn_on_all_the_same() {
+    let (_app, daemon) = daemon();
+    let mut terminal = Pty::open(80, 24);
+    let mut child = top(&daemon).stdin(terminal.side()).stdout(terminal.side()).spawn().unwrap();
+    terminal.wait_for("attention.");
+    terminal.skip();
+    terminal.keys("\x0c"); // Ctrl-l
+    let sent = terminal.wait_for("attention.");
+    assert!(!sent.contains("\x1b[6n"), "the cursor is not asked for: {sent:?}");
+    terminal.keys("q");
+    assert!(child.wait().unwrap().success());
+    assert!(terminal.is_cooked());
+}
+
+#[test]
+fn a_terminal_that_hangs_up_in_the_middle_ends_it_with_a_sentence() {
+    let (_app, daemon) = daemon();
+    let mut terminal = Pty::open(80, 24);
+    let child = top(&daemon).stdin(terminal.side()).stdout(terminal.side()).spawn().unwrap();
+    terminal.wait_for("attention.");
+    drop(terminal);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("palisade top: the terminal is gone ("), "{said}");
+}
+
+#[test]
+fn without_keys_or_without_a_screen_it_says_so_and_touches_nothing() {
+    let (_app, daemon) = daemon();
+    let mut terminal = Pty::open(80, 24);
+    let (nothing, pipe) = (Stdio::null, Stdio::piped);
+    let cases = [
+        (nothing(), terminal.side(), "xterm", 1, "standard input is no terminal"),
+        (terminal.side(), pipe(), "xterm", 2, "this is no terminal"),
+        (terminal.side(), terminal.side(), "dumb", 2, "cannot place text (TERM=dumb)"),
+    ];
+    for (stdin, stdout, term, code, words) in cases {
+        let mut command = top(&daemon);
+        let child = command.env("TERM", term).stdin(stdin).stdout(stdout).spawn().unwrap();
+        drop(command); // it holds the terminal, too
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(words) && said.contains("palisade top --once"), "{said}");
+        assert!(terminal.is_cooked() && output.stdout.is_empty());
+    }
+    // Not a byte of it came before this.
+    let mut command = Command::new("echo");
+    command.arg("first").stdout(terminal.side()).status().unwrap();
+    assert_eq!(terminal.wait_for("first\r\n"), "first\r\n");
+}
+
+#[test]
+fn a_panic_puts_the_terminal_back_before_it_is_told() {
+    // The test starts itself on a terminal of its own, and panics there.
+    const NAME: &str = "top::a_panic_puts_the_terminal_back_before_it_is_told";
+    const HERE: &str = "IT_PANICS_ON_ITS_TERMINAL";
+    if std::env::var_os(HERE).is_some() {
+        let mut screen = Taken::open().expect("a terminal");
+        screen.draw((80, 24)).expect("a frame");
+        panic!("said on the operator's own screen");
+    }
+    let mut terminal = Pty::open(80, 24);
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", NAME, "--nocapture"]).env(HERE, "1").env("TERM", "xterm");
+    command.stdin(terminal.side()).stdout(terminal.side()).stderr(terminal.side());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    terminal.wait_for("\x1b[?1049h");
+    let sent = terminal.wait_for("test result: FAILED. 0 passed; 1 failed");
+    assert!(!child.wait().unwrap().success());
+    assert!(terminal.is_cooked(), "it was left raw");
+    let (before, told) = sent.split_once("said on the operator's own screen").expect("told");
+    for (taken, back) in [
+        ("\x1b[?1049h", "\x1b[?1049l"),
+        ("\x1b[?2004h", "\x1b[?2004l"),
+        ("\x1b[?1000h", "\x1b[?1000l"),
+    ] {
+        let (taken, back) = (before.rfind(taken), before.rfind(back));
+        assert!(taken.is_some() && taken < back, "{sent:?}");
+    }
+    assert!(before.contains("\x1b[?25h"), "the cursor");
+    assert!(!told.contains("\x1b[?1049l"), "leaving twice would move the cursor: {sent:?}");
+}
+
+#[test]
+fn a_daemon_that_goes_away_under_an_open_question_is_told_and_the_question_still_works() {
+    let (_app, daemon) = daemon();
+    let terminal = Terminal::open(&daemon, (80, 24), "--rate 250ms");
+    terminal.wait_for("Nothing needs attention.");
+    terminal.keys(&["e", "Enter"]);
+    terminal.wait_for("ELEVATED 10 min");
+    terminal.keys(&["R"]);
+    terminal.wait_for("Reload the configuration?");
+    daemon.sigkill();
+    let place = daemon.place().clone();
+    drop(daemon);
+    let gone = terminal.wait_for("GONE");
+    assert!(gone.contains("Reload the configuration?") && gone.contains("FAIL  "), "{gone}");
+    terminal.keys(&["y"]);
+    let said = terminal.wait_for("FAIL: nothing was changed");
+    assert!(said.contains("no palisade answers at"), "{said}");
+    terminal.keys(&["Enter"]);
+    terminal.wait_without("nothing was changed");
+    let _daemon = place.start();
+    terminal.wait_without("GONE");
+}
+
+#[test]
+fn the_audit_log_shows_changes_as_they_are_made_and_one_in_full() {
+    let (_app, daemon) = daemon();
+    let terminal = Terminal::open(&daemon, (100, 30), "--rate 250ms");
+    terminal.wait_for("Nothing needs attention.");
+    terminal.keys(&["7"]);
+    terminal.wait_for("daemon.start");
+    daemon.reload();
+    terminal.wait_for("config.reload");
+    terminal.keys(&["Enter"]);
+    let page = terminal.wait_for("Before and after");
+    assert!(page.contains("generation 1 -> 2") && page.contains("through    control"), "{page}");
+}
+
+#[test]
+fn many_sites_are_renewed_one_after_another_and_the_first_that_fails_ends_it() {
+    let app = Upstream::text("hello");
+    let site = |name: &str| format!("[site.\"{name}\"]\nupstream = \"{}\"\n", app.address());
+    let daemon = Daemon::start(&format!("{}{}", site("a.localhost"), site("b.localhost")));
+    let terminal = Terminal::open(&daemon, (100, 30), "--rate 250ms");
+    terminal.wait_for("Nothing needs attention.");
+    terminal.keys(&["3"]);
+    terminal.wait_for("RENEWS");
+    terminal.keys(&["*"]);
+    terminal.wait_for("MARKED 2");
+    terminal.keys(&["e", "Enter"]);
+    terminal.wait_for("ELEVATED");
+    terminal.keys(&["r"]);
+    terminal.wait_for("Renew the certificates of 2 sites now?");
+    terminal.keys(&["y"]);
+    // Certificates of the local CA are not renewed by an order: the daemon refuses the first.
+    let told = terminal.wait_for("FAIL: 0 of 2 done");
+    assert!(told.contains("Not done, and still marked, 2:"), "{told}");
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("MARKED 2");
 }
 
 #[test]

@@ -52,6 +52,10 @@ pub struct AuditMark {
 pub struct AuditQuery {
     /// Records behind this number.
     pub after: u64,
+    /// Records before this number, the newest first; a number beyond the last one begins at the end. Absent: the
+    /// oldest first.
+    #[serde(default)]
+    pub before: Option<u64>,
     /// At most [`RECORDS_MAX`], which is also the default.
     pub limit: Option<usize>,
     /// `config.reload`, or `config` for all of these.
@@ -65,11 +69,20 @@ pub struct AuditQuery {
     pub text: Option<String>,
 }
 
-/// `GET /v1/audit?after=&limit=&action=&actor=&subject=&since_ms=&until_ms=&text=` answers this.
+impl AuditQuery {
+    /// The newest records before this number, the newest first; `u64::MAX` begins at the end.
+    #[must_use]
+    pub fn newest(before: u64, limit: usize) -> Self {
+        Self { before: Some(before), limit: Some(limit), ..Self::default() }
+    }
+}
+
+/// `GET /v1/audit?after=&before=&limit=&action=&actor=&subject=&since_ms=&until_ms=&text=` answers this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditPage {
     pub records: Vec<AuditRecord>,
-    /// `after` of the next page; absent when the end of the log was looked at. A page may be empty and not the last.
+    /// `after` of the next page, or its `before` where the newest come first; absent when all was looked at. A page may
+    /// be empty and not the last.
     pub next: Option<u64>,
     /// Number of the last record there is.
     pub last: u64,
