@@ -23,11 +23,16 @@ impl Access for Daemon {
     }
 
     fn wants_factor(&self) -> bool {
-        false
+        self.state.factors.wanted()
     }
 
-    fn confirm<'a>(&'a self, _caller: &'a Caller, _proof: Proof) -> Answer<'a, String> {
-        later()
+    fn confirm<'a>(
+        &'a self,
+        caller: &'a Caller,
+        call: &'static str,
+        proof: Proof,
+    ) -> Answer<'a, String> {
+        Box::pin(async move { self.confirm_now(caller, call, &proof) })
     }
 
     fn refused(&self, _caller: &Caller, _call: &'static str, _why: &Problem) {}
@@ -48,29 +53,29 @@ impl Access for Daemon {
         later()
     }
 
-    fn factors(&self, _query: &PageQuery) -> Page<TotpInfo> {
-        Page { items: Vec::new(), next: None }
+    fn factors(&self, query: &PageQuery) -> Page<TotpInfo> {
+        query.of(self.state.factors.list(), |factor| &factor.name)
     }
 
-    fn enroll<'a>(&'a self, _caller: &'a Caller, _name: &'a str) -> Answer<'a, TotpSecret> {
-        later()
+    fn enroll<'a>(&'a self, caller: &'a Caller, name: &'a str) -> Answer<'a, TotpSecret> {
+        Box::pin(async move { self.enroll_now(caller, name) })
     }
 
     fn activate<'a>(
         &'a self,
-        _caller: &'a Caller,
-        _name: &'a str,
-        _code: &'a str,
+        caller: &'a Caller,
+        name: &'a str,
+        code: &'a str,
     ) -> Answer<'a, TotpInfo> {
-        later()
+        Box::pin(async move { self.activate_now(caller, name, code) })
     }
 
-    fn remove_factor<'a>(&'a self, _caller: &'a Caller, _name: &'a str) -> Answer<'a, TotpInfo> {
-        later()
+    fn remove_factor<'a>(&'a self, caller: &'a Caller, name: &'a str) -> Answer<'a, TotpInfo> {
+        Box::pin(async move { self.remove_factor_now(caller, name) })
     }
 
-    fn elevate<'a>(&'a self, _caller: &'a Caller, _code: &'a str) -> Answer<'a, Elevated> {
-        later()
+    fn elevate<'a>(&'a self, caller: &'a Caller, code: &'a str) -> Answer<'a, Elevated> {
+        Box::pin(async move { self.elevate_now(caller, code) })
     }
 }
 

@@ -20,6 +20,7 @@ use crate::telemetry::{Level, Log};
 use crate::work::acme::{self, Challenges, Manager, Parts, Wanted, WantedSite};
 use crate::work::audit::{self, Audit};
 use crate::work::certs::Vault;
+use crate::work::totp::{self, Factors};
 
 /// What is left to do once every data key is wrapped by the new master key.
 const MASTER_KEY_CHANGED: &str =
@@ -31,6 +32,7 @@ pub(super) struct State {
     pub keyring: Arc<Keyring>,
     pub audit: Arc<Audit>,
     pub master: MasterWatch,
+    pub factors: Factors,
     pub manager: Arc<Manager>,
     pub challenges: Arc<Challenges>,
     /// Rung when the manager has stored a certificate.
@@ -106,6 +108,13 @@ pub(super) fn open(
     let audit = audit.map_err(|error| StartError::Failed(error.to_string()))?;
     let source = config::master_key_source(settings, environment);
     let master = MasterWatch::new(source, keyring.master());
+    let factors = Factors::new(totp::Parts {
+        store: store.clone(),
+        keyring: Arc::clone(&keyring),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        log: log.clone(),
+    });
     let challenges = Arc::<Challenges>::default();
     let stored = Arc::new(Notify::new());
     let bell = Arc::clone(&stored);
@@ -121,7 +130,7 @@ pub(super) fn open(
     };
     let manager =
         Manager::open(parts, wanted).map_err(|error| StartError::Failed(error.to_string()))?;
-    Ok(State { store, keyring, audit, master, manager, challenges, stored, generated })
+    Ok(State { store, keyring, audit, master, factors, manager, challenges, stored, generated })
 }
 
 /// The keys over the state, and the master key's file if this start has made it.

@@ -23,6 +23,7 @@ pub mod sealed;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod totp;
 mod writer;
 
 use std::path::Path;
