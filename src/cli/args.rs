@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::audit_args::AuditVerb;
+use super::totp_args::TotpVerb;
 use crate::base::units::{HumanDuration, UnitError};
 use crate::config::Flags;
 
@@ -38,6 +39,9 @@ pub(super) struct ClientArgs {
     /// Answer in JSON, for scripts
     #[arg(long)]
     pub json: bool,
+    /// Code of a second factor, for what wants one [default: PALISADE_TOTP, or asked for on a terminal]
+    #[arg(long, value_name = "CODE")]
+    pub totp: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,6 +98,12 @@ pub(super) enum Verb {
         after_help = "Examples:\n  palisade audit tail\n  palisade audit search --action certificate --since 7d\n  palisade audit verify"
     )]
     Audit(AuditVerb),
+    /// Second factors: devices whose codes confirm what destroys or grants something
+    #[command(
+        subcommand,
+        after_help = "Once there is one, importing certificates, rotating keys, tokens, switches and factors want a code:\n--totp CODE, PALISADE_TOTP in the environment, or typed when asked.\n\nExamples:\n  palisade totp enroll anna-phone\n  palisade totp list\n  palisade crypto rotate --totp 123456"
+    )]
+    Totp(TotpVerb),
     /// Print the completion script of a shell
     #[command(
         after_help = "Example:\n  palisade completions bash > /etc/bash_completion.d/palisade"
@@ -111,7 +121,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// Takes over `--socket` and `--json` that were written before the verb; those behind it count more.
+    /// Takes over `--socket`, `--json` and `--totp` that were written before the verb; those behind it count more.
     ///
     /// # Errors
     /// The verb has no use for one of them.
@@ -121,7 +131,7 @@ impl Verb {
             Self::Check(args) => Some(&mut args.json),
             _ => None,
         };
-        if let (Some(json), None) = (json, &general.socket) {
+        if let (Some(json), None, None) = (json, &general.socket, &general.totp) {
             *json |= general.json;
             return Ok(());
         }
@@ -130,6 +140,10 @@ impl Verb {
             Self::Cert(CertVerb::List(client)) | Self::Crypto(CryptoVerb::Rotate(client)) => {
                 Some(client)
             }
+            Self::Totp(TotpVerb::List(client)) => Some(client),
+            Self::Totp(TotpVerb::Enroll(args)) => Some(&mut args.client),
+            Self::Totp(TotpVerb::Activate(args)) => Some(&mut args.client),
+            Self::Totp(TotpVerb::Remove(args)) if args.state.is_none() => Some(&mut args.client),
             Self::Cert(CertVerb::Renew(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Import(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Trust(args)) if args.state.is_none() && !args.print => {
@@ -140,6 +154,7 @@ impl Verb {
         match (client, general) {
             (Some(client), _) => {
                 client.socket = client.socket.take().or_else(|| general.socket.clone());
+                client.totp = client.totp.take().or_else(|| general.totp.clone());
                 client.json |= general.json;
                 Ok(())
             }
@@ -148,6 +163,9 @@ impl Verb {
             }
             (None, ClientArgs { json: true, .. }) => {
                 Err("--json does not go with this verb\n  see palisade VERB --help".to_owned())
+            }
+            (None, ClientArgs { totp: Some(_), .. }) => {
+                Err("--totp does not go with this verb\n  see palisade VERB --help".to_owned())
             }
             (None, _) => Ok(()),
         }

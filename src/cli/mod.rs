@@ -20,6 +20,8 @@ mod shell;
 mod start;
 mod status;
 mod top;
+mod totp;
+mod totp_args;
 mod trust;
 mod words;
 
@@ -33,6 +35,7 @@ use crate::config::Environment;
 use args::{CertVerb, Cli, CryptoVerb, Verb};
 use audit_args::AuditVerb;
 pub use output::Output;
+use totp_args::TotpVerb;
 
 /// What a command ends with (sysexits.h for 78; systemd does not restart on it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,10 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Audit(AuditVerb::Export(args)) => audit::export(&args, &environment, &out),
         Verb::Logs(args) => logs::logs(&args, &environment, &out),
         Verb::Explain(args) => explain::explain(&args, &environment, &out),
+        Verb::Totp(TotpVerb::Enroll(args)) => totp::enroll(&args, &environment, &out),
+        Verb::Totp(TotpVerb::Activate(args)) => totp::activate(&args, &environment, &out),
+        Verb::Totp(TotpVerb::List(args)) => totp::list(&args, &environment, &out),
+        Verb::Totp(TotpVerb::Remove(args)) => totp::remove(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),
         Verb::Man { verb } => shell::man(&verb, &out),
     }

@@ -7,6 +7,7 @@
 mod canvas;
 mod data;
 mod decode;
+mod elevation;
 mod event;
 mod feed;
 mod glyphs;

@@ -13,9 +13,9 @@ use super::popup::Popup;
 use super::table::{self, Filter, Narrow, Row, Sort, Table};
 use super::theme::Look;
 use super::views::{VIEWS, View};
-use super::{keys, screen};
+use super::{elevation, keys, screen};
 
-/// How long an elevation lasts; each mutation begins it anew.
+/// How long an elevation without a code lasts; each mutation begins it anew.
 pub const ELEVATED_MS: u64 = 10 * 60 * 1_000;
 
 /// What a daemon that answers may be late before the screen says so.
@@ -116,6 +116,8 @@ pub struct State {
     /// A mutation is under way.
     pub busy: bool,
     pub elevated_until_ms: Option<u64>,
+    /// The daemon gave it for a code, for so long and no longer.
+    pub elevated_by_code: bool,
     data: Data,
     frozen: Option<Box<Data>>,
     at: usize,
@@ -138,6 +140,7 @@ impl State {
             said: None,
             busy: false,
             elevated_until_ms: None,
+            elevated_by_code: false,
             data: Data::default(),
             frozen: None,
             at: 0,
@@ -170,6 +173,9 @@ impl State {
                 self.busy = false;
                 self.popups.push(Popup::outcome(outcome));
             }
+            Event::Who(answer) => elevation::who(self, answer),
+            Event::Elevated(answer) => return (true, elevation::answered(self, answer)),
+            Event::Lapsed => elevation::end(self),
         }
         (true, None)
     }
@@ -178,7 +184,7 @@ impl State {
         let before = (screen::notice(self), self.elevated_minutes());
         self.now_ms = now_ms;
         if self.elevated_until_ms.is_some_and(|until| now_ms >= until) {
-            self.elevated_until_ms = None;
+            elevation::end(self);
         }
         before != (screen::notice(self), self.elevated_minutes())
     }
