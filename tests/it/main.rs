@@ -40,3 +40,4 @@ mod run;
 mod tidy;
 mod tls;
 mod top;
+mod totp;

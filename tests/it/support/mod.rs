@@ -11,6 +11,7 @@ mod http;
 mod peers;
 pub mod pebble;
 mod ports;
+pub mod totp;
 mod upstream;
 pub mod wire;
 
