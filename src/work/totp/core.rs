@@ -91,8 +91,9 @@ mod tests {
             let made = totp(SECRET, 8).expect("a secret").generate(unix_s).to_string();
             assert_eq!(made, eight);
             // Of the same number, fewer digits are its last ones (RFC 4226 §5.3).
-            assert_eq!(code(SECRET, unix_s), eight[2..]);
-            assert_eq!(step_of(SECRET, &eight[2..], unix_s), Some(unix_s / STEP_S));
+            let (_, six) = eight.split_at(2);
+            assert_eq!(code(SECRET, unix_s), six);
+            assert_eq!(step_of(SECRET, six, unix_s), Some(unix_s / STEP_S));
         }
     }
 
