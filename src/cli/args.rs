@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::audit_args::AuditVerb;
+use super::capability_args::CapabilityVerb;
 use super::totp_args::TotpVerb;
 use crate::base::units::{HumanDuration, UnitError};
 use crate::config::Flags;
@@ -104,6 +105,12 @@ pub(super) enum Verb {
         after_help = "Once there is one, importing certificates, rotating keys, tokens, switches and factors want a code:\n--totp CODE, PALISADE_TOTP in the environment, or typed when asked.\n\nExamples:\n  palisade totp enroll anna-phone\n  palisade totp list\n  palisade crypto rotate --totp 123456"
     )]
     Totp(TotpVerb),
+    /// Groups of guards: which are enforced, and switching one off for a while
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  palisade capability list\n  palisade capability set security_headers observe --for 30m\n  palisade capability set security_headers configured"
+    )]
+    Capability(CapabilityVerb),
     /// Print the completion script of a shell
     #[command(
         after_help = "Example:\n  palisade completions bash > /etc/bash_completion.d/palisade"
@@ -144,6 +151,8 @@ impl Verb {
             Self::Totp(TotpVerb::Enroll(args)) => Some(&mut args.client),
             Self::Totp(TotpVerb::Activate(args)) => Some(&mut args.client),
             Self::Totp(TotpVerb::Remove(args)) if args.state.is_none() => Some(&mut args.client),
+            Self::Capability(CapabilityVerb::List(client)) => Some(client),
+            Self::Capability(CapabilityVerb::Set(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Renew(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Import(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Trust(args)) if args.state.is_none() && !args.print => {

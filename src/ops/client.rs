@@ -5,6 +5,7 @@
 
 mod stream;
 mod totp;
+mod switches;
 
 use std::io;
 use std::path::{Path, PathBuf};
