@@ -1,6 +1,7 @@
 //! From `--socket` or the usual places to an answer of the daemon.
 
 use std::future::Future;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -12,7 +13,11 @@ use crate::config::{self, Environment};
 use crate::ops::api::Problem;
 use crate::ops::{Client, ClientError};
 
-/// Asks the daemon at `--socket`, or the first one that answers where daemons usually listen.
+/// The environment's `--totp`.
+const TOTP_VARIABLE: &str = "PALISADE_TOTP";
+
+/// Asks the daemon at `--socket`, or the first one that answers where daemons usually listen. Where it wants a code of a
+/// second factor, none was given and somebody is there, that is asked for and the call made once more.
 pub(super) fn ask<T, F>(
     args: &ClientArgs,
     environment: &Environment,
@@ -29,16 +34,39 @@ where
         .enable_all()
         .build()
         .map_err(|error| ClientError::Garbled(format!("no runtime: {error}")))?;
-    runtime.block_on(first(paths, call))
+    let given = args.totp.as_deref().or_else(|| environment.get(TOTP_VARIABLE));
+    let given = given.filter(|code| !code.is_empty());
+    let answer = runtime.block_on(first(&paths, given, &call));
+    match answer {
+        Err(error) if error.wants_code() && given.is_none() && somebody_is_there() => {
+            let out = Output::new(environment.get("NO_COLOR"), environment.get("TERM"));
+            match out.ask("Code of your second factor:") {
+                Some(code) => runtime.block_on(first(&paths, Some(&code), &call)),
+                None => Err(error),
+            }
+        }
+        answer => answer,
+    }
 }
 
-async fn first<T, F>(paths: Vec<PathBuf>, call: impl Fn(Client) -> F) -> Result<T, ClientError>
+/// Whether a question would be seen and could be answered.
+pub(super) fn somebody_is_there() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+async fn first<T, F>(
+    paths: &[PathBuf],
+    code: Option<&str>,
+    call: impl Fn(Client) -> F,
+) -> Result<T, ClientError>
 where
     F: Future<Output = Result<T, ClientError>>,
 {
     let mut missed: Option<ClientError> = None;
     for path in paths {
-        match call(Client::unix(&path)).await {
+        let client = Client::unix(path);
+        let client = if let Some(code) = code { client.with_code(code) } else { client };
+        match call(client).await {
             // A socket that is there and may not be used says more than one that is not there.
             Err(error @ ClientError::Unreachable { .. }) if !path.exists() => {
                 missed = missed.or(Some(error));
@@ -63,7 +91,9 @@ pub(super) fn fail_as(error: &ClientError, refusal: Exit, json: bool, out: &Outp
     let exit = exit_code(error, refusal);
     match error {
         _ if json => out.json(&error_json(error, exit)),
-        ClientError::Refused(problem) => out.complain(refused(problem)),
+        ClientError::Refused(problem) => {
+            out.complain(format!("{}{}", refused(problem), next_step(error)));
+        }
         _ => out.complain(format!("error: {error}{}", next_step(error))),
     }
     exit
@@ -102,6 +132,9 @@ fn next_step(error: &ClientError) -> &'static str {
              what it has done: palisade cert list"
         }
         ClientError::Garbled(_) => "\n  is it palisade that listens on that socket?",
+        ClientError::Refused(_) if error.wants_code() => {
+            "\n  give one: --totp CODE, or PALISADE_TOTP in the environment; on a terminal it is asked for"
+        }
         ClientError::Refused(_) | ClientError::Version { .. } => "",
     }
 }

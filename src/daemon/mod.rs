@@ -10,6 +10,7 @@ mod build;
 mod certificates;
 mod control;
 mod drain;
+mod factors;
 mod listen;
 mod live;
 mod master;

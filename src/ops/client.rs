@@ -5,6 +5,7 @@
 
 mod stream;
 mod tokens;
+mod totp;
 mod switches;
 
 use std::io;
@@ -67,13 +68,14 @@ pub enum ClientError {
 #[derive(Debug, Clone)]
 pub struct Client {
     path: PathBuf,
+    carried: totp::Carried,
 }
 
 impl Client {
     /// A daemon by its control socket.
     #[must_use]
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), carried: totp::Carried::default() }
     }
 
     #[must_use]
@@ -223,8 +225,12 @@ impl Client {
         body: Bytes,
         time: Duration,
     ) -> Result<T, ClientError> {
+        let mut request = asking(method, path, body)?;
+        if let Some((name, value)) = self.carried.field()? {
+            request.headers_mut().insert(name, value);
+        }
         let stream = self.connect().await?;
-        match timeout(time, exchange(stream, method, path, body)).await {
+        match timeout(time, send(stream, request)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientError::Silent { path: self.path.clone(), after_s: time.as_secs() }),
         }
@@ -269,7 +275,14 @@ where
     T: DeserializeOwned,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = asking(method, path, body)?;
+    send(stream, asking(method, path, body)?).await
+}
+
+async fn send<T, S>(stream: S, request: Request<Full<Bytes>>) -> Result<T, ClientError>
+where
+    T: DeserializeOwned,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(&error))?;

@@ -12,12 +12,16 @@ use crate::ops::{Door, SocketKind, bind_socket, serve_unix};
 
 /// Runs `calls` against a daemon on a socket of its own.
 async fn with_daemon<F: Future>(reloads: bool, calls: impl FnOnce(Client) -> F) -> F::Output {
+    with(Daemon { reloads, ..Daemon::default() }, calls).await
+}
+
+async fn with<F: Future>(daemon: Daemon, calls: impl FnOnce(Client) -> F) -> F::Output {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("control.sock");
     let listener = UnixListener::from_std(bind_socket(SocketKind::CONTROL, &path).expect("bound"))
         .expect("registered");
     let (stop, stopped) = watch::channel(false);
-    let daemon = Arc::new(Daemon { reloads, ..Daemon::default() });
+    let daemon = Arc::new(daemon);
     let calls = async {
         let output = calls(Client::unix(&path)).await;
         stop.send(true).expect("heard");
@@ -34,6 +38,24 @@ async fn every_call_arrives_and_its_answer_too() {
         assert_eq!(client.reload().await.expect("answered").generation, 4);
         let refused = client.local_ca().await.expect_err("refused");
         assert_eq!(refused.to_string(), "no site uses the local CA");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_code_goes_with_every_call_and_is_shown_nowhere() {
+    with(Daemon { factor: true, ..Daemon::default() }, |client| async move {
+        assert!(client.whoami().await.expect("answered").totp);
+        let error = client.rotate_keys().await.expect_err("refused");
+        assert!(error.wants_code() && !error.is_wrong_code());
+        let confirmed = client.clone().with_code(" 123 456\n");
+        assert_eq!(confirmed.rotate_keys().await.expect("answered").key, 2);
+        assert!(!format!("{confirmed:?}").contains("123"));
+        confirmed.lower();
+        assert!(confirmed.rotate_keys().await.expect_err("refused").wants_code());
+        let error = client.with_code("12\u{0}3").rotate_keys().await.expect_err("refused");
+        assert!(matches!(error, ClientError::Garbled(_)), "{error}");
+        assert!(!error.to_string().contains("12"), "{error}");
     })
     .await;
 }

@@ -59,8 +59,13 @@ pub trait Access: Send + Sync + 'static {
     fn stands(&self, token: &str) -> bool;
     /// Whether calls that destroy or grant something want a second factor.
     fn wants_factor(&self) -> bool;
-    /// Uses a proof up; answers the name of the factor.
-    fn confirm<'a>(&'a self, caller: &'a Caller, proof: Proof) -> Answer<'a, String>;
+    /// Uses a proof for a call up, if it is a code; answers the name of the factor.
+    fn confirm<'a>(
+        &'a self,
+        caller: &'a Caller,
+        call: &'static str,
+        proof: Proof,
+    ) -> Answer<'a, String>;
     /// A call was refused for who made it. Bounded: what comes too often is counted only.
     fn refused(&self, caller: &Caller, call: Asked, why: &Problem);
 

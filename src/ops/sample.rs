@@ -222,7 +222,7 @@ impl Access for Daemon {
         self.factor
     }
 
-    fn confirm<'a>(&'a self, _caller: &'a Caller, proof: Proof) -> Answer<'a, String> {
+    fn confirm<'a>(&'a self, _: &'a Caller, _: &'static str, proof: Proof) -> Answer<'a, String> {
         Box::pin(async move {
             if proof == Proof::Code("123456".into()) {
                 return Ok("phone".into());

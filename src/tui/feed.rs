@@ -11,12 +11,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use crate::ops::api::Status;
+use crate::ops::api::access::WhoAmI;
 use crate::ops::api::live::{self, EventsQuery, History};
 use crate::ops::api::switches::SetCapability;
 use crate::ops::client::{Client, ClientError, EventStream};
 
 use super::data::Document;
-use super::event::{Event, Mutation};
+use super::event::{Event, Granted, Mutation};
 use super::table::{Fact, Narrow};
 use super::views::{Fetch, FetchPart, VIEWS, Want};
 
@@ -33,6 +34,12 @@ pub trait Feed: Send + Sync + 'static {
     fn part(&self, fetch: FetchPart, want: Want) -> Pending<'_, Document>;
     /// Answers what was done, in a sentence.
     fn mutate<'a>(&'a self, mutation: &'a Mutation) -> Pending<'a, String>;
+    /// Who this is to the daemon.
+    fn whoami(&self) -> Pending<'_, WhoAmI>;
+    /// Gives a code; what comes of it confirms mutations from then on.
+    fn elevate<'a>(&'a self, code: &'a str) -> Pending<'a, Granted>;
+    /// Confirms nothing any more.
+    fn lower(&self);
 }
 
 /// The stream of events; `None` is its end.
@@ -88,6 +95,21 @@ impl Feed for Client {
                 }
             }
         })
+    }
+
+    fn whoami(&self) -> Pending<'_, WhoAmI> {
+        Box::pin(Self::whoami(self))
+    }
+
+    fn elevate<'a>(&'a self, code: &'a str) -> Pending<'a, Granted> {
+        Box::pin(async move {
+            let elevated = Self::elevate(self, code).await?;
+            Ok(Granted { for_ms: elevated.expires_in_s.saturating_mul(1_000) })
+        })
+    }
+
+    fn lower(&self) {
+        Self::lower(self);
     }
 }
 

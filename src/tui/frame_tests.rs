@@ -8,7 +8,7 @@ use ratatui::backend::{Backend, CrosstermBackend, TestBackend};
 use ratatui::style::{Color, Modifier};
 
 use super::canvas::Canvas;
-use super::event::{Event, Key};
+use super::event::{Effect, Event, Key};
 use super::state::State;
 use super::text::Charset;
 use super::theme::Look;
@@ -28,7 +28,9 @@ fn after(look: Look, size: (u16, u16), keys: &str) -> State {
             '\n' => Key::Enter,
             c => Key::Char(c),
         };
-        state.fold(Event::Key(key));
+        if state.fold(Event::Key(key)).1 == Some(Effect::WhoAmI) {
+            state.fold(Event::Who(Ok(sample::me(false, &str::to_owned))));
+        }
     }
     state
 }
@@ -86,6 +88,19 @@ fn every_view_is_drawn_as_agreed() {
         }
         golden(&format!("{name}-80x24-ascii.txt"), &text(&after(ASCII, (80, 24), keys)));
     }
+}
+
+#[test]
+fn a_code_is_asked_for_in_a_box_that_says_why_the_last_one_was_not_taken() {
+    let mut state = after(UTF8, (80, 24), "");
+    state.fold(Event::Who(Ok(sample::me(true, &str::to_owned))));
+    for c in "123".chars() {
+        state.fold(Event::Key(Key::Char(c)));
+    }
+    golden("code-80x24.txt", &text(&state));
+    let why = "a code works once\n  wait for the next one, at most 30 s";
+    state.fold(Event::Elevated(Err(why.into())));
+    golden("code-refused-80x24.txt", &text(&state));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Which key does what, and which keys work now: the bottom line and the help are made from the same list.
 
 use super::bulk;
+use super::elevation;
 use super::event::{Effect, Key, Mutation};
 use super::popup::{self, Popup, Prompt};
 use super::screen;
@@ -134,7 +135,7 @@ pub fn press(state: &mut State, key: Key) -> Option<Effect> {
         }),
         Key::Char('f') => state.toggle_freeze(),
         Key::Char('t') if state.view().charts() => state.reach = state.reach.next(),
-        Key::Char('e') => elevate(state),
+        Key::Char('e') => return Some(elevation::toggle(state)),
         Key::Char('R') => popup::ask(state, Mutation::Reload),
         Key::Char('y') => return copy(state),
         Key::Char('m') => {
@@ -288,15 +289,6 @@ fn sort(state: &mut State) {
             Some(_) => None,
         };
     });
-}
-
-fn elevate(state: &mut State) {
-    if state.elevated() {
-        state.elevated_until_ms = None;
-        state.said = Some("read-only again".into());
-    } else {
-        state.popups.push(Popup::Elevate);
-    }
 }
 
 fn act(state: &mut State, key: char) {

@@ -8,6 +8,7 @@ mod bulk;
 mod canvas;
 mod data;
 mod decode;
+mod elevation;
 mod event;
 mod feed;
 mod glyphs;

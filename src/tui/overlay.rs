@@ -2,6 +2,7 @@
 
 use super::bulk;
 use super::canvas::{Canvas, Span};
+use super::elevation::CodePrompt;
 use super::event::Mutation;
 use super::keys;
 use super::popup::{Consent, Popup, Prompt, PromptKind};
@@ -48,6 +49,7 @@ pub fn draw(state: &State, popup: &Popup, canvas: &mut Canvas<'_>) {
                         10 minutes; every change still asks first.";
             ("Elevate".to_owned(), wrapped(state, text, inner), 0)
         }
+        Popup::Code(prompt) => ("Elevate".to_owned(), code(state, prompt, inner), 0),
         Popup::Confirm { mutation, consent, typed } => (
             format!("{}?", mutation.question()),
             question(state, mutation, consent, typed, inner),
@@ -77,6 +79,25 @@ pub fn draw(state: &State, popup: &Popup, canvas: &mut Canvas<'_>) {
 fn wrapped(state: &State, text: &str, width: u16) -> Vec<Vec<Span>> {
     let lines = text::wrap(text, width, state.look.charset);
     lines.into_iter().map(|line| vec![(Tone::Plain, line)]).collect()
+}
+
+fn code(state: &State, prompt: &CodePrompt, width: u16) -> Vec<Vec<Span>> {
+    let text = "Until now this dashboard can only look. With a code of a second factor it can change things for 10 \
+                minutes; every change still asks first.";
+    let mut lines = wrapped(state, text, width);
+    if let Some(fault) = &prompt.fault {
+        lines.push(Vec::new());
+        let words = text::wrap(&format!("FAIL {fault}"), width, state.look.charset);
+        lines.extend(words.into_iter().map(|line| vec![(Tone::Bad, line)]));
+    }
+    lines.push(Vec::new());
+    lines.push(if prompt.asked {
+        vec![(Tone::Plain, "Code: asking the daemon ...".into())]
+    } else {
+        let typed = (Tone::Strong, prompt.typed.clone());
+        vec![(Tone::Plain, "Code: ".into()), typed, (Tone::Chosen, " ".into())]
+    });
+    lines
 }
 
 fn question(

@@ -7,7 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
-use super::event::{Event, Key};
+use super::event::{Effect, Event, Key};
 use super::sample;
 use super::screen;
 use super::state::State;
@@ -77,10 +77,17 @@ pub fn cells(text: &str, charset: Charset, size: (u16, u16), mut see: impl FnMut
             vec![Key::Esc],
         ] {
             for key in keys {
-                state.fold(Event::Key(key));
+                if state.fold(Event::Key(key)).1 == Some(Effect::WhoAmI) {
+                    state.fold(Event::Who(Ok(sample::me(false, &say))));
+                }
             }
             look_at(&state);
         }
+        state.fold(Event::Lapsed);
+        state.fold(Event::Who(Ok(sample::me(true, &say))));
+        state.fold(Event::Elevated(Err(text.to_owned())));
+        look_at(&state);
+        state.fold(Event::Key(Key::Esc));
         for outcome in [Ok(text.to_owned()), Err(text.to_owned())] {
             state.fold(Event::Done(outcome));
             look_at(&state);

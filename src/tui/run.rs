@@ -22,6 +22,7 @@ use super::terminal::Screen;
 use super::theme::Look;
 use super::views::Want;
 use crate::ops::api::live;
+use crate::ops::client::ClientError;
 
 const FRAME_GAP: Duration = Duration::from_millis(250);
 const BYTES_PER_S: u64 = 8_000;
@@ -150,7 +151,7 @@ impl Desk {
 
     /// Keys only where text is typed: what is pasted by mistake must not answer a question.
     fn paste(&mut self, text: &str) -> Told {
-        if matches!(self.state.popups.last(), Some(Popup::Prompt(_))) {
+        if matches!(self.state.popups.last(), Some(Popup::Prompt(_) | Popup::Code(_))) {
             for c in text.chars().filter(|c| !c.is_control()) {
                 self.take(Event::Key(Key::Char(c)));
             }
@@ -163,6 +164,9 @@ impl Desk {
         match effect {
             Effect::Quit => return Ok(true),
             Effect::Mutate(mutation) => self.mutate(mutation),
+            Effect::WhoAmI => self.whoami(),
+            Effect::Elevate(code) => self.elevate(code),
+            Effect::Lower => self.feed.lower(),
             Effect::Copy(text) => screen.copy(&text)?,
             Effect::Mouse(on) => screen.mouse(on)?,
             Effect::Redraw => screen.forget()?,
@@ -173,8 +177,29 @@ impl Desk {
     fn mutate(&mut self, mutation: Mutation) {
         let (feed, to) = (Arc::clone(&self.feed), self.to.clone());
         self.tasks.spawn(async move {
-            let done = feed.mutate(&mutation).await.map_err(|error| error.to_string());
+            let done = feed.mutate(&mutation).await;
+            if done.as_ref().is_err_and(ClientError::wants_code) {
+                feed.lower();
+                let _ = to.send(Event::Lapsed).await; // as below
+            }
+            let done = done.map_err(|error| error.to_string());
             let _ = to.send(Event::Done(done)).await; // nobody listens: the dashboard has ended
+        });
+    }
+
+    fn whoami(&mut self) {
+        let (feed, to) = (Arc::clone(&self.feed), self.to.clone());
+        self.tasks.spawn(async move {
+            let me = feed.whoami().await.map_err(|error| feed::one_line(&error));
+            let _ = to.send(Event::Who(me)).await; // nobody listens: the dashboard has ended
+        });
+    }
+
+    fn elevate(&mut self, code: String) {
+        let (feed, to) = (Arc::clone(&self.feed), self.to.clone());
+        self.tasks.spawn(async move {
+            let elevated = feed.elevate(&code).await.map_err(|error| error.to_string());
+            let _ = to.send(Event::Elevated(elevated)).await; // nobody listens: the dashboard has ended
         });
     }
 }

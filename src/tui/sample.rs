@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{Capability, Mode};
+use crate::base::{Capability, Mode, Role};
+use crate::ops::api::access::WhoAmI;
 use crate::ops::api::live::{self, History, LogLine, Point, RequestSeen, StateChange, Step};
 use crate::ops::api::switches::CapabilityOverride;
 use crate::ops::api::{
@@ -46,6 +47,12 @@ pub fn events(say: Say<'_>) -> Vec<Event> {
     let requests = (0..40).map(|number| request(number, say));
     events.extend(requests.map(|request| Event::Live(live::Event::Request(Box::new(request)))));
     events
+}
+
+/// An operator, to a daemon that wants a code or not.
+#[must_use]
+pub fn me(totp: bool, say: Say<'_>) -> WhoAmI {
+    WhoAmI { name: say("deploy"), role: Role::Operator, scopes: Vec::new(), totp }
 }
 
 /// Four sites, one of which has no luck with its CA.

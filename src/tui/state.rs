@@ -15,9 +15,9 @@ use super::popup::Popup;
 use super::table::{self, Filter, Narrow, Row, Sort, Table};
 use super::theme::Look;
 use super::views::{VIEWS, View, Want};
-use super::{bulk, keys, screen};
+use super::{bulk, elevation, keys, screen};
 
-/// How long an elevation lasts; each mutation begins it anew.
+/// How long an elevation without a code lasts; each mutation begins it anew.
 pub const ELEVATED_MS: u64 = 10 * 60 * 1_000;
 
 /// What a daemon that answers may be late before the screen says so.
@@ -124,6 +124,8 @@ pub struct State {
     /// A change of many rows, while it is under way.
     pub bulk: Option<Bulk>,
     pub elevated_until_ms: Option<u64>,
+    /// The daemon gave it for a code, for so long and no longer.
+    pub elevated_by_code: bool,
     data: Data,
     frozen: Option<Box<Data>>,
     at: usize,
@@ -147,6 +149,7 @@ impl State {
             busy: false,
             bulk: None,
             elevated_until_ms: None,
+            elevated_by_code: false,
             data: Data::default(),
             frozen: None,
             at: 0,
@@ -176,6 +179,9 @@ impl State {
                 self.link.fault = Some((why, self.now_ms.saturating_add(retry_ms)));
             }
             Event::Done(outcome) => return (true, bulk::ended(self, outcome)),
+            Event::Who(answer) => elevation::who(self, answer),
+            Event::Elevated(answer) => return (true, elevation::answered(self, answer)),
+            Event::Lapsed => elevation::end(self),
         }
         (true, None)
     }
@@ -184,7 +190,7 @@ impl State {
         let before = (screen::notice(self), self.elevated_minutes());
         self.now_ms = now_ms;
         if self.elevated_until_ms.is_some_and(|until| now_ms >= until) {
-            self.elevated_until_ms = None;
+            elevation::end(self);
         }
         before != (screen::notice(self), self.elevated_minutes())
     }

@@ -43,3 +43,4 @@ mod run;
 mod tidy;
 mod tls;
 mod top;
+mod totp;

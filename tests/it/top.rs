@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use palisade::tui::probe::Taken;
 
+use crate::support::totp::Stopped;
 use crate::support::{Daemon, Place, Pty, Upstream, deadline, left, palisade};
 
 /// A terminal with the dashboard in it; the shell around it says how it ended.
@@ -23,12 +24,17 @@ impl Terminal {
 
     /// The same with other variables, as `NAME=value` words.
     fn open_as(daemon: &Daemon, size: (u16, u16), options: &str, variables: &str) -> Self {
+        Self::run(daemon, size, &format!("top {options}"), variables)
+    }
+
+    /// Another verb on it.
+    fn run(daemon: &Daemon, size: (u16, u16), verb: &str, variables: &str) -> Self {
         let place = Place::new();
         let socket = place.path("tmux.sock");
         let (pid, control) = (place.path("pid"), daemon.control());
         let binary = env!("CARGO_BIN_EXE_palisade");
         let script = format!(
-            "env TERM=xterm-256color {variables} sh -c 'echo $$ > {}; exec {binary} top --socket {} {options}'\n\
+            "env TERM=xterm-256color {variables} sh -c 'echo $$ > {}; exec {binary} {verb} --socket {}'\n\
              echo \"ended with $?\"; stty -a | tr ' ;' '\\n\\n' | grep icanon; exec cat\n",
             pid.display(),
             control.display()
@@ -505,4 +511,70 @@ fn without_a_daemon_it_says_so_and_ends() {
     let exit = place.palisade(&["top", "--once", "--socket", &socket]);
     assert_eq!(exit.code, 3, "{exit:?}");
     assert!(exit.err.contains("nobody.sock"), "{}", exit.err);
+}
+
+/// A daemon with a second factor, the clock that its codes are made by, and the factor's secret.
+fn with_factor() -> (Stopped, Daemon, String) {
+    let place = Place::new();
+    place.configure("[site.\"app.localhost\"]\nupstream = \"127.0.0.1:9\"\n");
+    let clock = Stopped::now(&place);
+    let daemon = clock.start(&place);
+    let secret = clock.enroll(&daemon, "phone", &[]);
+    (clock, daemon, secret)
+}
+
+#[test]
+fn with_a_second_factor_elevating_wants_a_code_and_says_why_one_is_not_taken() {
+    let (clock, daemon, secret) = with_factor();
+    let terminal = Terminal::open(&daemon, (80, 24), "--rate 250ms");
+    terminal.wait_for("e elevate");
+    let used = clock.code(&secret);
+    terminal.keys(&["e"]);
+    terminal.wait_for("Code: ");
+    terminal.keys(&[&used, "Enter"]);
+    terminal.wait_for("a code works once");
+    terminal.keys(&[&clock.next_code(&secret), "Enter"]);
+    terminal.wait_for("elevated for 10 minutes");
+    terminal.keys(&["R"]);
+    terminal.wait_for("Reload the configuration?");
+    terminal.keys(&["y"]);
+    terminal.wait_for("Generation 2 is in force.");
+    let exit = daemon.cli(&["audit", "search", "--json", "--action", "totp.elevate"]);
+    assert_eq!(exit.json()["confirmed"], "phone");
+}
+
+#[test]
+fn on_a_terminal_a_command_asks_for_the_code_that_its_call_wants() {
+    let (clock, daemon, secret) = with_factor();
+    let terminal = Terminal::run(&daemon, (80, 24), "crypto rotate", "LANG=C.UTF-8");
+    terminal.wait_for("Code of your second factor:");
+    terminal.keys(&[&clock.next_code(&secret), "Enter"]);
+    terminal.wait_for("is in use");
+    terminal.wait_for("ended with 0");
+    let terminal = Terminal::run(&daemon, (80, 24), "crypto rotate", "LANG=C.UTF-8");
+    terminal.wait_for("Code of your second factor:");
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("--totp CODE");
+    terminal.wait_for("ended with 1");
+}
+
+#[test]
+fn enrolling_shows_a_secret_and_takes_the_code_that_the_device_makes_of_it() {
+    let place = Place::new();
+    place.configure("[site.\"app.localhost\"]\nupstream = \"127.0.0.1:9\"\n");
+    let clock = Stopped::now(&place);
+    let daemon = clock.start(&place);
+    let terminal = Terminal::run(&daemon, (120, 24), "totp enroll phone", "LANG=C.UTF-8");
+    let screen = terminal.wait_for("Code that the device shows now:");
+    let line = screen.lines().find_map(|line| line.trim().strip_prefix("secret")).unwrap();
+    let secret: String = line.split_whitespace().collect();
+    assert!(
+        screen.replace('\n', "").contains(&format!("?secret={secret}&issuer=palisade")),
+        "{screen}"
+    );
+    terminal.keys(&[&clock.code_in(&secret, 3_600), "Enter"]);
+    terminal.wait_for("Wrong code");
+    terminal.keys(&[&clock.code(&secret), "Enter"]);
+    terminal.wait_for("phone is active");
+    terminal.wait_for("ended with 0");
 }

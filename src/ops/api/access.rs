@@ -10,6 +10,8 @@ pub const TOTP_HEADER: &str = "palisade-totp";
 pub const ELEVATION_HEADER: &str = "palisade-elevation";
 /// Type of the problem that asks for a second factor.
 pub const TOTP_REQUIRED: &str = "urn:palisade:totp-required";
+/// Type of the problem that a code is wrong or was used before.
+pub const TOTP_WRONG: &str = "urn:palisade:totp-wrong";
 
 /// `POST /v1/tokens`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

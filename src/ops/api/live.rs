@@ -107,7 +107,7 @@ pub struct LogLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateChange {
     pub at_ms: i64,
-    /// `reloaded`, `reload_refused`, `certificate`, `capability`, `token`, `draining`
+    /// `reloaded`, `reload_refused`, `certificate`, `capability`, `token`, `totp`, `draining`
     pub what: String,
     /// Which one, where there are several.
     pub subject: Option<String>,

@@ -13,6 +13,7 @@ mod peers;
 pub mod pebble;
 mod ports;
 mod pty;
+pub mod totp;
 mod upstream;
 pub mod wire;
 
