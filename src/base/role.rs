@@ -1,9 +1,12 @@
 //! What somebody may do, and to which part of the daemon.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What an operator may do; each includes the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Looks, changes nothing.
@@ -29,7 +32,9 @@ impl Role {
 }
 
 /// A group of calls that a token may be limited to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// What runs, and readiness.

@@ -30,7 +30,7 @@ pub(super) struct Cli {
 }
 
 /// How to reach the daemon and how to answer.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct ClientArgs {
     /// Control socket of the daemon [default: where a daemon of this user or the system has it]
     #[arg(long, value_name = "PATH")]
@@ -38,6 +38,9 @@ pub(super) struct ClientArgs {
     /// Answer in JSON, for scripts
     #[arg(long)]
     pub json: bool,
+    /// Whether it was said that the daemon is another version: once is enough
+    #[arg(skip)]
+    pub skew_told: std::cell::Cell<bool>,
 }
 
 #[derive(Debug, Subcommand)]

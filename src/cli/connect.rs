@@ -8,6 +8,7 @@ use serde_json::json;
 use super::args::ClientArgs;
 use super::output::one_line;
 use super::{Exit, Output};
+use crate::base::words::skew;
 use crate::config::{self, Environment};
 use crate::ops::api::Problem;
 use crate::ops::{Client, ClientError};
@@ -29,28 +30,47 @@ where
         .enable_all()
         .build()
         .map_err(|error| ClientError::Garbled(format!("no runtime: {error}")))?;
-    runtime.block_on(first(paths, call))
+    let (answer, theirs) = runtime.block_on(first(paths, call));
+    if let Some(theirs) = theirs {
+        tell_skew(args, &theirs, &Output::of(environment));
+    }
+    answer
 }
 
-async fn first<T, F>(paths: Vec<PathBuf>, call: impl Fn(Client) -> F) -> Result<T, ClientError>
+/// Says once per command, to people, that the daemon is another version.
+pub(super) fn tell_skew(args: &ClientArgs, theirs: &str, out: &Output) {
+    let ours = env!("CARGO_PKG_VERSION");
+    if theirs == ours || args.json || args.skew_told.replace(true) {
+        return;
+    }
+    out.complain(format!("note: {}", skew(theirs, ours, "command")));
+}
+
+/// The answer, and which palisade gave it.
+async fn first<T, F>(
+    paths: Vec<PathBuf>,
+    call: impl Fn(Client) -> F,
+) -> (Result<T, ClientError>, Option<String>)
 where
     F: Future<Output = Result<T, ClientError>>,
 {
     let mut missed: Option<ClientError> = None;
     for path in paths {
-        match call(Client::unix(&path)).await {
+        let client = Client::unix(&path);
+        match call(client.clone()).await {
             // A socket that is there and may not be used says more than one that is not there.
             Err(error @ ClientError::Unreachable { .. }) if !path.exists() => {
                 missed = missed.or(Some(error));
             }
             Err(error @ ClientError::Unreachable { .. }) => missed = Some(error),
-            answer => return answer,
+            answer => return (answer, client.daemon_version().map(str::to_owned)),
         }
     }
-    Err(missed.unwrap_or_else(|| ClientError::Unreachable {
+    let missed = missed.unwrap_or_else(|| ClientError::Unreachable {
         path: PathBuf::from("(no path)"),
         why: "name its control socket with --socket PATH".into(),
-    }))
+    });
+    (Err(missed), None)
 }
 
 /// Tells why there is no answer and with which code to end.

@@ -15,6 +15,7 @@ mod master;
 mod materials;
 mod owner;
 mod reload;
+mod sites;
 mod state;
 mod supervise;
 mod switches;

@@ -90,7 +90,8 @@ async fn against(answer: &[u8]) -> ClientError {
         let _ = server.read(&mut seen).await.expect("a request");
         server.write_all(answer).await.expect("sent");
     };
-    let call = exchange::<Status, _>(client, Method::GET, "/v1/status", Bytes::new());
+    let heard = Heard::default();
+    let call = exchange::<Status, _>(client, &heard, Method::GET, "/v1/status", Bytes::new());
     tokio::join!(call, server).0.expect_err("no status")
 }
 

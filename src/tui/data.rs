@@ -41,7 +41,6 @@ impl Data {
 
     /// What the view has fetched, once it has.
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "no view of this version fetches for itself"))]
     pub fn document<T: Any>(&self, view: &'static str) -> Option<&T> {
         self.documents.get(view)?.downcast_ref()
     }
