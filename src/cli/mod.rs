@@ -105,5 +105,7 @@ fn usage(out: &Output, error: &clap::Error) -> Exit {
 }
 
 #[cfg(test)]
+mod manual_tests;
+#[cfg(test)]
 #[path = "cli_tests.rs"]
 mod tests;

@@ -84,7 +84,7 @@ fn the_document_and_real_answers_hold_before_an_outside_judge() {
     let status = answers.iter_mut().find(|answer| answer["path"] == "/v1/status").expect("asked");
     status["body"]["pid"] = json!("4242");
     status["body"]["made_up"] = json!(1);
-    let found = judged(&document, &[status.clone()]);
+    let found = judged(&document, std::slice::from_ref(status));
     assert_eq!(found["answers"][0].as_array().map(Vec::len), Some(2), "{found}");
     let mut broken = document;
     broken["paths"]["/v1/status"]["get"]["responses"] = json!({});
