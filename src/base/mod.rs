@@ -18,7 +18,7 @@ pub mod timestamp;
 pub mod units;
 pub mod words;
 
-pub use capability::{Capability, Mode};
+pub use capability::{Capability, Mode, Override};
 pub use client_ip::{ClientIp, IpKey, TrustedProxies, unmapped};
 pub use cloudflare::CLOUDFLARE;
 pub use denial::Denial;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::audit_args::AuditVerb;
+use super::capability_args::CapabilityVerb;
 use crate::base::units::{HumanDuration, UnitError};
 use crate::config::Flags;
 
@@ -97,6 +98,12 @@ pub(super) enum Verb {
         after_help = "Examples:\n  palisade audit tail\n  palisade audit search --action certificate --since 7d\n  palisade audit verify"
     )]
     Audit(AuditVerb),
+    /// Groups of guards: which are enforced, and switching one off for a while
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  palisade capability list\n  palisade capability set security_headers observe --for 30m\n  palisade capability set security_headers configured"
+    )]
+    Capability(CapabilityVerb),
     /// Print the completion script of a shell
     #[command(
         after_help = "Example:\n  palisade completions bash > /etc/bash_completion.d/palisade"
@@ -133,6 +140,8 @@ impl Verb {
             Self::Cert(CertVerb::List(client)) | Self::Crypto(CryptoVerb::Rotate(client)) => {
                 Some(client)
             }
+            Self::Capability(CapabilityVerb::List(client)) => Some(client),
+            Self::Capability(CapabilityVerb::Set(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Renew(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Import(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Trust(args)) if args.state.is_none() && !args.print => {

@@ -7,6 +7,8 @@ mod args;
 mod audit;
 mod audit_args;
 mod audit_words;
+mod capability;
+mod capability_args;
 mod cert;
 mod cert_change;
 mod connect;
@@ -32,6 +34,7 @@ use clap::error::ErrorKind;
 use crate::config::Environment;
 use args::{CertVerb, Cli, CryptoVerb, Verb};
 use audit_args::AuditVerb;
+use capability_args::CapabilityVerb;
 pub use output::Output;
 
 /// What a command ends with (sysexits.h for 78; systemd does not restart on it).
@@ -82,6 +85,8 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Audit(AuditVerb::Search(args)) => audit::search(&args, &environment, &out),
         Verb::Audit(AuditVerb::Verify(args)) => audit::verify(&args, &environment, &out),
         Verb::Audit(AuditVerb::Export(args)) => audit::export(&args, &environment, &out),
+        Verb::Capability(CapabilityVerb::List(args)) => capability::list(&args, &environment, &out),
+        Verb::Capability(CapabilityVerb::Set(args)) => capability::set(&args, &environment, &out),
         Verb::Logs(args) => logs::logs(&args, &environment, &out),
         Verb::Explain(args) => explain::explain(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),

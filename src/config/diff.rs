@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
-use super::settings::{Listen, Origins, Route, Settings, Site, TlsSource};
+use super::settings::{Capabilities, Listen, Origins, Route, Settings, Site, TlsSource};
 use crate::base::units::HumanDuration;
 use crate::base::{Capability, SecretRef};
 use crate::work::acme::settings::Acme;
@@ -86,11 +86,23 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
     limits(&mut changes, old, new);
     acme(&mut changes, &old.acme, &new.acme);
     for capability in Capability::ALL {
-        let mode = |settings: &Settings| settings.capabilities.mode(capability).word();
-        changes.shown(&format!("capability.{}", capability.key()), &mode(old), &mode(new));
+        switch(&mut changes, capability, &old.capabilities, &new.capabilities);
     }
     sites(&mut changes, &old.sites, &new.sites);
     changes
+}
+
+/// What the file says. A reload changes neither flags nor what was set at runtime: where one of them counts more, the
+/// line says that nothing changes yet.
+fn switch(changes: &mut Changes, name: Capability, old: &Capabilities, new: &Capabilities) {
+    let (before, after) = (old.file_mode(name), new.file_mode(name));
+    if before != after {
+        let (key, before, after) = (name.key(), before.word(), after.word());
+        let still =
+            old.decider(name).map(|why| format!(" (still {}: {why})", old.mode(name).word()));
+        let still = still.unwrap_or_default();
+        changes.lines.push(format!("capability.{key}: {before} -> {after}{still}"));
+    }
 }
 
 fn sockets(c: &mut Changes, old: &Listen, new: &Listen) {
@@ -233,6 +245,19 @@ mod tests {
     #[test]
     fn equal_settings_have_no_difference() {
         assert!(diff(&settings(SITE), &settings(SITE)).is_empty());
+    }
+
+    #[test]
+    fn a_switch_that_something_else_holds_says_that_nothing_changes_yet() {
+        use crate::base::{Mode, Override};
+        let mut old = settings(SITE);
+        let set = Override { mode: Mode::Off, set_by: "alice".into(), set_at_s: 1, until_s: None };
+        old.capabilities.set_runtime(Capability::SecurityHeaders, Some(set));
+        let new = settings(&format!("capability.security_headers = \"observe\"\n{SITE}"));
+        let wanted = "capability.security_headers: enforce -> observe (still off: set by alice)";
+        assert_eq!(diff(&old, &new).lines, [wanted]);
+        // A reload leaves the runtime switch alone, so it is none of its changes.
+        assert!(diff(&old, &settings(SITE)).is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::units::Bytes;
-use crate::base::{Capability, Host, Mode, SecretRef, TrustedProxies};
+use crate::base::{Capability, Host, Mode, Override, SecretRef, TrustedProxies};
 use crate::work::acme::settings::Acme;
 use crate::work::audit::settings::Audit;
 
@@ -209,26 +209,54 @@ impl std::fmt::Display for UpstreamAddr {
     }
 }
 
-/// One switch per capability: the file's word, unless an emergency flag says off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// One switch per capability. An emergency flag that says `false` counts most, then what was set while running, then
+/// the file. A flag that says `true` changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
     file: [Mode; 5],
     flag: [Option<bool>; 5],
+    runtime: [Option<Override>; 5],
 }
 
 impl Capabilities {
-    /// What the file says and what the flags say, each in the order of [`Capability::ALL`].
+    /// What the file says and what the flags say, each in the order of [`Capability::ALL`]; nothing set at runtime.
     #[must_use]
     pub const fn new(file: [Mode; 5], flag: [Option<bool>; 5]) -> Self {
-        Self { file, flag }
+        Self { file, flag, runtime: [const { None }; 5] }
+    }
+
+    /// The same file and flags with what was set at runtime in `other`: a reload changes no runtime switch.
+    #[must_use]
+    pub fn with_runtime_of(self, other: &Self) -> Self {
+        Self { runtime: other.runtime.clone(), ..self }
+    }
+
+    /// Sets a runtime switch, or takes it back. Answers the one before it.
+    pub fn set_runtime(
+        &mut self,
+        capability: Capability,
+        runtime: Option<Override>,
+    ) -> Option<Override> {
+        let place = self.runtime.get_mut(capability.index())?;
+        std::mem::replace(place, runtime)
     }
 
     /// The mode in force.
     #[must_use]
     pub fn mode(&self, capability: Capability) -> Mode {
-        match self.flag(capability) {
-            Some(false) => Mode::Off,
-            Some(true) | None => self.file_mode(capability),
+        match (self.flag(capability), self.runtime(capability)) {
+            (Some(false), _) => Mode::Off,
+            (Some(true) | None, Some(runtime)) => runtime.mode,
+            (Some(true) | None, None) => self.file_mode(capability),
+        }
+    }
+
+    /// What decides over the file, in words; `None` where the file decides.
+    #[must_use]
+    pub fn decider(&self, capability: Capability) -> Option<String> {
+        match (self.flag(capability), self.runtime(capability)) {
+            (Some(false), _) => Some(format!("{} is false", capability.flag())),
+            (Some(true) | None, runtime) => runtime.map(ToString::to_string),
         }
     }
 
@@ -243,4 +271,14 @@ impl Capabilities {
     pub fn flag(&self, capability: Capability) -> Option<bool> {
         self.flag.get(capability.index()).copied().flatten()
     }
+
+    /// What was set at runtime, if something was.
+    #[must_use]
+    pub fn runtime(&self, capability: Capability) -> Option<&Override> {
+        self.runtime.get(capability.index())?.as_ref()
+    }
 }
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

@@ -20,6 +20,7 @@ use super::materials::{self, Materials, Stamp, unix_s};
 use super::reload::{self, describe, https_port};
 use super::state::{self, World};
 use super::supervise::Supervisor;
+use super::switches;
 use super::{Announce, Start, StartError};
 use crate::base::Host;
 use crate::config::settings::{ConnectionCaps, Settings};
@@ -95,7 +96,7 @@ fn assemble(
     log: &Log,
     events: Arc<Hub>,
 ) -> Result<Arc<Daemon>, StartError> {
-    let settings = loaded.settings;
+    let mut settings = loaded.settings;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
     let world = World {
@@ -105,6 +106,7 @@ fn assemble(
         log: log.clone(),
     };
     let state = state::open(&settings, &start.environment, world)?;
+    let switchboard = switches::load(&state, log, &mut settings.capabilities, clock.unix())?;
     // Nothing reads it again: what a dump of this process could show is less by one copy.
     start.environment.forget(&config::MASTER_KEY_VARIABLES);
     let stamp = Stamp::of(&settings);
@@ -161,6 +163,7 @@ fn assemble(
         inner: Mutex::new(inner),
         state,
         shared,
+        switchboard,
     }))
 }
 
@@ -204,6 +207,7 @@ fn serve(
         watch_live(&mut supervisor, daemon, &stopped);
         let (audit, stop_audit) = (Arc::clone(&daemon.state.audit), stopped.clone());
         supervisor.keep("audit", move || Arc::clone(&audit).run(stop_audit.clone()));
+        watch_switches(&mut supervisor, daemon, &stopped);
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())
@@ -240,6 +244,16 @@ fn watch_live(supervisor: &mut Supervisor, daemon: &Arc<Daemon>, stopped: &watch
     supervisor.keep("history", move || live::keep_history(Arc::clone(&daemon), stop.clone()));
 }
 
+/// What ends switches at their time.
+fn watch_switches(
+    supervisor: &mut Supervisor,
+    daemon: &Arc<Daemon>,
+    stopped: &watch::Receiver<bool>,
+) {
+    let (daemon, stop) = (Arc::clone(daemon), stopped.clone());
+    supervisor.keep("switches", move || switches::watch(Arc::clone(&daemon), stop.clone()));
+}
+
 /// Says that everything serves: to the log, to systemd, to whoever started it in a terminal.
 fn started(daemon: &Daemon, announce: Option<Announce>) {
     tokio::task::block_in_place(|| daemon.record_start());
@@ -254,6 +268,7 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
             line.list(role, of_role.map(|listener| listener.address.as_str()));
         }
     });
+    reload::log_switches(&daemon.shared.log, &daemon.inner().settings.capabilities);
     for attention in &status.attention {
         let level = match attention.level {
             api::Level::Fail => Level::Error,

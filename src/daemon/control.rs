@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use super::Source;
 use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
+use super::switches::Switchboard;
 use super::{sites, state};
 use crate::base::audit::action;
 use crate::base::timestamp::{SURELY_PAST_S, rfc3339};
-use crate::base::{Capability, Mode};
 use crate::config::Environment;
 use crate::config::settings::Settings;
 use crate::edge::Shared;
@@ -49,6 +49,7 @@ pub(super) struct Daemon {
     pub state: state::State,
     pub inner: Mutex<Inner>,
     pub history: History,
+    pub switchboard: Switchboard,
 }
 
 /// What a reload changes.
@@ -123,13 +124,6 @@ impl Daemon {
         for warning in &inner.warnings {
             say(Level::Warn, warning.lines().next().unwrap_or_default().to_owned());
         }
-        for capability in Capability::ALL {
-            let off = inner.settings.capabilities.flag(capability) == Some(false);
-            if off && capability.is_available() {
-                let (name, flag) = (capability.key(), capability.flag());
-                say(Level::Warn, format!("{name} is off because {flag} is false"));
-            }
-        }
         let now = self.shared.clock.now();
         let before =
             inner.app_down.iter().find(|(at, _)| now.saturating_duration_since(*at) <= LATELY);
@@ -150,6 +144,7 @@ impl Daemon {
         if panics > 0 {
             say(Level::Warn, format!("{panics} panics since start; each is in the log"));
         }
+        found.extend(self.about_switches(inner));
         found.extend(self.about_audit());
         found.extend(about.into_iter().flatten());
         sites::bounded(found)
@@ -357,10 +352,4 @@ fn wrong_clock(now_s: i64) -> String {
          new local certificates and no certificate can be ordered",
         rfc3339(now_s)
     )
-}
-
-/// Modes that the operator should see in the log at a start or a reload.
-pub(super) fn switched(settings: &Settings) -> Vec<(Capability, Mode)> {
-    let modes = Capability::ALL.map(|name| (name, settings.capabilities.mode(name)));
-    modes.into_iter().filter(|(_, mode)| *mode != Mode::Enforce).collect()
 }

@@ -100,7 +100,7 @@ pub fn explain(policy: &Policy, asked: &Asked) -> Explained {
             })
         }
     };
-    told.steps.push(steps::headers(policy.security_headers));
+    told.steps.push(steps::headers(policy));
     let mut headers = HeaderMap::new();
     respond::harden(&mut headers, policy, asked.tls, site);
     told.to_client = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();

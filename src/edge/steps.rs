@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use http::StatusCode;
 
 use super::conn::is_trusted;
+use super::policy::Policy;
 use super::trip::Trip;
-use crate::base::{ClientIp, Mode};
+use crate::base::{Capability, ClientIp, Mode};
 use crate::telemetry::events::{Outcome, Step};
 use crate::work::acme::challenges::HTTP_PREFIX;
 
@@ -54,7 +55,7 @@ pub(super) fn of(trip: &Trip) -> Vec<Step> {
             break;
         }
     }
-    steps.push(headers(trip.view.policy.security_headers));
+    steps.push(headers(&trip.view.policy));
     steps
 }
 
@@ -143,12 +144,15 @@ fn upstream(trip: &Trip) -> Step {
     step(UPSTREAM, Outcome::Answered, format!("{at} answered {} after {ms:.1} ms", trip.status))
 }
 
-pub(super) fn headers(mode: Mode) -> Step {
-    match mode {
-        Mode::Enforce => step(HEADERS, Outcome::Passed, "security headers are made complete"),
-        Mode::Observe => {
-            step(HEADERS, Outcome::Passed, "security headers are looked at and left as they are")
-        }
-        Mode::Off => step(HEADERS, Outcome::Skipped, "security_headers is off"),
+/// With the reason where it is not the file that decides.
+pub(super) fn headers(policy: &Policy) -> Step {
+    let (outcome, says) = match policy.security_headers {
+        Mode::Enforce => (Outcome::Passed, "security headers are made complete"),
+        Mode::Observe => (Outcome::Passed, "security headers are looked at and left as they are"),
+        Mode::Off => (Outcome::Skipped, "security_headers is off"),
+    };
+    match policy.settings.capabilities.decider(Capability::SecurityHeaders) {
+        Some(why) => step(HEADERS, outcome, format!("{says} ({why})")),
+        None => step(HEADERS, outcome, says),
     }
 }

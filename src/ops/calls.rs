@@ -325,7 +325,11 @@ pub(super) static CALLS: &[Call] = &[
         .of("Name of the capability")
         .takes::<SetCapability>()
         .answers::<CapabilityStatus>()
-        .refuses(&[(404, "There is no such capability"), STATE]),
+        .refuses(&[
+            (404, "There is no such capability"),
+            (409, "An emergency flag holds it, or nothing obeys it in this version"),
+            STATE,
+        ]),
     Call::get("/v1/tokens", "tokens", || get(access::tokens))
         .scope(Scope::Access)
         .role(Role::Admin)

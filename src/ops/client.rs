@@ -5,6 +5,7 @@
 
 mod lists;
 mod stream;
+mod switches;
 
 use std::io;
 use std::path::{Path, PathBuf};

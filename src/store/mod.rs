@@ -21,6 +21,7 @@ mod receipt;
 mod schema;
 pub mod sealed;
 mod state;
+pub mod switches;
 #[cfg(test)]
 mod tests;
 mod writer;

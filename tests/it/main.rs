@@ -22,6 +22,7 @@ mod acme_stays;
 mod acme_unwritable;
 mod activation;
 mod audit;
+mod capability;
 mod certificates;
 mod clients;
 mod config;
