@@ -24,6 +24,6 @@ pub use cloudflare::CLOUDFLARE;
 pub use denial::Denial;
 pub use host::{Host, HostError};
 pub use request_id::{RequestId, TEXT_LEN as REQUEST_ID_LEN};
-pub use role::{Role, Scope};
+pub use role::{APP_GROUP, CONTROL_GROUP, Role, Scope};
 pub use secret::{Secret, SecretRef};
 pub use text::{cut, escape_json};

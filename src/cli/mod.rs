@@ -21,6 +21,8 @@ mod setup;
 mod shell;
 mod start;
 mod status;
+mod token;
+mod token_args;
 mod top;
 mod trust;
 mod words;
@@ -36,6 +38,7 @@ use args::{CertVerb, Cli, CryptoVerb, Verb};
 use audit_args::AuditVerb;
 use capability_args::CapabilityVerb;
 pub use output::Output;
+use token_args::TokenVerb;
 
 /// What a command ends with (sysexits.h for 78; systemd does not restart on it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +88,9 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Audit(AuditVerb::Search(args)) => audit::search(&args, &environment, &out),
         Verb::Audit(AuditVerb::Verify(args)) => audit::verify(&args, &environment, &out),
         Verb::Audit(AuditVerb::Export(args)) => audit::export(&args, &environment, &out),
+        Verb::Token(TokenVerb::Create(args)) => token::create(&args, &environment, &out),
+        Verb::Token(TokenVerb::List(args)) => token::list(&args, &environment, &out),
+        Verb::Token(TokenVerb::Revoke(args)) => token::revoke(&args, &environment, &out),
         Verb::Capability(CapabilityVerb::List(args)) => capability::list(&args, &environment, &out),
         Verb::Capability(CapabilityVerb::Set(args)) => capability::set(&args, &environment, &out),
         Verb::Logs(args) => logs::logs(&args, &environment, &out),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::settings::{Capabilities, Listen, Origins, Route, Settings, Site, TlsSource};
 use crate::base::units::HumanDuration;
-use crate::base::{Capability, SecretRef};
+use crate::base::{Capability, Role, SecretRef};
 use crate::work::acme::settings::Acme;
 
 /// The difference between two settings.
@@ -83,6 +83,11 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
     }
     changes.shown("log.access", &old.log.access, &new.log.access);
     changes.time("audit.keep", old.audit.keep, new.audit.keep);
+    for role in Role::ALL {
+        let (a, b) = (old.roles.people(role), new.roles.people(role));
+        changes.shown(&format!("role.{}", role.word()), a, b);
+    }
+    changes.shown("role.app", &old.roles.app, &new.roles.app);
     limits(&mut changes, old, new);
     acme(&mut changes, &old.acme, &new.acme);
     for capability in Capability::ALL {

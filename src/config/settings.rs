@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::units::Bytes;
-use crate::base::{Capability, Host, Mode, Override, SecretRef, TrustedProxies};
+use crate::base::{Capability, Host, Mode, Override, Role, SecretRef, TrustedProxies};
 use crate::work::acme::settings::Acme;
 use crate::work::audit::settings::Audit;
 
@@ -25,6 +25,7 @@ pub struct Settings {
     pub acme: Acme,
     pub crypto: Crypto,
     pub audit: Audit,
+    pub roles: Roles,
     /// In the order of the files, each with its routes in the order of matching: longest path first, then as written.
     pub sites: Vec<Site>,
     pub capabilities: Capabilities,
@@ -110,6 +111,74 @@ pub struct Crypto {
     pub master_key: Option<SecretRef>,
     /// What wraps the data keys until a start has wrapped them anew.
     pub previous_master_key: Option<SecretRef>,
+}
+
+/// Who may do what on the sockets. Root and the daemon's own user are admin besides.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Roles {
+    pub viewer: People,
+    pub operator: People,
+    pub admin: People,
+    /// Who may speak as the app.
+    pub app: People,
+}
+
+impl Roles {
+    #[must_use]
+    pub const fn people(&self, role: Role) -> &People {
+        match role {
+            Role::Viewer => &self.viewer,
+            Role::Operator => &self.operator,
+            Role::Admin => &self.admin,
+        }
+    }
+
+    /// The highest role of a user, by its number and its groups.
+    pub fn of(&self, uid: u32, is_in: impl Fn(u32) -> bool) -> Option<Role> {
+        let mut highest_first = Role::ALL.into_iter().rev();
+        highest_first.find(|role| self.people(*role).has(uid, &is_in))
+    }
+}
+
+/// Some users, and the members of some groups.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct People {
+    pub users: Vec<Account>,
+    pub groups: Vec<Account>,
+}
+
+impl People {
+    pub fn has(&self, uid: u32, is_in: impl Fn(u32) -> bool) -> bool {
+        self.users.iter().any(|user| user.id == uid)
+            || self.groups.iter().any(|group| is_in(group.id))
+    }
+}
+
+impl std::fmt::Display for People {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let users = self.users.iter().map(|user| format!("user {user}"));
+        let groups = self.groups.iter().map(|group| format!("group {group}"));
+        let all: Vec<String> = users.chain(groups).collect();
+        f.write_str(if all.is_empty() { "nobody" } else { "" })?;
+        f.write_str(&all.join(", "))
+    }
+}
+
+/// A user or a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub id: u32,
+    /// As written, where that is a name.
+    pub name: Option<String>,
+}
+
+impl std::fmt::Display for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} ({})", self.id),
+            None => write!(f, "{}", self.id),
+        }
+    }
 }
 
 /// One fronted site.

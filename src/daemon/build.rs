@@ -17,6 +17,7 @@ use super::drain::{self, Signals};
 use super::listen::{self, Sockets};
 use super::live;
 use super::materials::{self, Materials, Stamp, unix_s};
+use super::refusals::Refusals;
 use super::reload::{self, describe, https_port};
 use super::state::{self, World};
 use super::supervise::Supervisor;
@@ -67,17 +68,18 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
     materials::check_errors(settings, &start.environment, &*clock).map_err(StartError::Config)?;
     let events = Hub::new(settings.workers, Arc::clone(&clock));
     let (log, writer) = open_log(settings, &clock, &events)?;
-    if settings.listen.control.starts_with(&settings.state_dir) {
+    let sockets = [&settings.listen.control, &settings.listen.app];
+    if sockets.iter().any(|path| path.starts_with(&settings.state_dir)) {
         // The directory of a socket is open to its group, that of the state is not. What fails here fails again below.
         let _ = sys::files::make_dir(&settings.state_dir, 0o700);
     }
     let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
-    let control_file = ControlFile(sockets.own_control.then(|| settings.listen.control.clone()));
+    let socket_files = SocketFiles(sockets.made.clone());
     let announce = start.announce.take();
     let daemon = assemble(start, loaded, &sockets, clock, &log, events)?;
     let runtime = control_runtime()?;
     let result = serve(&runtime, &daemon, sockets, announce);
-    drop(control_file);
+    drop(socket_files);
     runtime.shutdown_timeout(Duration::ZERO);
     // With it the state is closed, after everything that uses it.
     drop(daemon);
@@ -161,18 +163,19 @@ fn assemble(
         source: start.source,
         environment: start.environment,
         inner: Mutex::new(inner),
+        refusals: Refusals::default(),
         state,
         shared,
         switchboard,
     }))
 }
 
-/// The control socket that was made here. Removed while it is still held: nobody else can have bound it.
-struct ControlFile(Option<PathBuf>);
+/// The sockets that were made here. Removed while they are still held: nobody else can have bound them.
+struct SocketFiles(Vec<PathBuf>);
 
-impl Drop for ControlFile {
+impl Drop for SocketFiles {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
+        for path in &self.0 {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -200,8 +203,10 @@ fn serve(
         let (stop, stopped) = watch::channel(false);
         let mut supervisor =
             Supervisor::new(tokio::runtime::Handle::current(), daemon.shared.log.clone());
-        serve_control(&mut supervisor, daemon, sockets.control, &stopped)
+        serve_unix(&mut supervisor, daemon, (Door::Control, sockets.control), &stopped)
             .map_err(failed("the control socket"))?;
+        serve_unix(&mut supervisor, daemon, (Door::App, sockets.app), &stopped)
+            .map_err(failed("the app's socket"))?;
         serve_ops(&mut supervisor, daemon, sockets.ops, &stopped)
             .map_err(failed("the ops address"))?;
         watch_live(&mut supervisor, daemon, &stopped);
@@ -263,7 +268,7 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
             .number("pid", u64::from(status.pid))
             .number("sites", status.sites_total as u64)
             .number("workers", status.workers as u64);
-        for role in ["https", "http", "ops", "control"] {
+        for role in ["https", "http", "ops", "control", "app"] {
             let of_role = status.listeners.iter().filter(|listener| listener.role == role);
             line.list(role, of_role.map(|listener| listener.address.as_str()));
         }
@@ -312,20 +317,21 @@ fn start_workers(
     Ok((inboxes, threads))
 }
 
-fn serve_control(
+fn serve_unix(
     supervisor: &mut Supervisor,
     daemon: &Arc<Daemon>,
-    socket: std::os::unix::net::UnixListener,
+    (door, socket): (Door, std::os::unix::net::UnixListener),
     stopped: &watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     socket.set_nonblocking(true)?;
     let (daemon, stopped) = (Arc::clone(daemon), stopped.clone());
-    supervisor.keep("control", move || {
+    let name = if door == Door::App { "app" } else { "control" };
+    supervisor.keep(name, move || {
         let listener = socket.try_clone().and_then(UnixListener::from_std);
         let (control, stopped) = (Arc::clone(&daemon) as Arc<dyn Control>, stopped.clone());
         async move {
             if let Ok(listener) = listener {
-                ops::serve_unix(listener, Door::Control, control, stopped).await;
+                ops::serve_unix(listener, door, control, stopped).await;
             }
         }
     });
@@ -379,8 +385,9 @@ fn shown(sockets: &Sockets, settings: &Settings) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = sockets.edge.iter().map(describe).collect();
     let ops = sockets.ops.local_addr().unwrap_or(settings.listen.ops).to_string();
     listeners.push(Listener { role: "ops".into(), address: ops });
-    let control = settings.listen.control.display().to_string();
-    listeners.push(Listener { role: "control".into(), address: control });
+    for (role, path) in [("control", &settings.listen.control), ("app", &settings.listen.app)] {
+        listeners.push(Listener { role: role.into(), address: path.display().to_string() });
+    }
     listeners
 }
 

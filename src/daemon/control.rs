@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Source;
 use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
+use super::refusals::Refusals;
 use super::switches::Switchboard;
 use super::{sites, state};
 use crate::base::audit::action;
@@ -49,6 +50,7 @@ pub(super) struct Daemon {
     pub state: state::State,
     pub inner: Mutex<Inner>,
     pub history: History,
+    pub refusals: Refusals,
     pub switchboard: Switchboard,
 }
 

@@ -14,11 +14,13 @@ mod live;
 mod master;
 mod materials;
 mod owner;
+mod refusals;
 mod reload;
 mod sites;
 mod state;
 mod supervise;
 mod switches;
+mod tokens;
 
 use std::path::PathBuf;
 

@@ -19,7 +19,7 @@ use super::api::{
     Signal, SiteStatus, Status,
 };
 use super::caller::Door;
-use super::control::Daemon;
+use super::control::{Asked, Daemon};
 use super::queries::{self, Parameter};
 use super::{access, activity, audit, basic, live, openapi, switches};
 use crate::base::{Role, Scope};
@@ -114,6 +114,11 @@ impl Call {
         serve: fn() -> MethodRouter<Daemon>,
     ) -> Self {
         Self::new(Method::POST, path, name, serve)
+    }
+
+    /// For the record of a refusal.
+    pub fn asked(&self) -> Asked {
+        Asked { name: self.name, changes: self.method != Method::GET }
     }
 
     const fn scope(mut self, scope: Scope) -> Self {

@@ -14,7 +14,7 @@ use super::api::{
     Reloaded, Renewal, SiteStatus, State, Status, Traffic,
 };
 use super::caller::{Caller, Proof};
-use super::control::{Access, Answer, Control, Holder, Switches};
+use super::control::{Access, Answer, Asked, Control, Holder, Switches};
 use crate::base::{Capability, Mode, Role, Scope};
 use crate::ports::system::SystemClock;
 use crate::sys::peer::Peer;
@@ -174,11 +174,13 @@ pub(crate) struct Daemon {
     pub slow: Option<Arc<Slow>>,
     /// Whether a second factor is wanted; its code is 123456.
     pub factor: bool,
+    /// Every token that was good is so no more.
+    pub revoked: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Default for Daemon {
     fn default() -> Self {
-        Self { ready: true, reloads: true, slow: None, factor: false }
+        Self { ready: true, reloads: true, slow: None, factor: false, revoked: Arc::default() }
     }
 }
 
@@ -204,6 +206,10 @@ impl Access for Daemon {
         Ok(Holder { id: "t1".into(), name: word.into(), role, scopes })
     }
 
+    fn stands(&self, _token: &str) -> bool {
+        !self.revoked.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     fn wants_factor(&self) -> bool {
         self.factor
     }
@@ -217,7 +223,7 @@ impl Access for Daemon {
         })
     }
 
-    fn refused(&self, _caller: &Caller, _call: &'static str, _why: &Problem) {}
+    fn refused(&self, _caller: &Caller, _call: Asked, _why: &Problem) {}
 
     fn tokens(&self, query: &PageQuery) -> Page<TokenInfo> {
         query.of(Vec::<TokenInfo>::new(), |token| &token.id)

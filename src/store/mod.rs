@@ -24,6 +24,7 @@ mod state;
 pub mod switches;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 mod writer;
 
 use std::path::Path;

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod access;
 mod acme_crash;
 mod acme_issue;
 mod acme_manager;
