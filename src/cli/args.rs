@@ -33,7 +33,7 @@ pub(super) struct Cli {
 }
 
 /// How to reach the daemon and how to answer.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct ClientArgs {
     /// Control socket of the daemon [default: where a daemon of this user or the system has it]
     #[arg(long, value_name = "PATH")]
@@ -44,6 +44,9 @@ pub(super) struct ClientArgs {
     /// Code of a second factor, for what wants one [default: PALISADE_TOTP, or asked for on a terminal]
     #[arg(long, value_name = "CODE")]
     pub totp: Option<String>,
+    /// Whether it was said that the daemon is another version: once is enough
+    #[arg(skip)]
+    pub skew_told: std::cell::Cell<bool>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::args::ClientArgs;
 use super::output::one_line;
 use super::{Exit, Output};
+use crate::base::words::skew;
 use crate::config::{self, Environment};
 use crate::ops::api::Problem;
 use crate::ops::{Client, ClientError};
@@ -34,19 +35,22 @@ where
         .enable_all()
         .build()
         .map_err(|error| ClientError::Garbled(format!("no runtime: {error}")))?;
+    let out = Output::of(environment);
     let given = args.totp.as_deref().or_else(|| environment.get(TOTP_VARIABLE));
     let given = given.filter(|code| !code.is_empty());
-    let answer = runtime.block_on(first(&paths, given, &call));
-    match answer {
-        Err(error) if error.wants_code() && given.is_none() && somebody_is_there() => {
-            let out = Output::new(environment.get("NO_COLOR"), environment.get("TERM"));
-            match out.ask("Code of your second factor:") {
-                Some(code) => runtime.block_on(first(&paths, Some(&code), &call)),
-                None => Err(error),
-            }
-        }
-        answer => answer,
+    let (mut answer, theirs) = runtime.block_on(first(&paths, given, &call));
+    if let Some(theirs) = theirs {
+        tell_skew(args, &theirs, &out);
     }
+    if let Err(error) = &answer
+        && error.wants_code()
+        && given.is_none()
+        && somebody_is_there()
+        && let Some(code) = out.ask("Code of your second factor:")
+    {
+        answer = runtime.block_on(first(&paths, Some(&code), &call)).0;
+    }
+    answer
 }
 
 /// Whether a question would be seen and could be answered.
@@ -54,11 +58,21 @@ pub(super) fn somebody_is_there() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
+/// Says once per command, to people, that the daemon is another version.
+pub(super) fn tell_skew(args: &ClientArgs, theirs: &str, out: &Output) {
+    let ours = env!("CARGO_PKG_VERSION");
+    if theirs == ours || args.json || args.skew_told.replace(true) {
+        return;
+    }
+    out.complain(format!("note: {}", skew(theirs, ours, "command")));
+}
+
+/// The answer, and which palisade gave it.
 async fn first<T, F>(
     paths: &[PathBuf],
     code: Option<&str>,
     call: impl Fn(Client) -> F,
-) -> Result<T, ClientError>
+) -> (Result<T, ClientError>, Option<String>)
 where
     F: Future<Output = Result<T, ClientError>>,
 {
@@ -66,19 +80,20 @@ where
     for path in paths {
         let client = Client::unix(path);
         let client = if let Some(code) = code { client.with_code(code) } else { client };
-        match call(client).await {
+        match call(client.clone()).await {
             // A socket that is there and may not be used says more than one that is not there.
             Err(error @ ClientError::Unreachable { .. }) if !path.exists() => {
                 missed = missed.or(Some(error));
             }
             Err(error @ ClientError::Unreachable { .. }) => missed = Some(error),
-            answer => return answer,
+            answer => return (answer, client.daemon_version().map(str::to_owned)),
         }
     }
-    Err(missed.unwrap_or_else(|| ClientError::Unreachable {
+    let missed = missed.unwrap_or_else(|| ClientError::Unreachable {
         path: PathBuf::from("(no path)"),
         why: "name its control socket with --socket PATH".into(),
-    }))
+    });
+    (Err(missed), None)
 }
 
 /// Tells why there is no answer and with which code to end.

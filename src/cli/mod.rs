@@ -62,7 +62,7 @@ impl From<Exit> for ExitCode {
 /// Runs one command. Call it on the first thread, before any other is started.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
     let environment = Environment::new(crate::sys::env::snapshot());
-    let out = Output::new(environment.get("NO_COLOR"), environment.get("TERM"));
+    let out = Output::of(&environment);
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(error) => return usage(&out, &error),
@@ -122,6 +122,8 @@ fn usage(out: &Output, error: &clap::Error) -> Exit {
     }
 }
 
+#[cfg(test)]
+mod manual_tests;
 #[cfg(test)]
 #[path = "cli_tests.rs"]
 mod tests;

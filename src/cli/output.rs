@@ -148,6 +148,12 @@ impl Output {
         Self { colour: wanted && std::io::stdout().is_terminal(), rewrite }
     }
 
+    /// The same from the environment of a command.
+    #[must_use]
+    pub fn of(environment: &crate::config::Environment) -> Self {
+        Self::new(environment.get("NO_COLOR"), environment.get("TERM"))
+    }
+
     /// A page to standard output.
     pub fn page(&self, page: &Page) {
         let width = sys::terminal::columns(std::io::stdout());

@@ -32,6 +32,7 @@ pub(super) fn top(args: &TopArgs, environment: &Environment, out: &Output) -> Ex
         ));
         return Exit::Failed;
     }
+    args.client.skew_told.set(true); // the dashboard says so itself
     // A daemon that was never there is a mistake to tell at once; one that goes away later is waited for.
     let reached =
         ask(

@@ -18,6 +18,7 @@ mod materials;
 mod owner;
 mod refusals;
 mod reload;
+mod sites;
 mod state;
 mod supervise;
 mod switches;

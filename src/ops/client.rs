@@ -3,6 +3,7 @@
 //! Promises: every call ends within its time; an answer of another API version is never misread.
 //! Bounds: calls of at most 2 MiB, answers of at most 4 MiB.
 
+mod lists;
 mod stream;
 mod tokens;
 mod totp;
@@ -10,6 +11,7 @@ mod switches;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +27,7 @@ use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use super::api::live::{EventsQuery, ExplainQuery, Explanation, History};
 use super::api::{
     API_HEADER, API_VERSION, CertificateInfo, ImportCertificate, KeyRotation, LocalCa, Problem,
-    Reloaded, Status,
+    Reloaded, Status, VERSION_HEADER,
 };
 
 pub use stream::EventStream;
@@ -45,6 +47,7 @@ const AUDIT_TIME: Duration = Duration::from_secs(60);
 /// The whole log is read.
 const VERIFY_TIME: Duration = Duration::from_secs(290);
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+const VERSION_BYTES_MAX: usize = 64;
 
 /// Why there is no answer, or not the hoped-for one.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +72,34 @@ pub enum ClientError {
 pub struct Client {
     path: PathBuf,
     carried: totp::Carried,
+    heard: Heard,
+}
+
+/// The version of palisade that the daemon has named first. Shared by clones of a client.
+#[derive(Debug, Clone, Default)]
+struct Heard(Arc<OnceLock<String>>);
+
+impl Heard {
+    /// Takes it from an answer; one that is no version has not been said.
+    fn hear(&self, head: &http::response::Parts) {
+        let text = head.headers.get(VERSION_HEADER).and_then(|value| value.to_str().ok());
+        if let Some(text) = text.filter(|text| text.len() <= VERSION_BYTES_MAX) {
+            self.0.get_or_init(|| text.to_owned());
+        }
+    }
 }
 
 impl Client {
     /// A daemon by its control socket.
     #[must_use]
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), carried: totp::Carried::default() }
+        Self { path: path.into(), carried: totp::Carried::default(), heard: Heard::default() }
+    }
+
+    /// Which palisade the daemon is, once it has answered; one that is too old does not say.
+    #[must_use]
+    pub fn daemon_version(&self) -> Option<&str> {
+        self.heard.0.get().map(String::as_str)
     }
 
     #[must_use]
@@ -93,12 +117,6 @@ impl Client {
     /// [`ClientError::Refused`] with status 422 when the configuration is not taken.
     pub async fn reload(&self) -> Result<Reloaded, ClientError> {
         self.call(Method::POST, "/v1/reload", Bytes::new(), RELOAD_TIME).await
-    }
-
-    /// # Errors
-    /// As every call.
-    pub async fn certificates(&self) -> Result<Vec<CertificateInfo>, ClientError> {
-        self.call(Method::GET, "/v1/certificates", Bytes::new(), CALL_TIME).await
     }
 
     /// # Errors
@@ -184,7 +202,7 @@ impl Client {
     /// # Errors
     /// As every call; refused when too many watch already, or a filter is none.
     pub async fn events(&self, query: &EventsQuery) -> Result<EventStream, ClientError> {
-        EventStream::open(self.path.clone(), self.connect().await?, query).await
+        EventStream::open((self.path.clone(), &self.heard), self.connect().await?, query).await
     }
 
     /// What happened until now, in points of `1s`, `10s` or `1m`.
@@ -230,7 +248,7 @@ impl Client {
             request.headers_mut().insert(name, value);
         }
         let stream = self.connect().await?;
-        match timeout(time, send(stream, request)).await {
+        match timeout(time, send(stream, &self.heard, request)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientError::Silent { path: self.path.clone(), after_s: time.as_secs() }),
         }
@@ -265,20 +283,11 @@ fn asking(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>
 /// # Errors
 /// Everything but [`ClientError::Unreachable`] and [`ClientError::Silent`]: the caller owns the connection and the time.
 /// [`ClientError::Cut`] where the daemon ended in the middle.
-pub async fn exchange<T, S>(
+async fn send<T, S>(
     stream: S,
-    method: Method,
-    path: &str,
-    body: Bytes,
+    heard: &Heard,
+    request: Request<Full<Bytes>>,
 ) -> Result<T, ClientError>
-where
-    T: DeserializeOwned,
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    send(stream, asking(method, path, body)?).await
-}
-
-async fn send<T, S>(stream: S, request: Request<Full<Bytes>>) -> Result<T, ClientError>
 where
     T: DeserializeOwned,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -289,6 +298,7 @@ where
     let answer = async move {
         let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         let (head, body) = response.into_parts();
+        heard.hear(&head);
         let body =
             Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| match error
                 .downcast_ref::<hyper::Error>(

@@ -12,7 +12,7 @@ use super::api::page::{Page, PageQuery};
 use super::api::switches::SetCapability;
 use super::api::{
     CapabilityStatus, CertificateInfo, ImportCertificate, KeyRotation, LocalCa, Problem, Reloaded,
-    Status,
+    SiteStatus, Status,
 };
 use super::caller::{Caller, Proof};
 use crate::base::{Capability, Role, Scope};
@@ -99,7 +99,10 @@ pub trait Switches: Send + Sync + 'static {
 
 pub trait Control: Access + Switches {
     fn status(&self) -> Status;
-    fn certificates(&self) -> Vec<CertificateInfo>;
+    /// By name.
+    fn sites(&self, query: &PageQuery) -> Page<SiteStatus>;
+    /// By the names of their sites.
+    fn certificates(&self, query: &PageQuery) -> Page<CertificateInfo>;
     /// # Errors
     /// No site uses the local CA.
     fn local_ca(&self) -> Result<LocalCa, Problem>;

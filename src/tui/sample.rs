@@ -69,6 +69,7 @@ pub fn status(say: Say<'_>) -> Status {
         state: State::Ready,
         listeners: vec![listener("https", "[::]:443"), listener("ops", "127.0.0.1:9180")],
         sites: sites(say),
+        sites_total: 4,
         capabilities: capabilities(say),
         connections: Connections { open: 214, max: 20_000, refused: 3 },
         traffic: Traffic {

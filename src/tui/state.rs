@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::base::words::skew;
+use crate::ops::api::Status;
 use crate::ops::api::live::History;
 
 use super::bulk::Bulk;
@@ -167,6 +169,7 @@ impl State {
             Event::Resize { width, height } => self.size = (width, height),
             Event::Status(status) => {
                 self.answered();
+                self.compare(&status);
                 self.data.status = Some(Arc::from(status));
             }
             Event::History(history) => self.history(history),
@@ -193,6 +196,15 @@ impl State {
             elevation::end(self);
         }
         before != (screen::notice(self), self.elevated_minutes())
+    }
+
+    /// Says once that the daemon is another version, and again when it becomes yet another one.
+    fn compare(&mut self, status: &Status) {
+        let before = self.data.status.as_ref().map(|status| &status.version);
+        let own = env!("CARGO_PKG_VERSION");
+        if before != Some(&status.version) && status.version != own {
+            self.said = Some(skew(&status.version, own, "dashboard"));
+        }
     }
 
     fn answered(&mut self) {

@@ -42,6 +42,31 @@ fn name(state: &State) -> &'static str {
 }
 
 #[test]
+fn a_daemon_of_another_version_is_told_of_once() {
+    let mut state = told();
+    assert_eq!(state.said, None, "the same version");
+    let mut status = sample::status(&str::to_owned);
+    status.version = "0.0.9".into();
+    state.fold(Event::Status(Box::new(status.clone())));
+    let said = state.said.clone().unwrap_or_default();
+    assert!(said.starts_with("the daemon is palisade 0.0.9, this dashboard "), "{said}");
+    press(&mut state, "2");
+    state.fold(Event::Status(Box::new(status)));
+    assert_eq!(state.said, None, "a key has taken it away, and it stays away");
+}
+
+#[test]
+fn a_status_that_lacks_sites_is_not_taken_for_all_of_them() {
+    let mut state = told();
+    let mut status = sample::status(&str::to_owned);
+    status.sites_total = 5_000;
+    state.fold(Event::Status(Box::new(status)));
+    press(&mut state, "3");
+    let notice: String = screen::notice(&state).into_iter().map(|(_, text)| text).collect();
+    assert!(notice.contains("4 of 5,000 sites"), "{notice}");
+}
+
+#[test]
 fn numbers_never_shift_and_only_views_that_exist_are_reached() {
     let mut state = told();
     for (key, view) in [("2", "requests"), ("3", "sites"), ("7", "audit"), ("1", "overview")] {

@@ -2,6 +2,7 @@
 //!
 //! Hashes, keys and signatures are lower-case hex. Times are Unix milliseconds.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::audit::{Actor, Facts, Outcome, Source};
@@ -10,7 +11,7 @@ use crate::base::audit::{Actor, Facts, Outcome, Source};
 pub const RECORDS_MAX: usize = 1000;
 
 /// A record of the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditRecord {
     /// From 1, without gaps.
@@ -36,7 +37,7 @@ pub struct AuditRecord {
 }
 
 /// A signed place in the log: Ed25519 over a label, the number, the hash and the time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditMark {
     pub seq: u64,
@@ -78,8 +79,9 @@ impl AuditQuery {
 }
 
 /// `GET /v1/audit?after=&before=&limit=&action=&actor=&subject=&since_ms=&until_ms=&text=` answers this.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditPage {
+    #[serde(rename = "items")]
     pub records: Vec<AuditRecord>,
     /// `after` of the next page, or its `before` where the newest come first; absent when all was looked at. A page may
     /// be empty and not the last.
@@ -91,7 +93,7 @@ pub struct AuditPage {
 }
 
 /// `POST /v1/audit/verify` answers this.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditVerdict {
     /// What is wrong; absent when the log is whole.
     pub broken: Option<AuditBroken>,
@@ -109,7 +111,7 @@ pub struct AuditVerdict {
 }
 
 /// The first thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditBroken {
     pub seq: u64,
     pub why: String,
