@@ -9,11 +9,16 @@ use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
 use super::conn::{Client, Conn, HostEntry};
+use super::inspect::Refused;
 use super::steps;
 use super::worker::View;
-use crate::base::{REQUEST_ID_LEN, RequestId};
+use crate::base::path::Normal;
+use crate::base::{Denial, REQUEST_ID_LEN, RequestId};
 use crate::config::settings::{Route, Site};
 use crate::telemetry::access::Entry;
+
+/// Stands for what could not be read, in the log.
+const UNREAD: &str = "-";
 
 /// The status that is logged for a client that left before it was answered; the field's custom since nginx.
 const CLIENT_LEFT: u16 = 499;
@@ -28,6 +33,8 @@ pub struct Trip {
     pub id_value: HeaderValue,
     pub method: Method,
     pub target: Option<PathAndQuery>,
+    /// What the path was matched as, where that is not what was sent.
+    pub matched: Option<Box<str>>,
     /// For the form of a refusal.
     pub accept: Option<HeaderValue>,
     pub client: Client,
@@ -68,6 +75,7 @@ impl Trip {
             id_value: id_value.unwrap_or(HeaderValue::from_static("")),
             method: head.method.clone(),
             target: head.uri.path_and_query().cloned(),
+            matched: None,
             accept: head.headers.get(http::header::ACCEPT).cloned(),
             client: conn.client.clone(),
             host: None,
@@ -80,6 +88,26 @@ impl Trip {
             why: None,
             aborted: None,
         })
+    }
+
+    /// Takes over what could be read of the request that was refused before anybody saw it.
+    pub fn stands_in_for(&mut self, refused: Refused) -> Denial {
+        self.method = refused.method.unwrap_or_else(unread_method);
+        self.target = refused.target.or_else(|| PathAndQuery::try_from(UNREAD).ok());
+        self.accept = refused.accept;
+        refused.denial
+    }
+
+    /// From here on the record has the path that the app gets.
+    pub fn settled(&mut self, path: &Normal, head: &http::request::Parts) {
+        match path {
+            Normal::AsSent => {}
+            Normal::Matched(path) => self.matched = Some(path.clone()),
+            Normal::Rewritten(path) => {
+                self.matched = Some(path.clone());
+                self.target = head.uri.path_and_query().cloned();
+            }
+        }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -144,6 +172,10 @@ impl Drop for Trip {
         }
         self.conn.end();
     }
+}
+
+fn unread_method() -> Method {
+    Method::from_bytes(UNREAD.as_bytes()).unwrap_or_default()
 }
 
 fn micros(duration: Duration) -> u64 {
