@@ -37,6 +37,7 @@ mod proxy;
 mod raw;
 mod reload;
 mod run;
+mod smuggling;
 mod tidy;
 mod tls;
 mod top;
