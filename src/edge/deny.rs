@@ -3,13 +3,13 @@
 //! Two messages per refusal: what the client may know, and what the operator needs. Nothing of the app or of
 //! palisade's inside reaches the first.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
 use super::body::Body;
 use super::pages::{self, Page};
 use super::trip::Trip;
-use crate::base::Denial;
+use crate::base::{Denial, Host};
 
 /// Everything that has to be decided for a refusal.
 struct Answer {
@@ -19,6 +19,8 @@ struct Answer {
     message: &'static str,
     hint: Option<&'static str>,
     why: String,
+    /// Seconds after which another try is worth it (RFC 9110 §10.2.3).
+    retry_after_s: Option<u32>,
     /// The connection cannot be trusted to be in step any more, or should not be kept.
     close: bool,
 }
@@ -61,12 +63,17 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
             HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
         );
     }
+    if let Some(seconds) = answer.retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     if answer.close && !trip.conn.http2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
+/// For what a disk or a queue has to recover from.
+const RETRY_AFTER_S: u32 = 5;
 const TRY_AGAIN: Option<&str> = Some("Wait a moment and load the page again.");
 
 fn client(
@@ -75,7 +82,16 @@ fn client(
     title: &'static str,
     message: &'static str,
 ) -> Answer {
-    Answer { status, label, title, message, hint: None, why: String::new(), close: false }
+    Answer {
+        status,
+        label,
+        title,
+        message,
+        hint: None,
+        why: String::new(),
+        retry_after_s: None,
+        close: false,
+    }
 }
 
 /// As `client`, with a reason, and nothing more is read from the connection.
@@ -102,7 +118,16 @@ fn upstream(
     message: &'static str,
     why: String,
 ) -> Answer {
-    Answer { status, label, title, message, hint: TRY_AGAIN, why, close: false }
+    Answer {
+        status,
+        label,
+        title,
+        message,
+        hint: TRY_AGAIN,
+        why,
+        retry_after_s: None,
+        close: false,
+    }
 }
 
 fn decide(denial: &Denial) -> Answer {
@@ -115,10 +140,7 @@ fn decide(denial: &Denial) -> Answer {
             "The request does not say clearly which site it is for.",
             "Host is missing, doubled, unreadable or contradicts the request target".into()),
         Denial::Misdirected { sni, host } => Answer {
-            why: match sni {
-                Some(sni) => format!("TLS asked for {sni}, the request for {host}"),
-                None => format!("TLS asked for no name, the request for {host}"),
-            },
+            why: format!("TLS asked for {}, the request for {host}", sni.as_ref().map_or("no name", Host::as_str)),
             ..client(StatusCode::MISDIRECTED_REQUEST, "misdirected", "Wrong connection", "This connection was opened for another site.")
         },
         Denial::UriTooLong { uri_bytes } => Answer {
@@ -155,21 +177,21 @@ fn decide(denial: &Denial) -> Answer {
             "the request body paused for longer than timeout.body_idle, or came slower than http.rate_min".into()),
         Denial::BodyBroken => closing(StatusCode::BAD_REQUEST, "body_broken", "Bad request",
             "The request was not received completely.", "the request body broke off".into()),
-        Denial::UpstreamUnreachable { upstream: at, why } => upstream(
-            StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
+        Denial::NotRecordable { why } => Answer {
+            hint: TRY_AGAIN,
+            why: format!("it has `audit`, and could not be recorded: {why}; the app was not asked"),
+            retry_after_s: Some(RETRY_AFTER_S),
+            ..client(StatusCode::SERVICE_UNAVAILABLE, "not_recordable", "Not now", "This action cannot be recorded right now, and was therefore not carried out.")
+        },
+        Denial::UpstreamUnreachable { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
             "The app behind this address cannot be reached right now.",
-            format!("{at}: {why}; is the app running and listening there?"),
-        ),
-        Denial::UpstreamBroke { upstream: at, why } => upstream(
-            StatusCode::BAD_GATEWAY, "upstream_broke", "The site is not answering",
+            format!("{at}: {why}; is the app running and listening there?")),
+        Denial::UpstreamBroke { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_broke", "The site is not answering",
             "The app behind this address ended the connection without an answer.",
-            format!("{at}: {why}; look into the app's own log at this time"),
-        ),
-        Denial::UpstreamTimeout { upstream: at, waited_s } => upstream(
-            StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The site takes too long",
+            format!("{at}: {why}; look into the app's own log at this time")),
+        Denial::UpstreamTimeout { upstream: at, waited_s } => upstream(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The site takes too long",
             "The app behind this address did not answer in time.",
-            format!("{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer"),
-        ),
+            format!("{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer")),
         Denial::Internal { what } => Answer {
             hint: TRY_AGAIN,
             ..closing(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong",
@@ -208,6 +230,7 @@ mod tests {
             Denial::ForeignOrigin { origin: "https://evil.example".into() },
             Denial::BodyTooSlow,
             Denial::BodyBroken,
+            Denial::NotRecordable { why: "a test" },
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
             Denial::UpstreamBroke { upstream: at(), why: "closed".into() },
             Denial::UpstreamTimeout { upstream: at(), waited_s: 60 },

@@ -100,7 +100,7 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 23] = [
+pub const DENIALS: [&str; 24] = [
     "unknown_host",
     "bad_host",
     "misdirected",
@@ -120,6 +120,7 @@ pub const DENIALS: [&str; 23] = [
     "foreign_origin",
     "body_too_slow",
     "body_broken",
+    "not_recordable",
     "upstream_unreachable",
     "upstream_broke",
     "upstream_timeout",
