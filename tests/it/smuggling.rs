@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
+use crate::support::notation::unescaped;
 use crate::support::wire::{END_STREAM, HEADERS, await_frame, preface, request as h2_request};
 use crate::support::{Connection, Daemon, Link, Seen, Upstream, plain};
 
@@ -52,38 +53,6 @@ fn cases(file: &str) -> Vec<Case> {
         }
     }
     cases
-}
-
-fn unescaped(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once('\\') {
-        out.extend_from_slice(before.as_bytes());
-        let (kind, behind) = behind.split_at(1);
-        rest = behind;
-        match kind {
-            "r" => out.push(b'\r'),
-            "n" => out.push(b'\n'),
-            "t" => out.push(b'\t'),
-            "0" => out.push(0),
-            "\\" => out.push(b'\\'),
-            "H" => out.extend_from_slice(HOST.as_bytes()),
-            "x" => {
-                let (digits, behind) = behind.split_at(2);
-                out.push(u8::from_str_radix(digits, 16).unwrap());
-                rest = behind;
-            }
-            "{" => {
-                let (repeat, behind) = behind.split_once('}').unwrap();
-                let (count, what) = repeat.split_once('*').unwrap();
-                out.extend(unescaped(what).repeat(count.parse().unwrap()));
-                rest = behind;
-            }
-            _ => panic!("\\{kind} in {text}"),
-        }
-    }
-    out.extend_from_slice(rest.as_bytes());
-    out
 }
 
 /// What palisade says to every app, and what is different each time.

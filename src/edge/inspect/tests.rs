@@ -5,6 +5,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[path = "../../../tests/it/support/notation.rs"]
+mod notation;
+
 const LIMITS: Limits = Limits { head_max: 8192, fields_max: 20, uri_max: 1024 };
 
 /// What came out of a gate.
@@ -522,36 +525,72 @@ fn chunked_by_others(mut rest: &[u8]) -> Result<Option<&[u8]>, String> {
     }
 }
 
+/// What clients send in `tests/fixtures/http`.
+fn corpus() -> Vec<Vec<u8>> {
+    let files = [
+        include_str!("../../../tests/fixtures/http/framing.txt"),
+        include_str!("../../../tests/fixtures/http/chunks.txt"),
+        include_str!("../../../tests/fixtures/http/lines.txt"),
+        include_str!("../../../tests/fixtures/http/targets.txt"),
+    ];
+    let lines = files.iter().flat_map(|file| file.lines());
+    let sent: Vec<_> =
+        lines.filter_map(|line| line.strip_prefix("send ")).map(notation::unescaped).collect();
+    assert!(sent.len() > 100);
+    sent.into_iter().filter(|bytes| bytes.len() < 4000).collect()
+}
+
+fn same_however_it_is_split(bytes: &[u8], sizes: &[usize]) {
+    let whole = feed(bytes, &[usize::MAX], LIMITS);
+    for sizes in [sizes, &[1], &[2]] {
+        let split = feed(bytes, sizes, LIMITS);
+        let text = String::from_utf8_lossy(bytes);
+        assert_eq!((split.heads, split.fault), (whole.heads, whole.fault), "{text:?}");
+        // How much of a broken line went on before its fault depends on the pieces; nobody reads a request there.
+        assert!(whole.fault.is_some() || split.passed == whole.passed, "{text:?}");
+        let told = |out: &Out| {
+            out.refused.as_ref().map(|r| (r.denial.clone(), r.method.clone(), r.target.clone()))
+        };
+        assert_eq!(told(&split), told(&whole), "{text:?}");
+    }
+}
+
+fn read_alike_by_others(bytes: &[u8]) {
+    let out = feed(bytes, &[usize::MAX], LIMITS);
+    let text = String::from_utf8_lossy(bytes);
+    if out.fault.is_none() {
+        let stand_ins = u64::from(out.refused.is_some());
+        assert_eq!(read_by_others(&out.passed), Ok(out.heads + stand_ins), "{text:?}");
+    }
+    assert!(out.refused.is_some() || bytes.starts_with(&out.passed), "{text:?}");
+}
+
+#[test]
+fn every_request_of_the_corpus_is_judged_alike_however_it_is_split() {
+    for bytes in corpus() {
+        same_however_it_is_split(&bytes, &[3, 1, 7]);
+        read_alike_by_others(&bytes);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn what_passes_is_read_in_the_same_way_by_others(stream in pieces(), changes in proptest::collection::vec(change(), 0..4)) {
-        let bytes = mutated(stream, &changes);
-        let out = feed(&bytes, &[usize::MAX], LIMITS);
-        if out.fault.is_none() {
-            let others = read_by_others(&out.passed);
-            let stand_ins = u64::from(out.refused.is_some());
-            prop_assert_eq!(others, Ok(out.heads + stand_ins), "{}", String::from_utf8_lossy(&bytes));
-        }
-        if out.refused.is_none() {
-            prop_assert!(bytes.starts_with(&out.passed));
-        }
+        read_alike_by_others(&mutated(stream, &changes));
     }
 
     #[test]
     fn splitting_changes_nothing(stream in pieces(), changes in proptest::collection::vec(change(), 0..3), sizes in proptest::collection::vec(1..40_usize, 1..8)) {
-        let bytes = mutated(stream, &changes);
-        let whole = feed(&bytes, &[usize::MAX], LIMITS);
-        for sizes in [&sizes[..], &[1], &[2]] {
-            let split = feed(&bytes, sizes, LIMITS);
-            prop_assert_eq!(&split.fault, &whole.fault);
-            // How much of a broken line went on before its fault depends on the pieces; nobody reads a request there.
-            prop_assert!(whole.fault.is_some() || split.passed == whole.passed, "{}", String::from_utf8_lossy(&bytes));
-            prop_assert_eq!(split.heads, whole.heads);
-            let told = |out: &Out| out.refused.as_ref().map(|r| (r.denial.clone(), r.method.clone(), r.target.clone()));
-            prop_assert_eq!(told(&split), told(&whole));
-        }
+        same_however_it_is_split(&mutated(stream, &changes), &sizes);
+    }
+
+    #[test]
+    fn changes_of_the_corpus_are_judged_alike_by_everybody(case in proptest::sample::select(corpus()), changes in proptest::collection::vec(change(), 1..4), sizes in proptest::collection::vec(1..40_usize, 1..8)) {
+        let bytes = mutated(case, &changes);
+        same_however_it_is_split(&bytes, &sizes);
+        read_alike_by_others(&bytes);
     }
 
     #[test]
