@@ -35,6 +35,8 @@ pub struct Trip {
     pub id_value: HeaderValue,
     pub method: Method,
     pub target: Option<PathAndQuery>,
+    /// The target could not be read: the log has no path.
+    unread: bool,
     /// What the path was matched as, where that is not what was sent.
     pub matched: Option<Box<str>>,
     /// For the form of a refusal.
@@ -79,6 +81,7 @@ impl Trip {
             id_value: id_value.unwrap_or(HeaderValue::from_static("")),
             method: head.method.clone(),
             target: head.uri.path_and_query().cloned(),
+            unread: false,
             matched: None,
             accept: head.headers.get(http::header::ACCEPT).cloned(),
             client: conn.client.clone(),
@@ -98,7 +101,8 @@ impl Trip {
     /// Takes over what could be read of the request that was refused before anybody saw it.
     pub fn stands_in_for(&mut self, refused: Refused) -> Denial {
         self.method = refused.method.unwrap_or_else(unread_method);
-        self.target = refused.target.or_else(|| PathAndQuery::try_from(UNREAD).ok());
+        self.target = refused.target;
+        self.unread = self.target.is_none();
         self.accept = refused.accept;
         refused.denial
     }
@@ -125,7 +129,8 @@ impl Trip {
     }
 
     pub fn path(&self) -> &str {
-        self.target.as_ref().map_or("/", PathAndQuery::path)
+        let absent = if self.unread { UNREAD } else { "/" };
+        self.target.as_ref().map_or(absent, PathAndQuery::path)
     }
 
     pub fn site(&self) -> Option<&Site> {

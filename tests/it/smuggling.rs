@@ -276,3 +276,57 @@ fn http2_paths_are_settled_like_those_of_http1() {
     let refused = site.daemon.wait_for_requests(6);
     assert_eq!(refused.iter().filter(|line| line["denied"] == "bad_path").count(), 3);
 }
+
+#[test]
+fn a_client_that_wants_json_is_refused_in_json() {
+    let site = Site::new();
+    let mut connection = site.tls();
+    let bad = "GET /a HTTP/1.1\r\nAccept: application/json\r\nHost : x\r\n\r\n";
+    connection.send(bad).unwrap();
+    let answer = connection.answer("GET").unwrap();
+    assert_eq!(answer.field("content-type"), Some("application/problem+json"), "{}", answer.head);
+    let line = site.daemon.wait_for_requests(1).remove(0);
+    assert_eq!((line["method"].as_str(), line["path"].as_str()), (Some("GET"), Some("/a")));
+    // What could not be read is not made up.
+    let mut connection = site.tls();
+    connection.send("\u{1}\r\n\r\n").unwrap();
+    assert_eq!(connection.answer("GET").unwrap().status, 400);
+    let line = site.daemon.wait_for_requests(2).remove(1);
+    assert_eq!((line["method"].as_str(), line["path"].as_str()), (Some("-"), Some("-")));
+}
+
+#[test]
+fn early_bytes_of_a_tunnel_are_not_judged_however_they_come() {
+    let app = Upstream::start(|_, link| {
+        link.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        let mut all = Vec::new();
+        while !all.ends_with(b"\xff\0\r\n!") {
+            let some = link.receive();
+            if some.is_empty() {
+                return;
+            }
+            all.extend(some);
+        }
+        link.send([&all[..], b"."].concat());
+        link.close();
+    });
+    let daemon = Daemon::site("app.localhost", &app.address());
+    let handshake = format!(
+        "GET /ws HTTP/1.1\r\n{HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    );
+    let bytes = [handshake.as_bytes(), b"\x01\nno: http\xff\0\r\n!"].concat();
+    for pieces in [vec![&bytes[..]], bytes.chunks(1).collect(), bytes.chunks(7).collect()] {
+        let client = daemon.client().alpn(&["http/1.1"]);
+        let mut connection = client.connect(daemon.https(), "app.localhost").unwrap();
+        for piece in pieces {
+            connection.send(piece).unwrap();
+        }
+        assert_eq!(connection.answer("GET").unwrap().status, 101);
+        let mut back = vec![0; 16];
+        connection.read_exact(&mut back).unwrap();
+        assert_eq!(back, b"\x01\nno: http\xff\0\r\n!.");
+    }
+}
