@@ -20,6 +20,7 @@ pub mod hello;
 mod http1;
 mod http2;
 mod ids;
+pub mod inspect;
 mod io;
 pub mod pages;
 #[cfg(test)]

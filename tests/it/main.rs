@@ -41,6 +41,7 @@ mod proxy;
 mod raw;
 mod reload;
 mod run;
+mod smuggling;
 mod sites;
 mod skew;
 mod tidy;
