@@ -98,7 +98,9 @@ impl RequestBody {
         let mut asked = false;
         poll_fn(|cx| match streaming.poll(cx) {
             Poll::Ready(frame) => {
-                streaming.ahead = frame;
+                // An empty frame that only brings the end is no body at all.
+                let empty = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(Bytes::is_empty);
+                streaming.ahead = frame.filter(|frame| !frame.as_ref().is_ok_and(empty));
                 Poll::Ready(())
             }
             Poll::Pending if asked => Poll::Ready(()),

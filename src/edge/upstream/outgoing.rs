@@ -141,7 +141,10 @@ impl Outgoing {
                     }
                     self.settle();
                 }
-                None if self.framing == Framing::Chunked => self.settle(),
+                None if self.framing == Framing::Chunked => {
+                    self.end_chunks();
+                    self.body = RequestBody::Empty;
+                }
                 // Less came than was said.
                 None => return Poll::Ready(Err(BodyError::Broken)),
             }
@@ -177,18 +180,20 @@ impl Outgoing {
     fn settle(&mut self) {
         match self.framing {
             Framing::Length(0) => self.framing = Framing::Done,
-            Framing::Chunked if self.body.is_end_stream() => {
-                self.framing = Framing::Done;
-                if self.tail.is_empty() {
-                    self.bytes.extend_from_slice(b"0\r\n\r\n");
-                } else {
-                    self.tail = b"\r\n0\r\n\r\n";
-                }
-            }
+            Framing::Chunked if self.body.is_end_stream() => self.end_chunks(),
             _ => {}
         }
         if self.framing == Framing::Done && self.body.is_end_stream() {
             self.body = RequestBody::Empty;
+        }
+    }
+
+    fn end_chunks(&mut self) {
+        self.framing = Framing::Done;
+        if self.tail.is_empty() {
+            self.bytes.extend_from_slice(b"0\r\n\r\n");
+        } else {
+            self.tail = b"\r\n0\r\n\r\n";
         }
     }
 
