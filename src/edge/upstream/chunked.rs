@@ -103,13 +103,14 @@ impl Chunked {
             return Ok(Step::End);
         }
         let window = bytes.get(..TRAILERS_MAX.min(bytes.len())).unwrap_or_default();
-        if bare_lf(window) {
+        let end = window.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4);
+        if bare_lf(window.get(..end.unwrap_or(window.len())).unwrap_or_default()) {
             return Err(Fault::Trailers);
         }
-        let Some(length) = window.windows(4).position(|end| end == b"\r\n\r\n") else {
+        let Some(end) = end else {
             return if bytes.len() >= TRAILERS_MAX { Err(Fault::Trailers) } else { Ok(Step::More) };
         };
-        let section = bytes.split_to(length + 4).freeze();
+        let section = bytes.split_to(end).freeze();
         self.state = State::Done;
         let trailers = fields(&section)?;
         Ok(if trailers.is_empty() { Step::End } else { Step::Trailers(trailers) })

@@ -59,11 +59,11 @@ impl Search {
         {
             let end = self.looked + found;
             let line = bytes.get(self.line..end).unwrap_or_default();
-            if line.last() != Some(&b'\r') {
-                return Err(Fault::BareLf);
-            }
             if end >= HEAD_MAX {
                 return Err(Fault::HeadTooLong);
+            }
+            if line.last() != Some(&b'\r') {
+                return Err(Fault::BareLf);
             }
             self.line = end + 1;
             self.looked = self.line;

@@ -9,8 +9,14 @@ mod chunked;
 mod fault;
 mod head;
 pub mod incoming;
+#[cfg(test)]
+mod incoming_tests;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod outgoing;
+#[cfg(test)]
+mod outgoing_tests;
 mod pool;
 mod stream;
 
