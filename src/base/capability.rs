@@ -47,6 +47,24 @@ impl Capability {
         }
     }
 
+    /// What the switch belongs to, in words.
+    #[must_use]
+    pub const fn guards(self) -> &'static str {
+        match self {
+            Self::SecurityHeaders => "security headers on every response",
+            Self::RateLimit => "rate limits",
+            Self::WebhookVerify => "the verification of webhooks",
+            Self::AbuseGuards => "guards against abuse",
+            Self::Queue => "the queue",
+        }
+    }
+
+    /// The capability with this key.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.key() == key)
+    }
+
     /// Whether this version has guards that obey the switch.
     #[must_use]
     pub const fn is_available(self) -> bool {
@@ -84,6 +102,37 @@ impl Mode {
             Self::Off => "off",
             Self::Observe => "observe",
             Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// What somebody has set while palisade runs, for one capability.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    pub mode: Mode,
+    /// Whoever it was, in the words of screens.
+    pub set_by: String,
+    /// Unix seconds
+    pub set_at_s: i64,
+    /// From then on the configuration counts again; Unix seconds.
+    pub until_s: Option<i64>,
+}
+
+impl Override {
+    /// Whether its time is over.
+    #[must_use]
+    pub fn has_lapsed(&self, now_s: i64) -> bool {
+        self.until_s.is_some_and(|until_s| until_s <= now_s)
+    }
+}
+
+impl std::fmt::Display for Override {
+    /// `set by alice until 2026-11-21T20:17:46Z`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "set by {}", self.set_by)?;
+        match self.until_s {
+            Some(until_s) => write!(f, " until {}", super::timestamp::rfc3339(until_s)),
+            None => Ok(()),
         }
     }
 }

@@ -18,12 +18,12 @@ pub mod timestamp;
 pub mod units;
 pub mod words;
 
-pub use capability::{Capability, Mode};
+pub use capability::{Capability, Mode, Override};
 pub use client_ip::{ClientIp, IpKey, TrustedProxies, unmapped};
 pub use cloudflare::CLOUDFLARE;
 pub use denial::Denial;
 pub use host::{Host, HostError};
 pub use request_id::{RequestId, TEXT_LEN as REQUEST_ID_LEN};
-pub use role::{Role, Scope};
+pub use role::{APP_GROUP, CONTROL_GROUP, Role, Scope};
 pub use secret::{Secret, SecretRef};
 pub use text::{cut, escape_json};

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Whoever is in this group may connect to the control socket, and is admin unless the configuration says otherwise.
+pub const CONTROL_GROUP: &str = "palisade";
+/// Whoever is in this group may connect to the app's socket, and speaks as the app unless the configuration says otherwise.
+pub const APP_GROUP: &str = "palisade-app";
+
 /// What an operator may do; each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

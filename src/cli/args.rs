@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::audit_args::AuditVerb;
+use super::capability_args::CapabilityVerb;
+use super::token_args::TokenVerb;
 use crate::base::units::{HumanDuration, UnitError};
 use crate::config::Flags;
 
@@ -94,6 +96,18 @@ pub(super) enum Verb {
         after_help = "Examples:\n  palisade audit tail\n  palisade audit search --action certificate --since 7d\n  palisade audit verify"
     )]
     Audit(AuditVerb),
+    /// Tokens for scripts and other machines: what stands for an operator on the ops address
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  palisade token create ci --role operator --expires 90d\n  palisade token list\n  palisade token revoke ci"
+    )]
+    Token(TokenVerb),
+    /// Groups of guards: which are enforced, and switching one off for a while
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  palisade capability list\n  palisade capability set security_headers observe --for 30m\n  palisade capability set security_headers configured"
+    )]
+    Capability(CapabilityVerb),
     /// Print the completion script of a shell
     #[command(
         after_help = "Example:\n  palisade completions bash > /etc/bash_completion.d/palisade"
@@ -130,6 +144,11 @@ impl Verb {
             Self::Cert(CertVerb::List(client)) | Self::Crypto(CryptoVerb::Rotate(client)) => {
                 Some(client)
             }
+            Self::Token(TokenVerb::List(client)) => Some(client),
+            Self::Token(TokenVerb::Create(args)) => Some(&mut args.client),
+            Self::Token(TokenVerb::Revoke(args)) => Some(&mut args.client),
+            Self::Capability(CapabilityVerb::List(client)) => Some(client),
+            Self::Capability(CapabilityVerb::Set(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Renew(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Import(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Trust(args)) if args.state.is_none() && !args.print => {

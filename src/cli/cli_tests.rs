@@ -57,6 +57,9 @@ fn every_client_verb_takes_socket_and_json() {
         " logs",
         " explain https://a.example/",
         " cert renew a",
+        " token list",
+        " token create a --role viewer --scope status,live --expires 30d",
+        " token revoke a",
         " cert import a --cert c --key k",
         " crypto rotate",
     ] {

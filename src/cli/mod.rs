@@ -7,6 +7,8 @@ mod args;
 mod audit;
 mod audit_args;
 mod audit_words;
+mod capability;
+mod capability_args;
 mod cert;
 mod cert_change;
 mod connect;
@@ -19,6 +21,8 @@ mod setup;
 mod shell;
 mod start;
 mod status;
+mod token;
+mod token_args;
 mod top;
 mod trust;
 mod words;
@@ -32,7 +36,9 @@ use clap::error::ErrorKind;
 use crate::config::Environment;
 use args::{CertVerb, Cli, CryptoVerb, Verb};
 use audit_args::AuditVerb;
+use capability_args::CapabilityVerb;
 pub use output::Output;
+use token_args::TokenVerb;
 
 /// What a command ends with (sysexits.h for 78; systemd does not restart on it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +88,11 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Audit(AuditVerb::Search(args)) => audit::search(&args, &environment, &out),
         Verb::Audit(AuditVerb::Verify(args)) => audit::verify(&args, &environment, &out),
         Verb::Audit(AuditVerb::Export(args)) => audit::export(&args, &environment, &out),
+        Verb::Token(TokenVerb::Create(args)) => token::create(&args, &environment, &out),
+        Verb::Token(TokenVerb::List(args)) => token::list(&args, &environment, &out),
+        Verb::Token(TokenVerb::Revoke(args)) => token::revoke(&args, &environment, &out),
+        Verb::Capability(CapabilityVerb::List(args)) => capability::list(&args, &environment, &out),
+        Verb::Capability(CapabilityVerb::Set(args)) => capability::set(&args, &environment, &out),
         Verb::Logs(args) => logs::logs(&args, &environment, &out),
         Verb::Explain(args) => explain::explain(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),

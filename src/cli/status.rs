@@ -244,8 +244,12 @@ fn capabilities(page: &mut Page, capabilities: &[CapabilityStatus]) {
             None => capability.flag.clone(),
             Some(value) => format!("{}={value}", capability.flag),
         };
+        let runtime = capability.runtime.as_ref().filter(|_| capability.flag_value != Some(false));
         let flag = if !capability.available {
             format!("{set}, not in this version")
+        } else if let Some(runtime) = runtime {
+            // Until when is what `capability list` says.
+            format!("set by {} (configured: {})", runtime.set_by, capability.configured.word())
         } else if capability.flag_value.is_some() && capability.mode != capability.configured {
             format!("{set} (configured: {})", capability.configured.word())
         } else {

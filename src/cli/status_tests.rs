@@ -1,6 +1,8 @@
 //! What the screens look like, to the character.
 
 use super::*;
+use crate::base::Mode;
+use crate::ops::api::switches::CapabilityOverride;
 use crate::ops::sample;
 
 #[test]
@@ -38,6 +40,29 @@ Attention
 "
     );
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn a_runtime_switch_is_shown_where_no_flag_counts_more() {
+    let mut status = sample::status();
+    let set = CapabilityOverride {
+        mode: Mode::Observe,
+        set_by: "alice".into(),
+        set_at: "2026-11-21T20:00:00Z".into(),
+        until: None,
+        left_s: None,
+    };
+    let first = status.capabilities.first_mut().expect("listed");
+    (first.mode, first.runtime) = (Mode::Observe, Some(set));
+    let text = full(&status).plain();
+    let row = "security_headers    observe   set by alice (configured: enforce)\n";
+    assert!(text.contains(row), "{text}");
+    let first = status.capabilities.first_mut().expect("listed");
+    (first.mode, first.flag_value) = (Mode::Off, Some(false));
+    let row =
+        "security_headers    off       SECURITY_HEADERS_ENABLED=false (configured: enforce)\n";
+    let text = full(&status).plain();
+    assert!(text.contains(row), "{text}");
 }
 
 #[test]

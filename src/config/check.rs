@@ -1,7 +1,7 @@
 //! From the written tree to [`Settings`]: the sections that are not about one site, and what must hold between sections.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::read::{Cx, Section};
 use super::settings::{
@@ -9,9 +9,10 @@ use super::settings::{
 };
 use super::source::Place;
 use super::wire::Table;
-use super::{acme, crypto, defaults, site, values};
+use super::{acme, crypto, defaults, role, site, values};
 use crate::base::units::Bytes;
 use crate::base::{Capability, Mode, TrustedProxies};
+use crate::sys::users::Accounts;
 use crate::work::audit::settings::Audit;
 
 /// Largest HTTP/2 flow-control window (RFC 9113 §6.9.1).
@@ -52,6 +53,7 @@ pub(super) fn build(
     let log = log(cx, &mut top);
     let crypto = crypto::crypto(cx, &mut top);
     let audit = audit(cx, &mut top);
+    let roles = role::roles(cx, &mut top, &Accounts::read());
     let file = capabilities(cx, &mut top);
     let acme = acme::acme(cx, &mut top);
     let sites = top.section(cx, "site", "site");
@@ -76,6 +78,7 @@ pub(super) fn build(
         acme,
         crypto,
         audit,
+        roles,
         sites,
         capabilities: Capabilities::new(file, flags),
     }
@@ -96,8 +99,10 @@ fn listen(cx: &mut Cx, top: &mut Section<'_>, paths: &Paths) -> Listen {
     if let Some(place) = &ops_place
         && !ops.ip().to_canonical().is_loopback()
     {
-        let message = "other machines can reach the ops address and read metrics there";
-        cx.warn(place, message, "write \"127.0.0.1:9180\", or keep a firewall in front");
+        let message = "other machines can reach the ops address: metrics are read there, and tokens \
+                       travel in clear";
+        let label = "write \"127.0.0.1:9180\", or keep a firewall and a tunnel in front";
+        cx.warn(place, message, label);
     }
     let ops_list = ops_place.map(|place| vec![(ops, place)]);
     overlaps(
@@ -112,7 +117,7 @@ fn listen(cx: &mut Cx, top: &mut Section<'_>, paths: &Paths) -> Listen {
     let control_place = section.entry(cx, "control").map(|entry| entry.node.place.clone());
     let control = section.value(cx, "control", paths.control.clone(), values::path);
     let app_place = section.entry(cx, "app").map(|entry| entry.node.place.clone());
-    let app = section.value(cx, "app", control.with_file_name(defaults::APP_NAME), values::path);
+    let app = section.value(cx, "app", app_beside(&control), values::path);
     if let (true, Some(place)) = (app == control, app_place.or(control_place)) {
         cx.error(&place, "the app and the admins cannot share one socket", "name another path");
     }
@@ -129,6 +134,14 @@ fn listen(cx: &mut Cx, top: &mut Section<'_>, paths: &Paths) -> Listen {
         app,
         trusted_proxies: TrustedProxies::new(trusted.into_iter().flat_map(|(n, _)| n).collect()),
     }
+}
+
+/// Where the app's socket is unless it is named: `app.sock`, or `NAME-app.sock` beside a control socket `NAME.sock`, so
+/// that two daemons with sockets in one directory do not meet.
+fn app_beside(control: &Path) -> PathBuf {
+    let name = control.file_stem().filter(|stem| *stem != defaults::CONTROL_STEM);
+    let name = name.map(|stem| format!("{}-{}", stem.to_string_lossy(), defaults::APP_NAME));
+    control.with_file_name(name.as_deref().unwrap_or(defaults::APP_NAME))
 }
 
 /// One of the listen keys: what is written, and what counts if nothing is.

@@ -12,6 +12,8 @@ use crate::base::units::Bytes;
 pub const STATE_DIR: &str = "/var/lib/palisade";
 /// FHS 3.0 §3.15: sockets of a running program.
 pub const CONTROL: &str = "/run/palisade/control.sock";
+/// A control socket of this name has [`APP_NAME`] beside it.
+pub const CONTROL_STEM: &str = "control";
 /// The app's socket, beside the control socket.
 pub const APP_NAME: &str = "app.sock";
 /// Where `palisade run` looks without `--config`.

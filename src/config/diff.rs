@@ -4,9 +4,10 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
-use super::settings::{Listen, Origins, Route, Settings, Site, TlsSource};
+use super::settings::{Capabilities, Listen, Origins, Route, Settings, Site, TlsSource};
+use crate::base::audit::ActionName;
 use crate::base::units::HumanDuration;
-use crate::base::{Capability, SecretRef};
+use crate::base::{Capability, Role, SecretRef};
 use crate::work::acme::settings::Acme;
 
 /// The difference between two settings.
@@ -83,14 +84,31 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
     }
     changes.shown("log.access", &old.log.access, &new.log.access);
     changes.time("audit.keep", old.audit.keep, new.audit.keep);
+    for role in Role::ALL {
+        let (a, b) = (old.roles.people(role), new.roles.people(role));
+        changes.shown(&format!("role.{}", role.word()), a, b);
+    }
+    changes.shown("role.app", &old.roles.app, &new.roles.app);
     limits(&mut changes, old, new);
     acme(&mut changes, &old.acme, &new.acme);
     for capability in Capability::ALL {
-        let mode = |settings: &Settings| settings.capabilities.mode(capability).word();
-        changes.shown(&format!("capability.{}", capability.key()), &mode(old), &mode(new));
+        switch(&mut changes, capability, &old.capabilities, &new.capabilities);
     }
     sites(&mut changes, &old.sites, &new.sites);
     changes
+}
+
+/// What the file says. A reload changes neither flags nor what was set at runtime: where one of them counts more, the
+/// line says that nothing changes yet.
+fn switch(changes: &mut Changes, name: Capability, old: &Capabilities, new: &Capabilities) {
+    let (before, after) = (old.file_mode(name), new.file_mode(name));
+    if before != after {
+        let (key, before, after) = (name.key(), before.word(), after.word());
+        let still =
+            old.decider(name).map(|why| format!(" (still {}: {why})", old.mode(name).word()));
+        let still = still.unwrap_or_default();
+        changes.lines.push(format!("capability.{key}: {before} -> {after}{still}"));
+    }
 }
 
 fn sockets(c: &mut Changes, old: &Listen, new: &Listen) {
@@ -174,6 +192,9 @@ fn one_site(c: &mut Changes, old: &Site, new: &Site) {
     c.note(&key("connections_per_ip"), &old.connections_per_ip, &new.connections_per_ip, |cap| {
         cap.map_or_else(|| "none".to_owned(), |cap| cap.to_string())
     });
+    let or_none =
+        |audit: &Option<ActionName>| audit.as_ref().map_or("none", ActionName::as_str).to_owned();
+    c.note(&key("audit"), &old.audit, &new.audit, or_none);
     routes(c, old, new);
 }
 
@@ -236,12 +257,25 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_that_something_else_holds_says_that_nothing_changes_yet() {
+        use crate::base::{Mode, Override};
+        let mut old = settings(SITE);
+        let set = Override { mode: Mode::Off, set_by: "alice".into(), set_at_s: 1, until_s: None };
+        old.capabilities.set_runtime(Capability::SecurityHeaders, Some(set));
+        let new = settings(&format!("capability.security_headers = \"observe\"\n{SITE}"));
+        let wanted = "capability.security_headers: enforce -> observe (still off: set by alice)";
+        assert_eq!(diff(&old, &new).lines, [wanted]);
+        // A reload leaves the runtime switch alone, so it is none of its changes.
+        assert!(diff(&old, &settings(SITE)).is_empty());
+    }
+
+    #[test]
     fn a_difference_reads_as_a_sentence_and_tells_what_needs_a_restart() {
         let old = format!(
             "{SITE}route.\"/a\" = {{}}\nroute.\"/b\" = {{}}\n[site.\"b.localhost\"]\nupstream = \"x:1\"\n"
         );
         let new = "workers = 3\nlisten.https = [\":8443\"]\ntimeout.head = \"20s\"\ncapability.queue = \"off\"\n\
-            [site.localhost]\nupstream = [\"127.0.0.1:3001\", \"unix:/run/a.sock\"]\nroute.\"/a\" = { first_byte_timeout = \"1s\" }\n\
+            [site.localhost]\nupstream = [\"127.0.0.1:3001\", \"unix:/run/a.sock\"]\naudit = \"any\"\nroute.\"/a\" = { first_byte_timeout = \"1s\" }\n\
             [site.\"c.localhost\"]\nupstream = \"y:2\"\n";
         let old = Settings { workers: 2, ..settings(&old) };
         let changes = diff(&old, &settings(new));
@@ -254,6 +288,7 @@ mod tests {
                 "capability.queue: enforce -> off",
                 "site b.localhost: removed",
                 "site localhost: upstream: 127.0.0.1:3000 -> 127.0.0.1:3001, unix:/run/a.sock",
+                "site localhost: audit: none -> any",
                 "site localhost: route /b removed",
                 "site localhost: route /a changed",
                 "site c.localhost: added, to y:2",

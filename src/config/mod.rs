@@ -14,6 +14,7 @@ mod flags;
 mod later;
 mod read;
 mod report;
+mod role;
 mod route;
 mod secret;
 mod secret_ref;

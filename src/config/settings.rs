@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::audit::ActionName;
 use crate::base::units::Bytes;
-use crate::base::{Capability, Host, Mode, SecretRef, TrustedProxies};
+use crate::base::{Capability, Host, Mode, Override, Role, SecretRef, TrustedProxies};
 use crate::work::acme::settings::Acme;
 use crate::work::audit::settings::Audit;
 
@@ -25,6 +26,7 @@ pub struct Settings {
     pub acme: Acme,
     pub crypto: Crypto,
     pub audit: Audit,
+    pub roles: Roles,
     /// In the order of the files, each with its routes in the order of matching: longest path first, then as written.
     pub sites: Vec<Site>,
     pub capabilities: Capabilities,
@@ -112,6 +114,74 @@ pub struct Crypto {
     pub previous_master_key: Option<SecretRef>,
 }
 
+/// Who may do what on the sockets. Root and the daemon's own user are admin besides.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Roles {
+    pub viewer: People,
+    pub operator: People,
+    pub admin: People,
+    /// Who may speak as the app.
+    pub app: People,
+}
+
+impl Roles {
+    #[must_use]
+    pub const fn people(&self, role: Role) -> &People {
+        match role {
+            Role::Viewer => &self.viewer,
+            Role::Operator => &self.operator,
+            Role::Admin => &self.admin,
+        }
+    }
+
+    /// The highest role of a user, by its number and its groups.
+    pub fn of(&self, uid: u32, is_in: impl Fn(u32) -> bool) -> Option<Role> {
+        let mut highest_first = Role::ALL.into_iter().rev();
+        highest_first.find(|role| self.people(*role).has(uid, &is_in))
+    }
+}
+
+/// Some users, and the members of some groups.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct People {
+    pub users: Vec<Account>,
+    pub groups: Vec<Account>,
+}
+
+impl People {
+    pub fn has(&self, uid: u32, is_in: impl Fn(u32) -> bool) -> bool {
+        self.users.iter().any(|user| user.id == uid)
+            || self.groups.iter().any(|group| is_in(group.id))
+    }
+}
+
+impl std::fmt::Display for People {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let users = self.users.iter().map(|user| format!("user {user}"));
+        let groups = self.groups.iter().map(|group| format!("group {group}"));
+        let all: Vec<String> = users.chain(groups).collect();
+        f.write_str(if all.is_empty() { "nobody" } else { "" })?;
+        f.write_str(&all.join(", "))
+    }
+}
+
+/// A user or a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub id: u32,
+    /// As written, where that is a name.
+    pub name: Option<String>,
+}
+
+impl std::fmt::Display for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} ({})", self.id),
+            None => write!(f, "{}", self.id),
+        }
+    }
+}
+
 /// One fronted site.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Site {
@@ -124,6 +194,8 @@ pub struct Site {
     pub origins: Origins,
     /// Lower cap of connections per client address, if the site has one.
     pub connections_per_ip: Option<usize>,
+    /// What its requests are recorded as, where the route does not say.
+    pub audit: Option<ActionName>,
     pub routes: Vec<Route>,
     /// Where the site stands in the configuration, for messages: `file:line:column`.
     pub declared_at: String,
@@ -142,6 +214,12 @@ impl Site {
             Some(route) if !route.upstreams.is_empty() => &route.upstreams,
             _ => &self.upstreams,
         }
+    }
+
+    /// What requests of a route are recorded as, or those of none.
+    #[must_use]
+    pub fn audit_of<'a>(&'a self, route: Option<&'a Route>) -> Option<&'a ActionName> {
+        route.and_then(|route| route.audit.as_ref()).or(self.audit.as_ref())
     }
 }
 
@@ -177,6 +255,8 @@ pub struct Route {
     pub upstreams: Vec<UpstreamAddr>,
     /// `first_byte` of this route.
     pub first_byte: Duration,
+    /// What its requests are recorded as; without it, what the site says.
+    pub audit: Option<ActionName>,
 }
 
 /// All parts must match; an empty list or map matches everything.
@@ -209,26 +289,54 @@ impl std::fmt::Display for UpstreamAddr {
     }
 }
 
-/// One switch per capability: the file's word, unless an emergency flag says off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// One switch per capability. An emergency flag that says `false` counts most, then what was set while running, then
+/// the file. A flag that says `true` changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
     file: [Mode; 5],
     flag: [Option<bool>; 5],
+    runtime: [Option<Override>; 5],
 }
 
 impl Capabilities {
-    /// What the file says and what the flags say, each in the order of [`Capability::ALL`].
+    /// What the file says and what the flags say, each in the order of [`Capability::ALL`]; nothing set at runtime.
     #[must_use]
     pub const fn new(file: [Mode; 5], flag: [Option<bool>; 5]) -> Self {
-        Self { file, flag }
+        Self { file, flag, runtime: [const { None }; 5] }
+    }
+
+    /// The same file and flags with what was set at runtime in `other`: a reload changes no runtime switch.
+    #[must_use]
+    pub fn with_runtime_of(self, other: &Self) -> Self {
+        Self { runtime: other.runtime.clone(), ..self }
+    }
+
+    /// Sets a runtime switch, or takes it back. Answers the one before it.
+    pub fn set_runtime(
+        &mut self,
+        capability: Capability,
+        runtime: Option<Override>,
+    ) -> Option<Override> {
+        let place = self.runtime.get_mut(capability.index())?;
+        std::mem::replace(place, runtime)
     }
 
     /// The mode in force.
     #[must_use]
     pub fn mode(&self, capability: Capability) -> Mode {
-        match self.flag(capability) {
-            Some(false) => Mode::Off,
-            Some(true) | None => self.file_mode(capability),
+        match (self.flag(capability), self.runtime(capability)) {
+            (Some(false), _) => Mode::Off,
+            (Some(true) | None, Some(runtime)) => runtime.mode,
+            (Some(true) | None, None) => self.file_mode(capability),
+        }
+    }
+
+    /// What decides over the file, in words; `None` where the file decides.
+    #[must_use]
+    pub fn decider(&self, capability: Capability) -> Option<String> {
+        match (self.flag(capability), self.runtime(capability)) {
+            (Some(false), _) => Some(format!("{} is false", capability.flag())),
+            (Some(true) | None, runtime) => runtime.map(ToString::to_string),
         }
     }
 
@@ -243,4 +351,14 @@ impl Capabilities {
     pub fn flag(&self, capability: Capability) -> Option<bool> {
         self.flag.get(capability.index()).copied().flatten()
     }
+
+    /// What was set at runtime, if something was.
+    #[must_use]
+    pub fn runtime(&self, capability: Capability) -> Option<&Override> {
+        self.runtime.get(capability.index())?.as_ref()
+    }
 }
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

@@ -228,7 +228,7 @@ fn values_come_out_as_they_are_meant() {
     let listen = &loaded.settings.listen;
     let https: Vec<String> = listen.https.iter().map(ToString::to_string).collect();
     assert_eq!(https, ["[::]:8443", "[::]:9443", "[::]:0"]);
-    assert_eq!(listen.app, Path::new("/run/x/app.sock"));
+    assert_eq!(listen.app, Path::new("/run/x/c-app.sock"));
     assert!(listen.trusted_proxies.contains("104.16.0.1".parse().expect("an address")));
     assert!(listen.trusted_proxies.contains("10.200.0.1".parse().expect("an address")));
 }

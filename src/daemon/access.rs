@@ -5,21 +5,32 @@ use crate::base::Role;
 use crate::ops::api::Problem;
 use crate::ops::api::access::{CreateToken, Elevated, TokenInfo, TokenMade, TotpInfo, TotpSecret};
 use crate::ops::api::page::{Page, PageQuery};
-use crate::ops::{Access, Answer, Caller, Holder, Proof};
+use crate::ops::{Access, Answer, Asked, Caller, Holder, Proof};
 use crate::sys::peer::Peer;
+use crate::work::tokens::Bearer;
 
 impl Access for Daemon {
     fn role(&self, peer: &Peer) -> Option<Role> {
-        let own = rustix::process::geteuid().as_raw();
-        (peer.uid == 0 || peer.uid == own).then_some(Role::Admin)
+        if is_own(peer) {
+            return Some(Role::Admin);
+        }
+        // The policy in force, not `inner`: whoever asks does not wait for a reload that is under way.
+        let policy = self.shared.policy.load();
+        policy.settings.roles.of(peer.uid, |gid| peer.is_in(gid))
     }
 
     fn is_app(&self, peer: &Peer) -> bool {
-        self.role(peer).is_some()
+        let policy = self.shared.policy.load();
+        is_own(peer) || policy.settings.roles.app.has(peer.uid, |gid| peer.is_in(gid))
     }
 
-    fn holder(&self, _token: &str) -> Result<Holder, Problem> {
-        Err(Problem::new(401, "Unauthorized", "there is no such token"))
+    fn holder(&self, token: &str) -> Result<Holder, Problem> {
+        let Bearer { id, name, role, scopes } = self.state.tokens.bearer(token)?;
+        Ok(Holder { id, name, role, scopes })
+    }
+
+    fn stands(&self, token: &str) -> bool {
+        self.state.tokens.stands(token)
     }
 
     fn wants_factor(&self) -> bool {
@@ -30,22 +41,24 @@ impl Access for Daemon {
         later()
     }
 
-    fn refused(&self, _caller: &Caller, _call: &'static str, _why: &Problem) {}
+    fn refused(&self, caller: &Caller, call: Asked, why: &Problem) {
+        self.tell_of_refusal(caller, call, why);
+    }
 
-    fn tokens(&self, _query: &PageQuery) -> Page<TokenInfo> {
-        Page { items: Vec::new(), next: None }
+    fn tokens(&self, query: &PageQuery) -> Page<TokenInfo> {
+        self.state.tokens.list(query)
     }
 
     fn create_token<'a>(
         &'a self,
-        _caller: &'a Caller,
-        _wanted: CreateToken,
+        caller: &'a Caller,
+        wanted: CreateToken,
     ) -> Answer<'a, TokenMade> {
-        later()
+        Box::pin(async move { self.create_token_now(caller, wanted) })
     }
 
-    fn revoke_token<'a>(&'a self, _caller: &'a Caller, _id: &'a str) -> Answer<'a, TokenInfo> {
-        later()
+    fn revoke_token<'a>(&'a self, caller: &'a Caller, id: &'a str) -> Answer<'a, TokenInfo> {
+        Box::pin(async move { self.revoke_token_now(caller, id) })
     }
 
     fn factors(&self, _query: &PageQuery) -> Page<TotpInfo> {
@@ -72,6 +85,11 @@ impl Access for Daemon {
     fn elevate<'a>(&'a self, _caller: &'a Caller, _code: &'a str) -> Answer<'a, Elevated> {
         later()
     }
+}
+
+/// Root, and whoever palisade runs as, have every file of it anyway: no configuration locks them out.
+fn is_own(peer: &Peer) -> bool {
+    peer.uid == 0 || peer.uid == rustix::process::geteuid().as_raw()
 }
 
 pub(super) fn later<T>() -> Answer<'static, T> {

@@ -5,7 +5,7 @@ use crate::base::RequestId;
 use crate::base::audit::{By, Intent, Source, action};
 use crate::ops::Answer;
 use crate::ops::api::audit::{AuditMark, AuditVerdict};
-use crate::ops::api::{Attention, CertificateInfo, Level, Problem, Reloaded};
+use crate::ops::api::{Attention, Level, Problem, Reloaded};
 use crate::telemetry::metrics::AuditFigures;
 
 impl Daemon {
@@ -51,18 +51,18 @@ impl Daemon {
         });
     }
 
-    /// A certificate that was asked for or handed over, and did not come about. One that did has its record already.
-    pub(super) async fn or_record(
+    /// Something that was asked for and did not come about. What did has its record already.
+    pub(super) async fn or_record<T>(
         &self,
-        outcome: Result<CertificateInfo, Problem>,
-        (by, action, site): (&By, &str, &str),
-    ) -> Result<CertificateInfo, Problem> {
+        outcome: Result<T, Problem>,
+        (by, action, subject): (&By, &str, &str),
+    ) -> Result<T, Problem> {
         if let Err(problem) = &outcome {
             let why = match &problem.detail {
                 Some(detail) => format!("{}: {}", problem.title, detail.replace('\n', "; ")),
                 None => problem.title.clone(),
             };
-            let intent = self.intent(by, action).on(site).refused(&why);
+            let intent = self.intent(by, action).on(subject).refused(&why);
             tokio::task::block_in_place(|| self.state.audit.record(intent));
         }
         outcome

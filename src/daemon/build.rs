@@ -11,15 +11,18 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
+use super::activity::Reports;
 use super::control::Daemon;
 use super::control::Inner;
 use super::drain::{self, Signals};
 use super::listen::{self, Sockets};
 use super::live;
 use super::materials::{self, Materials, Stamp, unix_s};
+use super::refusals::Refusals;
 use super::reload::{self, describe, https_port};
 use super::state::{self, World};
 use super::supervise::Supervisor;
+use super::switches;
 use super::{Announce, Start, StartError};
 use crate::base::Host;
 use crate::config::settings::{ConnectionCaps, Settings};
@@ -66,17 +69,18 @@ pub fn run(mut start: Start) -> Result<(), StartError> {
     materials::check_errors(settings, &start.environment, &*clock).map_err(StartError::Config)?;
     let events = Hub::new(settings.workers, Arc::clone(&clock));
     let (log, writer) = open_log(settings, &clock, &events)?;
-    if settings.listen.control.starts_with(&settings.state_dir) {
+    let sockets = [&settings.listen.control, &settings.listen.app];
+    if sockets.iter().any(|path| path.starts_with(&settings.state_dir)) {
         // The directory of a socket is open to its group, that of the state is not. What fails here fails again below.
         let _ = sys::files::make_dir(&settings.state_dir, 0o700);
     }
     let sockets = listen::bind(&settings.listen, inherited).map_err(StartError::Failed)?;
-    let control_file = ControlFile(sockets.own_control.then(|| settings.listen.control.clone()));
+    let socket_files = SocketFiles(sockets.made.clone());
     let announce = start.announce.take();
     let daemon = assemble(start, loaded, &sockets, clock, &log, events)?;
     let runtime = control_runtime()?;
     let result = serve(&runtime, &daemon, sockets, announce);
-    drop(control_file);
+    drop(socket_files);
     runtime.shutdown_timeout(Duration::ZERO);
     // With it the state is closed, after everything that uses it.
     drop(daemon);
@@ -95,7 +99,7 @@ fn assemble(
     log: &Log,
     events: Arc<Hub>,
 ) -> Result<Arc<Daemon>, StartError> {
-    let settings = loaded.settings;
+    let mut settings = loaded.settings;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
     let world = World {
@@ -105,6 +109,7 @@ fn assemble(
         log: log.clone(),
     };
     let state = state::open(&settings, &start.environment, world)?;
+    let switchboard = switches::load(&state, log, &mut settings.capabilities, clock.unix())?;
     // Nothing reads it again: what a dump of this process could show is less by one copy.
     start.environment.forget(&config::MASTER_KEY_VARIABLES);
     let stamp = Stamp::of(&settings);
@@ -132,6 +137,7 @@ fn assemble(
         metrics,
         log: log.clone(),
         events,
+        actions: state.actions.clone(),
         challenges: Arc::clone(&state.challenges),
         cut: std::sync::atomic::AtomicUsize::new(0),
         collect_memory: sys::memory::collect,
@@ -156,20 +162,23 @@ fn assemble(
     Ok(Arc::new(Daemon {
         started: clock.now(),
         history: live::begin(&*clock),
+        reports: Reports::new(state.store.clone(), Arc::clone(&clock)),
         source: start.source,
         environment: start.environment,
         inner: Mutex::new(inner),
+        refusals: Refusals::default(),
         state,
         shared,
+        switchboard,
     }))
 }
 
-/// The control socket that was made here. Removed while it is still held: nobody else can have bound it.
-struct ControlFile(Option<PathBuf>);
+/// The sockets that were made here. Removed while they are still held: nobody else can have bound them.
+struct SocketFiles(Vec<PathBuf>);
 
-impl Drop for ControlFile {
+impl Drop for SocketFiles {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
+        for path in &self.0 {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -197,13 +206,18 @@ fn serve(
         let (stop, stopped) = watch::channel(false);
         let mut supervisor =
             Supervisor::new(tokio::runtime::Handle::current(), daemon.shared.log.clone());
-        serve_control(&mut supervisor, daemon, sockets.control, &stopped)
+        serve_unix(&mut supervisor, daemon, (Door::Control, sockets.control), &stopped)
             .map_err(failed("the control socket"))?;
+        serve_unix(&mut supervisor, daemon, (Door::App, sockets.app), &stopped)
+            .map_err(failed("the app's socket"))?;
         serve_ops(&mut supervisor, daemon, sockets.ops, &stopped)
             .map_err(failed("the ops address"))?;
         watch_live(&mut supervisor, daemon, &stopped);
         let (audit, stop_audit) = (Arc::clone(&daemon.state.audit), stopped.clone());
         supervisor.keep("audit", move || Arc::clone(&audit).run(stop_audit.clone()));
+        let (actions, stop_actions) = (Arc::clone(&daemon.state.actions), stopped.clone());
+        supervisor.keep("actions", move || Arc::clone(&actions).run(stop_actions.clone()));
+        watch_switches(&mut supervisor, daemon, &stopped);
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())
@@ -240,6 +254,16 @@ fn watch_live(supervisor: &mut Supervisor, daemon: &Arc<Daemon>, stopped: &watch
     supervisor.keep("history", move || live::keep_history(Arc::clone(&daemon), stop.clone()));
 }
 
+/// What ends switches at their time.
+fn watch_switches(
+    supervisor: &mut Supervisor,
+    daemon: &Arc<Daemon>,
+    stopped: &watch::Receiver<bool>,
+) {
+    let (daemon, stop) = (Arc::clone(daemon), stopped.clone());
+    supervisor.keep("switches", move || switches::watch(Arc::clone(&daemon), stop.clone()));
+}
+
 /// Says that everything serves: to the log, to systemd, to whoever started it in a terminal.
 fn started(daemon: &Daemon, announce: Option<Announce>) {
     tokio::task::block_in_place(|| daemon.record_start());
@@ -249,11 +273,12 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
             .number("pid", u64::from(status.pid))
             .number("sites", status.sites.len() as u64)
             .number("workers", status.workers as u64);
-        for role in ["https", "http", "ops", "control"] {
+        for role in ["https", "http", "ops", "control", "app"] {
             let of_role = status.listeners.iter().filter(|listener| listener.role == role);
             line.list(role, of_role.map(|listener| listener.address.as_str()));
         }
     });
+    reload::log_switches(&daemon.shared.log, &daemon.inner().settings.capabilities);
     for attention in &status.attention {
         let level = match attention.level {
             api::Level::Fail => Level::Error,
@@ -297,20 +322,21 @@ fn start_workers(
     Ok((inboxes, threads))
 }
 
-fn serve_control(
+fn serve_unix(
     supervisor: &mut Supervisor,
     daemon: &Arc<Daemon>,
-    socket: std::os::unix::net::UnixListener,
+    (door, socket): (Door, std::os::unix::net::UnixListener),
     stopped: &watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     socket.set_nonblocking(true)?;
     let (daemon, stopped) = (Arc::clone(daemon), stopped.clone());
-    supervisor.keep("control", move || {
+    let name = if door == Door::App { "app" } else { "control" };
+    supervisor.keep(name, move || {
         let listener = socket.try_clone().and_then(UnixListener::from_std);
         let (control, stopped) = (Arc::clone(&daemon) as Arc<dyn Control>, stopped.clone());
         async move {
             if let Ok(listener) = listener {
-                ops::serve_unix(listener, Door::Control, control, stopped).await;
+                ops::serve_unix(listener, door, control, stopped).await;
             }
         }
     });
@@ -364,8 +390,9 @@ fn shown(sockets: &Sockets, settings: &Settings) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = sockets.edge.iter().map(describe).collect();
     let ops = sockets.ops.local_addr().unwrap_or(settings.listen.ops).to_string();
     listeners.push(Listener { role: "ops".into(), address: ops });
-    let control = settings.listen.control.display().to_string();
-    listeners.push(Listener { role: "control".into(), address: control });
+    for (role, path) in [("control", &settings.listen.control), ("app", &settings.listen.app)] {
+        listeners.push(Listener { role: role.into(), address: path.display().to_string() });
+    }
     listeners
 }
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Source;
+use super::activity::Reports;
 use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
+use super::refusals::Refusals;
 use super::state;
+use super::switches::Switchboard;
 use crate::base::audit::action;
 use crate::base::timestamp::{SURELY_PAST_S, rfc3339};
-use crate::base::{Capability, Mode};
 use crate::config::Environment;
 use crate::config::settings::Settings;
 use crate::edge::Shared;
@@ -48,6 +50,9 @@ pub(super) struct Daemon {
     pub state: state::State,
     pub inner: Mutex<Inner>,
     pub history: History,
+    pub refusals: Refusals,
+    pub reports: Reports,
+    pub switchboard: Switchboard,
 }
 
 /// What a reload changes.
@@ -121,13 +126,6 @@ impl Daemon {
         for warning in &inner.warnings {
             say(Level::Warn, warning.lines().next().unwrap_or_default().to_owned());
         }
-        for capability in Capability::ALL {
-            let off = inner.settings.capabilities.flag(capability) == Some(false);
-            if off && capability.is_available() {
-                let (name, flag) = (capability.key(), capability.flag());
-                say(Level::Warn, format!("{name} is off because {flag} is false"));
-            }
-        }
         let now = self.shared.clock.now();
         let before =
             inner.app_down.iter().find(|(at, _)| now.saturating_duration_since(*at) <= LATELY);
@@ -148,6 +146,7 @@ impl Daemon {
         if panics > 0 {
             say(Level::Warn, format!("{panics} panics since start; each is in the log"));
         }
+        found.extend(self.about_switches(inner));
         found.extend(self.about_audit());
         found.extend(self.about_certificates(inner, certificates));
         found.sort_by_key(|attention| attention.level);
@@ -257,8 +256,8 @@ impl Control for Daemon {
         self.fresh_id()
     }
 
-    fn activity<'a>(&'a self, _caller: &'a Caller, _activity: Activity) -> Answer<'a, Recorded> {
-        super::access::later()
+    fn activity<'a>(&'a self, caller: &'a Caller, activity: Activity) -> Answer<'a, Recorded> {
+        Box::pin(self.reports.take(caller, activity))
     }
 
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, Problem> {
@@ -357,10 +356,4 @@ fn wrong_clock(now_s: i64) -> String {
          new local certificates and no certificate can be ordered",
         rfc3339(now_s)
     )
-}
-
-/// Modes that the operator should see in the log at a start or a reload.
-pub(super) fn switched(settings: &Settings) -> Vec<(Capability, Mode)> {
-    let modes = Capability::ALL.map(|name| (name, settings.capabilities.mode(name)));
-    modes.into_iter().filter(|(_, mode)| *mode != Mode::Enforce).collect()
 }

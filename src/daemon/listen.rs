@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -11,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use super::owner;
 use crate::config::settings::Listen;
 use crate::edge::accept::{Listener, Role};
+use crate::ops::{self, SocketKind};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -24,10 +26,11 @@ pub struct Sockets {
     pub edge: Vec<Listener>,
     pub ops: TcpListener,
     pub control: UnixListener,
+    pub app: UnixListener,
     /// Roles whose sockets were inherited, which a reload cannot move.
     pub inherited: Vec<Role>,
-    /// The control socket was made here, not handed over.
-    pub own_control: bool,
+    /// The sockets in the file system that were made here, not handed over.
+    pub made: Vec<PathBuf>,
 }
 
 /// Binds everything in `listen` that was not inherited.
@@ -36,36 +39,7 @@ pub struct Sockets {
 /// Every address that cannot be had, each with who has it or what to do.
 pub fn bind(listen: &Listen, inherited: Vec<(String, OwnedFd)>) -> Result<Sockets, String> {
     let mut faults = Vec::new();
-    let mut edge = Vec::new();
-    let mut roles = Vec::new();
-    let (mut ops, mut control) = (None, None);
-    for (name, fd) in inherited {
-        let role = match name.as_str() {
-            "https" => Role::Https,
-            "http" => Role::Http,
-            "ops" => {
-                ops = Some(TcpListener::from(fd));
-                continue;
-            }
-            "control" => {
-                control = Some(UnixListener::from(fd));
-                continue;
-            }
-            other => {
-                faults.push(format!(
-                    "systemd handed over a socket named {other:?}, which palisade does not know\n  \
-                     set FileDescriptorName= of the socket unit to https, http, ops or control"
-                ));
-                continue;
-            }
-        };
-        let socket = TcpListener::from(fd);
-        match socket.local_addr() {
-            Ok(addr) => edge.push(Listener { role, addr, socket }),
-            Err(error) => faults.push(format!("the inherited socket {name}: {error}")),
-        }
-        roles.push(role);
-    }
+    let Inherited { mut edge, roles, ops, control, app } = by_name(inherited, &mut faults);
     for (role, addrs) in [(Role::Https, &listen.https), (Role::Http, &listen.http)] {
         if roles.contains(&role) {
             continue;
@@ -79,24 +53,76 @@ pub fn bind(listen: &Listen, inherited: Vec<(String, OwnedFd)>) -> Result<Socket
     }
     let ops =
         ops.map_or_else(|| bind_tcp(listen.ops).map_err(|e| fault("ops", listen.ops, &e)), Ok);
-    let own_control = control.is_none();
-    let control = control
-        .map_or_else(|| crate::ops::bind_control(&listen.control), Ok)
-        .map_err(|e| e.to_string());
-    match (ops, control, faults.is_empty()) {
-        (Ok(ops), Ok(control), true) => {
-            Ok(Sockets { edge, ops, control, inherited: roles, own_control })
+    let mut made = Vec::new();
+    let mut unix = |kind, path: &Path, inherited: Option<UnixListener>| {
+        if let Some(socket) = inherited {
+            return Ok(socket);
         }
-        (ops, control, _) => {
-            if own_control && control.is_ok() {
-                // Ours as long as it is bound: a start that failed leaves nothing behind.
-                let _ = std::fs::remove_file(&listen.control);
+        let socket = ops::bind_socket(kind, path).map_err(|error| error.to_string())?;
+        made.push(path.to_owned());
+        Ok::<_, String>(socket)
+    };
+    let control = unix(SocketKind::CONTROL, &listen.control, control);
+    let app = unix(SocketKind::APP, &listen.app, app);
+    match (ops, control, app, faults.is_empty()) {
+        (Ok(ops), Ok(control), Ok(app), true) => {
+            Ok(Sockets { edge, ops, control, app, inherited: roles, made })
+        }
+        (ops, control, app, _) => {
+            // Ours as long as they are bound: a start that failed leaves nothing behind.
+            for path in &made {
+                let _ = std::fs::remove_file(path);
             }
-            faults.extend(ops.err());
-            faults.extend(control.err());
+            faults.extend([ops.err(), control.err(), app.err()].into_iter().flatten());
             Err(faults.join("\nerror: "))
         }
     }
+}
+
+/// What systemd handed over.
+#[derive(Default)]
+struct Inherited {
+    edge: Vec<Listener>,
+    roles: Vec<Role>,
+    ops: Option<TcpListener>,
+    control: Option<UnixListener>,
+    app: Option<UnixListener>,
+}
+
+fn by_name(sockets: Vec<(String, OwnedFd)>, faults: &mut Vec<String>) -> Inherited {
+    let mut inherited = Inherited::default();
+    for (name, fd) in sockets {
+        let role = match name.as_str() {
+            "https" => Role::Https,
+            "http" => Role::Http,
+            "ops" => {
+                inherited.ops = Some(TcpListener::from(fd));
+                continue;
+            }
+            "control" => {
+                inherited.control = Some(UnixListener::from(fd));
+                continue;
+            }
+            "app" => {
+                inherited.app = Some(UnixListener::from(fd));
+                continue;
+            }
+            other => {
+                faults.push(format!(
+                    "systemd handed over a socket named {other:?}, which palisade does not know\n  \
+                     set FileDescriptorName= of the socket unit to https, http, ops, control or app"
+                ));
+                continue;
+            }
+        };
+        let socket = TcpListener::from(fd);
+        match socket.local_addr() {
+            Ok(addr) => inherited.edge.push(Listener { role, addr, socket }),
+            Err(error) => faults.push(format!("the inherited socket {name}: {error}")),
+        }
+        inherited.roles.push(role);
+    }
+    inherited
 }
 
 /// Binds one more address for browsers.

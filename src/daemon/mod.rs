@@ -4,6 +4,7 @@
 //! that cannot be used never replaces one that can (58); what was accepted is finished before the end (59).
 
 mod access;
+mod activity;
 mod audit;
 mod build;
 mod certificates;
@@ -14,10 +15,12 @@ mod live;
 mod master;
 mod materials;
 mod owner;
+mod refusals;
 mod reload;
 mod state;
 mod supervise;
 mod switches;
+mod tokens;
 
 use std::path::PathBuf;
 

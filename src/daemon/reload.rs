@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::control::{Daemon, Inner, switched};
+use super::control::{Daemon, Inner};
 use super::listen;
 use super::materials::{LOCAL_RENEW_S, Shown, Stamp};
 use super::state;
-use crate::base::Host;
 use crate::base::audit::By;
 use crate::base::timestamp::rfc3339;
-use crate::config::settings::{Settings, Site, TlsSource};
+use crate::base::{Capability, Host, Mode};
+use crate::config::settings::{Capabilities, Settings, Site, TlsSource};
 use crate::config::{Report, diff};
 use crate::edge::Policy;
 use crate::edge::accept::{Listener, Role};
@@ -99,9 +99,11 @@ impl Daemon {
     pub(super) fn swap(
         &self,
         inner: &mut Inner,
-        settings: Settings,
+        mut settings: Settings,
         warnings: String,
     ) -> Result<(), Report> {
+        // Under the lock: a switch that is set meanwhile is here already, or comes after this policy.
+        settings.capabilities = settings.capabilities.with_runtime_of(&inner.settings.capabilities);
         // Looked at before reading: a file that changes in between is read again at the next look.
         let stamp = Stamp::of(&settings);
         let wanted = state::wanted(&settings, &self.environment)?;
@@ -122,7 +124,7 @@ impl Daemon {
         inner.stamp = stamp;
         inner.generation = generation;
         inner.loaded_at_s = self.now_s();
-        log_switches(&self.shared.log, &settings);
+        log_switches(&self.shared.log, &settings.capabilities);
         self.state.audit.configure(settings.audit.keep);
         inner.settings = settings;
         // Orders come last: they ask for answers that the policy now in force gives.
@@ -321,10 +323,15 @@ pub(super) fn https_port(
     }
 }
 
-fn log_switches(log: &Log, settings: &Settings) {
-    for (capability, mode) in switched(settings) {
-        log.event(Level::Warn, "capability_not_enforced", |line| {
-            line.text("capability", capability.key()).text("mode", mode.word());
-        });
+/// Modes that the operator should see in the log at a start or a reload, and what decides.
+pub(super) fn log_switches(log: &Log, capabilities: &Capabilities) {
+    for name in Capability::ALL {
+        let mode = capabilities.mode(name);
+        if mode != Mode::Enforce {
+            let why = capabilities.decider(name).unwrap_or_else(|| "configured".to_owned());
+            log.event(Level::Warn, "capability_not_enforced", |line| {
+                line.text("capability", name.key()).text("mode", mode.word()).text("why", &why);
+            });
+        }
     }
 }

@@ -18,8 +18,10 @@ use crate::store::Store;
 use crate::store::audit::AuditLog;
 use crate::telemetry::{Level, Log};
 use crate::work::acme::{self, Challenges, Manager, Parts, Wanted, WantedSite};
+use crate::work::audit::actions::ActionLog;
 use crate::work::audit::{self, Audit};
 use crate::work::certs::Vault;
+use crate::work::tokens::Tokens;
 
 /// What is left to do once every data key is wrapped by the new master key.
 const MASTER_KEY_CHANGED: &str =
@@ -30,6 +32,9 @@ pub(super) struct State {
     pub store: Store,
     pub keyring: Arc<Keyring>,
     pub audit: Arc<Audit>,
+    pub tokens: Tokens,
+    /// What happens on the request path, on its way there.
+    pub actions: Arc<ActionLog>,
     pub master: MasterWatch,
     pub manager: Arc<Manager>,
     pub challenges: Arc<Challenges>,
@@ -104,6 +109,9 @@ pub(super) fn open(
         keep: settings.audit.keep,
     });
     let audit = audit.map_err(|error| StartError::Failed(error.to_string()))?;
+    let tokens = Tokens::open(store.clone(), Arc::clone(&clock), Arc::clone(&entropy))
+        .map_err(|error| StartError::Failed(error.to_string()))?;
+    let actions = ActionLog::new(store.clone(), log.clone());
     let source = config::master_key_source(settings, environment);
     let master = MasterWatch::new(source, keyring.master());
     let challenges = Arc::<Challenges>::default();
@@ -121,7 +129,18 @@ pub(super) fn open(
     };
     let manager =
         Manager::open(parts, wanted).map_err(|error| StartError::Failed(error.to_string()))?;
-    Ok(State { store, keyring, audit, master, manager, challenges, stored, generated })
+    Ok(State {
+        store,
+        keyring,
+        audit,
+        tokens,
+        actions,
+        master,
+        manager,
+        challenges,
+        stored,
+        generated,
+    })
 }
 
 /// The keys over the state, and the master key's file if this start has made it.

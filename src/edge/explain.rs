@@ -100,7 +100,7 @@ pub fn explain(policy: &Policy, asked: &Asked) -> Explained {
             })
         }
     };
-    told.steps.push(steps::headers(policy.security_headers));
+    told.steps.push(steps::headers(policy));
     let mut headers = HeaderMap::new();
     respond::harden(&mut headers, policy, asked.tls, site);
     told.to_client = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
@@ -146,6 +146,7 @@ fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&
     });
     told.to_app = to_app(asked, &told.client);
     let route = route.and_then(|at| site.routes.get(at));
+    told.steps.extend(site.audit_of(route).map(steps::audit));
     told.upstreams = site.upstreams_of(route).iter().map(ToString::to_string).collect();
     let note = match &told.upstreams[..] {
         [] => "there is none".to_owned(),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::base::{Capability, Host, Mode};
-use crate::config::settings::{Settings, Site};
+use crate::config::settings::{Capabilities, Settings, Site};
 
 /// One generation of configuration with its certificates.
 pub struct Policy {
@@ -73,6 +73,20 @@ impl Policy {
             names: self.names.clone(),
             https_port: self.https_port,
             security_headers: self.security_headers,
+        }
+    }
+
+    /// The same generation with other switches. Connections remember names by generation, never a mode: each request
+    /// reads the mode of the policy that it began with.
+    #[must_use]
+    pub fn with_capabilities(&self, capabilities: Capabilities) -> Self {
+        Self {
+            generation: self.generation,
+            security_headers: capabilities.mode(Capability::SecurityHeaders),
+            settings: Settings { capabilities, ..self.settings.clone() },
+            tls: self.tls.clone(),
+            names: self.names.clone(),
+            https_port: self.https_port,
         }
     }
 }

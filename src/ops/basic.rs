@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State as Shared};
 use axum::response::{IntoResponse, Response};
@@ -87,18 +87,23 @@ pub(super) fn named(segment: Segment) -> Result<String, Problem> {
     Ok(name)
 }
 
+/// The bytes of a body.
+pub(super) async fn whole(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+    let whole = timeout(BODY_TIME, Limited::new(body, bytes_max).collect());
+    match whole.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let detail = format!("the body is larger than {} KiB", bytes_max >> 10);
+            Err(Problem::new(413, "Content Too Large", detail))
+        }
+        Ok(Err(_)) => Err(Problem::new(400, "Bad Request", "the body ended too early")),
+        Err(_) => Err(Problem::new(408, "Request Timeout", "the body did not arrive")),
+    }
+}
+
 /// The body of a call. A refusal never repeats it: it may hold a private key.
 pub(super) async fn taken<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Problem> {
-    let whole = timeout(BODY_TIME, Limited::new(body, BODY_BYTES_MAX).collect());
-    let bytes = match whole.await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let detail = format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20);
-            return Err(Problem::new(413, "Content Too Large", detail));
-        }
-        Ok(Err(_)) => return Err(Problem::new(400, "Bad Request", "the body ended too early")),
-        Err(_) => return Err(Problem::new(408, "Request Timeout", "the body did not arrive")),
-    };
+    let bytes = whole(body, BODY_BYTES_MAX).await?;
     let unread = "the body is not what this call takes; is the command another palisade?";
     serde_json::from_slice(&bytes).map_err(|_| Problem::new(400, "Bad Request", unread))
 }

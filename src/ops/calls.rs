@@ -6,7 +6,7 @@ use axum::routing::{MethodRouter, get, post};
 use http::Method;
 
 use super::caller::Door;
-use super::control::Daemon;
+use super::control::{Asked, Daemon};
 use super::{access, activity, audit, basic, live, switches};
 use crate::base::{Role, Scope};
 
@@ -64,6 +64,11 @@ impl Call {
         serve: fn() -> MethodRouter<Daemon>,
     ) -> Self {
         Self::new(Method::POST, path, name, serve)
+    }
+
+    /// For the record of a refusal.
+    pub fn asked(&self) -> Asked {
+        Asked { name: self.name, changes: self.method != Method::GET }
     }
 
     const fn scope(mut self, scope: Scope) -> Self {

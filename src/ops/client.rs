@@ -4,6 +4,8 @@
 //! Bounds: calls of at most 2 MiB, answers of at most 4 MiB.
 
 mod stream;
+mod tokens;
+mod switches;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -233,7 +235,9 @@ impl Client {
                 "the socket was left behind by a daemon that is gone".to_owned()
             }
             io::ErrorKind::PermissionDenied => {
-                "permission denied; run the command as root or as the daemon's user".to_owned()
+                "permission denied; run the command as root, or as a member of the group palisade \
+                 (usermod -aG palisade USER, then log in again)"
+                    .to_owned()
             }
             io::ErrorKind::TimedOut => "it does not accept connections".to_owned(),
             _ => error.to_string(),

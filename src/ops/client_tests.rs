@@ -8,13 +8,14 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::ops::sample::{self, Daemon};
-use crate::ops::{Door, bind_control, serve_unix};
+use crate::ops::{Door, SocketKind, bind_socket, serve_unix};
 
 /// Runs `calls` against a daemon on a socket of its own.
 async fn with_daemon<F: Future>(reloads: bool, calls: impl FnOnce(Client) -> F) -> F::Output {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("control.sock");
-    let listener = UnixListener::from_std(bind_control(&path).expect("bound")).expect("registered");
+    let listener = UnixListener::from_std(bind_socket(SocketKind::CONTROL, &path).expect("bound"))
+        .expect("registered");
     let (stop, stopped) = watch::channel(false);
     let daemon = Arc::new(Daemon { reloads, ..Daemon::default() });
     let calls = async {

@@ -35,6 +35,15 @@ pub struct Holder {
     pub scopes: Vec<Scope>,
 }
 
+/// A call that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// As documents name it.
+    pub name: &'static str,
+    /// It is more than a look.
+    pub changes: bool,
+}
+
 /// Who may do what.
 pub trait Access: Send + Sync + 'static {
     /// What a user may do on the control socket; nothing where it may not even ask.
@@ -46,12 +55,14 @@ pub trait Access: Send + Sync + 'static {
     /// # Errors
     /// Nobody does, or it has expired.
     fn holder(&self, token: &str) -> Result<Holder, Problem>;
+    /// Whether the token with this id still counts.
+    fn stands(&self, token: &str) -> bool;
     /// Whether calls that destroy or grant something want a second factor.
     fn wants_factor(&self) -> bool;
     /// Uses a proof up; answers the name of the factor.
     fn confirm<'a>(&'a self, caller: &'a Caller, proof: Proof) -> Answer<'a, String>;
     /// A call was refused for who made it. Bounded: what comes too often is counted only.
-    fn refused(&self, caller: &Caller, call: &'static str, why: &Problem);
+    fn refused(&self, caller: &Caller, call: Asked, why: &Problem);
 
     fn tokens(&self, query: &PageQuery) -> Page<TokenInfo>;
     fn create_token<'a>(&'a self, caller: &'a Caller, wanted: CreateToken)

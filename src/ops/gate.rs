@@ -9,7 +9,7 @@ use super::caller::{Caller, Door, Proof};
 use super::calls::Call;
 use super::control::Control;
 use crate::base::audit::Actor;
-use crate::base::{Role, Scope};
+use crate::base::{APP_GROUP, Role, Scope};
 use crate::sys;
 use crate::sys::peer::Peer;
 
@@ -37,7 +37,7 @@ pub(super) async fn admit(
     let mut caller = Caller { actor, door, role, scopes, request_id, confirmed: None };
     let may = may(call, &caller);
     if let Err(problem) = may {
-        daemon.refused(&caller, call.name, &problem);
+        daemon.refused(&caller, call.asked(), &problem);
         return Err(problem);
     }
     if call.confirm && daemon.wants_factor() {
@@ -54,12 +54,16 @@ fn user(daemon: &dyn Control, door: Door, peer: &Peer) -> Result<Who, Problem> {
     if door == Door::App {
         return match daemon.is_app(peer) {
             true => Ok((Actor::App { uid, user }, Role::Viewer, Vec::new())),
-            false => Err(forbidden(format!("user id {uid} may not speak as the app"))),
+            false => Err(forbidden(format!(
+                "user id {uid} may not speak as the app; put it into the group {APP_GROUP}, or name it in \
+                 `app` of [role]"
+            ))),
         };
     }
     let role = daemon.role(peer).ok_or_else(|| {
         forbidden(format!(
-            "user id {uid} may not control this daemon; run the command as root, or give the user a role"
+            "user id {uid} may not control this daemon; run the command as root, or give the user or one \
+             of its groups a role in [role] of the configuration"
         ))
     })?;
     Ok((Actor::Uid { uid, user }, role, Vec::new()))

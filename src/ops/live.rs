@@ -1,5 +1,7 @@
 //! The calls about what moves: the event stream, the history, and what a request would meet.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State as Shared};
@@ -10,16 +12,19 @@ use http::header::CONTENT_TYPE;
 use super::api::Problem;
 use super::api::live::{ExplainQuery, History, Point};
 use super::api::page::{ITEMS_MAX, PageQuery};
+use super::caller::Caller;
 use super::control::Daemon;
 use super::patience::Patience;
 use super::router::{answer, refuse};
 use super::stream::EventBody;
+use crate::base::audit::Actor;
 use crate::telemetry::events::{Kinds, Refused, SUBSCRIBERS_MAX, StatusWanted, Wanted};
 use crate::telemetry::history::{self, Resolution};
 
 /// `GET /v1/events`
 pub(super) async fn events(
     Shared(daemon): Shared<Daemon>,
+    Extension(caller): Extension<Caller>,
     patience: Option<Extension<Patience>>,
     uri: Uri,
 ) -> Response {
@@ -31,7 +36,8 @@ pub(super) async fn events(
     match hub.subscribe(wanted) {
         Ok(subscription) => {
             let patience = patience.map(|Extension(patience)| patience).unwrap_or_default();
-            let body = EventBody::new(std::sync::Arc::clone(hub), subscription, patience);
+            let may = standing(&daemon, caller);
+            let body = EventBody::new(Arc::clone(hub), subscription, (patience, may));
             ([(CONTENT_TYPE, "application/x-ndjson")], Body::new(body)).into_response()
         }
         Err(Refused::Full) => refuse(&Problem::new(
@@ -44,6 +50,15 @@ pub(super) async fn events(
         Err(Refused::Closed) => {
             refuse(&Problem::new(503, "Stopping", "the daemon is about to end"))
         }
+    }
+}
+
+/// Whether whoever watches still may: a token that is revoked, or ends, takes the stream along.
+fn standing(daemon: &Daemon, caller: Caller) -> Box<dyn Fn() -> bool + Send> {
+    let daemon = Arc::clone(daemon);
+    match caller.actor {
+        Actor::Token { id, .. } => Box::new(move || daemon.stands(&id)),
+        _ => Box::new(|| true),
     }
 }
 

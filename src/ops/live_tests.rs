@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::ops::api::live::{Event, EventsQuery};
 use crate::ops::sample::{self, Daemon as Sample};
-use crate::ops::{Client, Door, bind_control, serve_unix};
+use crate::ops::{Client, Door, SocketKind, bind_socket, serve_unix};
 use crate::telemetry::access::Entry;
 use crate::telemetry::events::{Outcome, Step};
 
@@ -98,7 +98,8 @@ fn entry(path: &str) -> Entry<'_> {
 async fn with_daemon<F: Future>(calls: impl FnOnce(Client, watch::Sender<bool>) -> F) -> F::Output {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("control.sock");
-    let listener = UnixListener::from_std(bind_control(&path).expect("bound")).expect("registered");
+    let listener = UnixListener::from_std(bind_socket(SocketKind::CONTROL, &path).expect("bound"))
+        .expect("registered");
     let (stop, stopped) = watch::channel(false);
     let daemon = Arc::new(Sample::default());
     let calls = calls(Client::unix(&path), stop);

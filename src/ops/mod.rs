@@ -3,7 +3,7 @@
 //! Promises: one set of types (`api`) for server, client and tests; every answer carries `palisade-api`,
 //! every refusal is a problem document (RFC 9457);
 //! every call stands in `calls` with the role, the scope and the second factor that it wants (`gate`).
-//! Refuses: other users on the sockets; a foreign `Host` and any `Origin`, at every door.
+//! Refuses: users without a role on the sockets, and whoever has no token on the ops address; a foreign `Host` and any `Origin`, at every door.
 //! Bounds: connections, head sizes and the time a connection may take, on both.
 
 mod access;
@@ -29,8 +29,8 @@ mod switches;
 
 pub use caller::{Caller, Door, Proof};
 pub use client::{Client, ClientError, EventStream};
-pub use control::{Access, Answer, Control, Holder, Switches};
+pub use control::{Access, Answer, Asked, Control, Holder, Switches};
 pub use router::router;
 pub use server::{serve_ops, serve_unix};
-pub use socket::{BindError, bind_control};
+pub use socket::{BindError, SocketKind, bind_socket};
 pub use stream::shown_step;

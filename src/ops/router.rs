@@ -15,6 +15,7 @@ use super::caller::Door;
 use super::calls::{CALLS, Call};
 use super::control::Daemon;
 use super::gate::admit;
+use super::patience::Patience;
 use crate::sys::peer::Peer;
 
 /// Names the call in its answer.
@@ -54,6 +55,9 @@ async fn enter(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> 
     let mut response = match admitted {
         Ok(caller) => {
             if let Some(caller) = caller {
+                if let Some(patience) = request.extensions().get::<Patience>() {
+                    patience.is_known();
+                }
                 request.extensions_mut().insert(caller);
             }
             next.run(request).await

@@ -14,7 +14,7 @@ use super::api::{
     Reloaded, Renewal, SiteStatus, State, Status, Traffic,
 };
 use super::caller::{Caller, Proof};
-use super::control::{Access, Answer, Control, Holder, Switches};
+use super::control::{Access, Answer, Asked, Control, Holder, Switches};
 use crate::base::{Capability, Mode, Role, Scope};
 use crate::ports::system::SystemClock;
 use crate::sys::peer::Peer;
@@ -173,11 +173,22 @@ pub(crate) struct Daemon {
     pub slow: Option<Arc<Slow>>,
     /// Whether a second factor is wanted; its code is 123456.
     pub factor: bool,
+    /// Every token that was good is so no more.
+    pub revoked: Arc<std::sync::atomic::AtomicBool>,
+    /// The user that is the app.
+    pub app: u32,
 }
 
 impl Default for Daemon {
     fn default() -> Self {
-        Self { ready: true, reloads: true, slow: None, factor: false }
+        Self {
+            ready: true,
+            reloads: true,
+            slow: None,
+            factor: false,
+            revoked: Arc::default(),
+            app: 3,
+        }
     }
 }
 
@@ -185,14 +196,14 @@ fn later<T>() -> Answer<'static, T> {
     Box::pin(async { Err(Problem::new(501, "Not here", "the sample does not do this")) })
 }
 
-/// Users 0 to 2 are admin, operator and viewer; user 3 is the app. Tokens are the names of roles.
+/// Users 0 to 2 are admin, operator and viewer; user 3 is the app, if not told otherwise. Tokens are the names of roles.
 impl Access for Daemon {
     fn role(&self, peer: &Peer) -> Option<Role> {
         [Role::Admin, Role::Operator, Role::Viewer].get(peer.uid as usize).copied()
     }
 
     fn is_app(&self, peer: &Peer) -> bool {
-        peer.uid == 3
+        peer.uid == self.app
     }
 
     fn holder(&self, token: &str) -> Result<Holder, Problem> {
@@ -201,6 +212,10 @@ impl Access for Daemon {
         let role = role.ok_or_else(|| Problem::new(401, "Unauthorized", "no such token"))?;
         let scopes = Scope::ALL.into_iter().filter(|known| known.word() == scope).collect();
         Ok(Holder { id: "t1".into(), name: word.into(), role, scopes })
+    }
+
+    fn stands(&self, _token: &str) -> bool {
+        !self.revoked.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     fn wants_factor(&self) -> bool {
@@ -216,7 +231,7 @@ impl Access for Daemon {
         })
     }
 
-    fn refused(&self, _caller: &Caller, _call: &'static str, _why: &Problem) {}
+    fn refused(&self, _caller: &Caller, _call: Asked, _why: &Problem) {}
 
     fn tokens(&self, query: &PageQuery) -> Page<TokenInfo> {
         query.of(Vec::<TokenInfo>::new(), |token| &token.id)

@@ -33,7 +33,8 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const FIELDS_MAX: usize = 64;
 /// The control socket: long enough for an order at a slow CA, whose outcome is waited for.
 const CONTROL: Times = Times { head: Duration::from_secs(10), whole: Duration::from_secs(300) };
-/// The ops address.
+/// The ops address, where anybody may connect. Whoever shows a token that counts has the time of the control socket from
+/// then on.
 const OPS: Times = Times { head: Duration::from_secs(10), whole: Duration::from_secs(30) };
 /// What is under way when the daemon stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -133,9 +134,16 @@ impl Desk {
             let patience = Patience::default();
             let talk = converse(stream, routes, times.head, &mut stop, patience.clone());
             let mut talk = pin!(talk);
-            while tokio::time::timeout(times.whole, talk.as_mut()).await.is_err()
-                && patience.was_renewed()
-            {}
+            let mut time = times.whole;
+            while tokio::time::timeout(time, talk.as_mut()).await.is_err() {
+                time = if patience.became_known() && times.whole < CONTROL.whole {
+                    CONTROL.whole
+                } else if patience.was_renewed() {
+                    times.whole
+                } else {
+                    break;
+                };
+            }
             drop(place);
         });
     }

@@ -135,6 +135,32 @@ fn both_loops_can_run_on_any_runtime() {
     });
 }
 
+#[tokio::test]
+async fn the_app_is_known_at_its_own_socket_by_the_word_of_the_kernel() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("app.sock");
+    let own = rustix::process::geteuid().as_raw();
+    for (app, status) in [(own, "200 OK"), (own + 1, "403 Forbidden")] {
+        let listener = UnixListener::bind(&path).expect("bound");
+        let (stop, stopped) = watch::channel(false);
+        let served =
+            serve_unix(listener, Door::App, Arc::new(Daemon { app, ..Daemon::default() }), stopped);
+        let asked = async {
+            let mut client = tokio::net::UnixStream::connect(&path).await.expect("connected");
+            let call = b"POST /v1/activity HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                content-length: 18\r\n\r\n{\"action\":\"login\"}";
+            client.write_all(call).await.expect("sent");
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.expect("an answer");
+            stop.send(true).expect("it still serves");
+            answer
+        };
+        let ((), answer) = tokio::join!(served, asked);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        std::fs::remove_file(&path).expect("removed");
+    }
+}
+
 const EVENTS: &[u8] = b"GET /v1/events?kinds=state HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// A connection to a desk that has no other, with a small buffer in between.
@@ -181,4 +207,42 @@ async fn a_stream_that_nobody_reads_gives_its_place_back() {
         () = hub.run(stop) => panic!("nobody stopped it"),
         () = freed => {}
     }
+}
+
+/// A call on the ops address that never ends by itself, and how long it was waited for.
+async fn waited_for(token: &str) -> Duration {
+    let daemon = Daemon { slow: Some(Arc::default()), ..Daemon::default() };
+    let (_keep, stop) = watch::channel(false);
+    let mut desk = Desk::new(stop, OPS);
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let place = desk.place().await.expect("a place");
+    desk.serve(server, router(Door::Ops, Arc::new(daemon)), place);
+    let begun = tokio::time::Instant::now();
+    let call = format!(
+        "POST /v1/reload HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
+    );
+    client.write_all(call.as_bytes()).await.expect("sent");
+    let _ = client.read_to_end(&mut Vec::new()).await;
+    begun.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_shows_a_token_is_waited_for_as_on_the_control_socket() {
+    let waited = waited_for("operator").await;
+    assert!(waited >= CONTROL.whole && waited <= CONTROL.whole + OPS.whole, "{waited:?}");
+    assert!(waited_for("nobody").await < OPS.whole, "refused at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_not_known_loses_the_place_soon() {
+    let (_keep, stop) = watch::channel(false);
+    let mut desk = Desk::new(stop, OPS);
+    let (mut client, server) = tokio::io::duplex(64);
+    let place = desk.place().await.expect("a place");
+    desk.serve(server, router(Door::Ops, control()), place);
+    let begun = tokio::time::Instant::now();
+    // It asks and reads nothing of the answer, which does not fit into the buffer.
+    client.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
+    desk.places.acquire_many(64).await.expect("all places are free again").forget();
+    assert!(begun.elapsed() <= OPS.whole, "{:?}", begun.elapsed());
 }

@@ -1,56 +1,104 @@
-//! The control socket in the file system.
+//! The sockets for operators and for the app in the file system.
 //!
-//! Promises: mode 0600 before anyone can connect; a living daemon is never displaced; a socket that a crash
-//! left behind is. Two daemons that start at once do not displace each other: the directory is locked meanwhile.
+//! Promises: mode and group stand before anyone can connect: 0660 with the socket's group where it exists and this process
+//! may give it, otherwise 0600 (55); a living daemon is never displaced; a socket that a crash left behind is. Two daemons
+//! that start at once do not displace each other: the directory is locked meanwhile.
 
 use std::fs::{self, Permissions};
-use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::base::{APP_GROUP, CONTROL_GROUP};
 use crate::sys;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 64;
 
-/// Why the control socket is not there, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    #[error("{who} is already listening at {}\n  stop it first, or give this one its own socket: --control PATH (`listen.control` in the file)", path.display())]
-    Taken { path: PathBuf, who: String },
-    #[error("{} is there and is not a socket; it is left alone\n  remove it, or choose another path: --control PATH (`listen.control` in the file)", path.display())]
-    NotASocket { path: PathBuf },
-    #[error("the path of the control socket is too long: {}\n  choose one of at most 107 bytes: --control PATH (`listen.control` in the file)", path.display())]
-    TooLong { path: PathBuf },
-    #[error("cannot make the control socket {}: {source}\n  let user id {uid} write to {}, or choose another path: --control PATH (`listen.control` in the file)", path.display(), dir.display())]
-    Failed { path: PathBuf, dir: PathBuf, uid: u32, source: io::Error },
+/// Mode of a directory that is made for sockets: others pass through it to the socket that their group may use, and
+/// cannot list it.
+const DIR_MODE: u32 = 0o751;
+
+/// One of the sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketKind {
+    /// In words, and as the key of `[listen]` and the flag of `run`.
+    pub word: &'static str,
+    /// Whose members may connect.
+    group: &'static str,
 }
 
-/// Binds the control socket, its directory made if need be (0750). Not blocking, ready for tokio.
+impl SocketKind {
+    pub const CONTROL: Self = Self { word: "control", group: CONTROL_GROUP };
+    pub const APP: Self = Self { word: "app", group: APP_GROUP };
+}
+
+/// Where to put a socket instead.
+struct Elsewhere(&'static str);
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = self.0;
+        write!(f, "--{word} PATH (`listen.{word}` in the file)")
+    }
+}
+
+/// Why a socket is not there, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("{who} is already listening at {}\n  stop it first, or give this one its own socket: {}", path.display(), Elsewhere(word))]
+    Taken { word: &'static str, path: PathBuf, who: String },
+    #[error("{} is there and is not a socket; it is left alone\n  remove it, or choose another path: {}", path.display(), Elsewhere(word))]
+    NotASocket { word: &'static str, path: PathBuf },
+    #[error("the path of the {word} socket is too long: {}\n  choose one of at most 107 bytes: {}", path.display(), Elsewhere(word))]
+    TooLong { word: &'static str, path: PathBuf },
+    #[error("cannot make the {word} socket {}: {source}\n  let user id {uid} write to {}, or choose another path: {}", path.display(), dir.display(), Elsewhere(word))]
+    Failed { word: &'static str, path: PathBuf, dir: PathBuf, uid: u32, source: io::Error },
+}
+
+/// Binds a socket, its directory made if need be (0751, of the same group). Not blocking, ready for tokio.
 ///
 /// # Errors
 /// Someone else has the path, or this user may not use it.
-pub fn bind_control(path: &Path) -> Result<UnixListener, BindError> {
+pub fn bind_socket(kind: SocketKind, path: &Path) -> Result<UnixListener, BindError> {
+    let SocketKind { word, group } = kind;
     let dir = sys::files::parent(path);
     let failed = |source| BindError::Failed {
+        word,
         path: path.to_owned(),
         dir: dir.clone(),
         uid: rustix::process::geteuid().as_raw(),
         source,
     };
-    let address = SockAddr::unix(path).map_err(|_| BindError::TooLong { path: path.to_owned() })?;
-    sys::files::make_dir(&dir, 0o750).map_err(failed)?;
+    let address =
+        SockAddr::unix(path).map_err(|_| BindError::TooLong { word, path: path.to_owned() })?;
+    let group = sys::users::gid(group);
+    make_dir(&dir, group).map_err(failed)?;
     let _held = sys::files::lock_dir(&dir).map_err(failed)?;
-    clear(path, &address, &failed)?;
-    listen(path, &address).map_err(failed)
+    clear(word, path, &address, &failed)?;
+    listen(path, &address, group).map_err(failed)
+}
+
+/// A directory that is there already keeps its mode and group: whoever made it has decided.
+fn make_dir(dir: &Path, group: Option<u32>) -> io::Result<()> {
+    if dir.exists() {
+        return Ok(());
+    }
+    sys::files::make_dir(dir, DIR_MODE)?;
+    if let Some(group) = group {
+        // Where it may not be given, the group reaches the socket as others do.
+        let _ = chown(dir, None, Some(group));
+    }
+    Ok(())
 }
 
 /// Removes what a crash left at the path; refuses what is alive or is something else.
 fn clear(
+    word: &'static str,
     path: &Path,
     address: &SockAddr,
     failed: &impl Fn(io::Error) -> BindError,
@@ -59,12 +107,12 @@ fn clear(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(BindError::NotASocket { path: path.to_owned() });
+            return Err(BindError::NotASocket { word, path: path.to_owned() });
         }
         Ok(_) => {}
     }
     if let Some(who) = listener(address).map_err(failed)? {
-        return Err(BindError::Taken { path: path.to_owned(), who });
+        return Err(BindError::Taken { word, path: path.to_owned(), who });
     }
     fs::remove_file(path).map_err(failed)
 }
@@ -97,10 +145,13 @@ fn program(pid: i32) -> String {
 }
 
 /// A connection is refused between `bind` and `listen`, so nobody gets in before the mode is set.
-fn listen(path: &Path, address: &SockAddr) -> io::Result<UnixListener> {
+fn listen(path: &Path, address: &SockAddr, group: Option<u32>) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(address)?;
-    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    // Root may give any group, everybody else one of its own.
+    let given = group.is_some_and(|group| chown(path, None, Some(group)).is_ok());
+    let mode = if given { 0o660 } else { 0o600 };
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(UnixListener::from(OwnedFd::from(socket)))
@@ -108,6 +159,7 @@ fn listen(path: &Path, address: &SockAddr) -> io::Result<UnixListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -116,19 +168,42 @@ mod tests {
     fn the_socket_is_private_and_its_directory_is_made() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("run/palisade/control.sock");
-        let _listener = bind_control(&path).expect("bound");
+        let _listener = bind_socket(SocketKind::CONTROL, &path).expect("bound");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
-        assert_eq!(mode(&path), 0o600);
-        assert_eq!(mode(path.parent().expect("a parent")), 0o750);
+        let shared =
+            sys::users::gid(CONTROL_GROUP).is_some_and(|_| rustix::process::geteuid().is_root());
+        assert_eq!(mode(&path), if shared { 0o660 } else { 0o600 });
+        assert_eq!(mode(path.parent().expect("a parent")), 0o751);
         assert!(UnixStream::connect(&path).is_ok());
+    }
+
+    #[test]
+    fn the_group_of_a_socket_may_connect_where_it_can_be_given() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("app.sock");
+        let address = SockAddr::unix(&path).expect("it fits");
+        // Every process may give the group that it is in.
+        let own = rustix::process::getegid().as_raw();
+        let _listener = listen(&path, &address, Some(own)).expect("bound");
+        let found = fs::metadata(&path).expect("there");
+        assert_eq!((found.permissions().mode() & 0o777, found.gid()), (0o660, own));
+    }
+
+    #[test]
+    fn the_socket_of_the_app_names_its_own_key() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("app.sock");
+        let _living = bind_socket(SocketKind::APP, &path).expect("bound");
+        let error = bind_socket(SocketKind::APP, &path).expect_err("refused").to_string();
+        assert!(error.contains("--app PATH (`listen.app` in the file)"), "{error}");
     }
 
     #[test]
     fn a_living_daemon_is_named_and_left_alone() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("control.sock");
-        let _living = bind_control(&path).expect("bound");
-        let error = bind_control(&path).expect_err("refused").to_string();
+        let _living = bind_socket(SocketKind::CONTROL, &path).expect("bound");
+        let error = bind_socket(SocketKind::CONTROL, &path).expect_err("refused").to_string();
         assert!(error.contains(&format!("(pid {})", std::process::id())), "{error}");
         assert!(error.contains("--control PATH"), "{error}");
         assert!(UnixStream::connect(&path).is_ok(), "the first one still answers");
@@ -138,9 +213,9 @@ mod tests {
     fn what_a_crash_left_is_replaced() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("control.sock");
-        drop(bind_control(&path).expect("bound"));
+        drop(bind_socket(SocketKind::CONTROL, &path).expect("bound"));
         assert!(path.exists());
-        assert!(bind_control(&path).is_ok());
+        assert!(bind_socket(SocketKind::CONTROL, &path).is_ok());
     }
 
     #[test]
@@ -148,13 +223,21 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("control.sock");
         fs::write(&path, "precious").expect("written");
-        assert!(matches!(bind_control(&path), Err(BindError::NotASocket { .. })));
+        assert!(matches!(
+            bind_socket(SocketKind::CONTROL, &path),
+            Err(BindError::NotASocket { .. })
+        ));
         assert_eq!(fs::read(&path).expect("readable"), b"precious");
     }
 
     #[test]
     fn a_path_that_does_not_fit_an_address_is_explained() {
         let path = PathBuf::from(format!("/tmp/{}", "x".repeat(120)));
-        assert!(bind_control(&path).expect_err("refused").to_string().contains("107 bytes"));
+        assert!(
+            bind_socket(SocketKind::CONTROL, &path)
+                .expect_err("refused")
+                .to_string()
+                .contains("107 bytes")
+        );
     }
 }

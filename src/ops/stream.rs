@@ -1,6 +1,6 @@
 //! The body of `GET /v1/events`: one JSON object per line, for as long as the client takes them.
 //!
-//! Promises: something at least every five seconds. Bounds: 64 events are written at a time, and only when the client
+//! Promises: something at least every five seconds; whoever may watch no more sees nothing from then on. Bounds: 64 events are written at a time, and only when the client
 //! has room for them; what waits meanwhile is bounded by the subscription.
 
 use std::convert::Infallible;
@@ -27,14 +27,20 @@ pub(super) struct EventBody {
     hub: Arc<Hub>,
     subscription: Subscription,
     patience: Patience,
+    /// Whether the client may go on.
+    may: Box<dyn Fn() -> bool + Send>,
     greeted: bool,
     silence: Pin<Box<Sleep>>,
 }
 
 impl EventBody {
-    pub fn new(hub: Arc<Hub>, subscription: Subscription, patience: Patience) -> Self {
+    pub fn new(
+        hub: Arc<Hub>,
+        subscription: Subscription,
+        (patience, may): (Patience, Box<dyn Fn() -> bool + Send>),
+    ) -> Self {
         let silence = Box::pin(sleep(SILENCE_MAX));
-        Self { hub, subscription, patience, greeted: false, silence }
+        Self { hub, subscription, patience, may, greeted: false, silence }
     }
 }
 
@@ -46,6 +52,10 @@ impl http_body::Body for EventBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        // Asked before anything is shown, and every five seconds at least.
+        if !(self.may)() {
+            return Poll::Ready(None);
+        }
         self.patience.renew();
         let mut lines = Vec::new();
         if !std::mem::replace(&mut self.greeted, true) {

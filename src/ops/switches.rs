@@ -41,8 +41,7 @@ pub(super) async fn set(
 }
 
 fn known(name: &str) -> Result<Capability, Problem> {
-    let found = Capability::ALL.into_iter().find(|capability| capability.key() == name);
-    found.ok_or_else(|| {
+    Capability::of_key(name).ok_or_else(|| {
         let all = Capability::ALL.map(Capability::key).join(", ");
         Problem::new(404, format!("There is no capability {name}"), format!("there are {all}"))
     })

@@ -71,6 +71,7 @@ mod tests {
     use super::*;
     use crate::store::certs::{Account, Certificate, History, Order, Origin};
     use crate::store::sealed::{Sealed, WrappedKey};
+    use crate::store::switches::Switch;
 
     fn certificate(chain: Vec<Vec<u8>>) -> Certificate {
         Certificate {
@@ -127,6 +128,7 @@ mod tests {
             let _ = decode::<History>("t", "r", &bytes);
             let _ = decode::<Sealed>("t", "r", &bytes);
             let _ = decode::<WrappedKey>("t", "r", &bytes);
+            let _ = decode::<Switch>("t", "r", &bytes);
             let _ = decode::<Vec<i64>>("t", "r", &bytes);
         }
 

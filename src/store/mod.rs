@@ -21,8 +21,10 @@ mod receipt;
 mod schema;
 pub mod sealed;
 mod state;
+pub mod switches;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 mod writer;
 
 use std::path::Path;
@@ -70,6 +72,12 @@ impl Store {
     #[must_use]
     pub fn health(&self) -> Health {
         self.0.health()
+    }
+
+    /// As [`Self::health`], for those who only want to know whether. One atomic load.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.0.is_writable()
     }
 
     /// Ends when the state can be written again after it could not, or at once if that was so since the last call. For

@@ -2,7 +2,7 @@
 //!
 //! Everything else (opening with every check, one writer, commits, recovery) is the same for all of them.
 
-use super::{audit, certs, local_ca, outbox, sealed};
+use super::{audit, certs, local_ca, outbox, sealed, switches, tokens};
 
 /// Who wrote the file, in which format, and the row that proves that it can be written.
 pub(super) const META: &str = "meta";
@@ -38,7 +38,14 @@ pub(super) static CORE: Schema = Schema {
     file: "core.redb",
     owner: "palisade core",
     format: 1,
-    tables: &[&sealed::ALL, &certs::ALL, &local_ca::ALL, &outbox::ALL],
+    tables: &[
+        &sealed::ALL,
+        &certs::ALL,
+        &local_ca::ALL,
+        &outbox::ALL,
+        &switches::ALL,
+        &tokens::ALL,
+    ],
     thread: "state",
     restore: "stop palisade, move the file away and put a backup in its place; without a backup move \
         local-ca.pem away too and start without both: a new local CA is made and certificates are ordered again",

@@ -1,5 +1,6 @@
 //! What happens to the dashboard, and what it wants done: both closed lists.
 
+use crate::base::Mode;
 use crate::ops::api::Status;
 use crate::ops::api::live::{self, History};
 
@@ -81,7 +82,14 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mutation {
     Reload,
-    RenewCertificate { site: String },
+    RenewCertificate {
+        site: String,
+    },
+    /// Without a mode: as configured again.
+    SetCapability {
+        name: String,
+        mode: Option<Mode>,
+    },
 }
 
 impl Mutation {
@@ -91,6 +99,12 @@ impl Mutation {
         match self {
             Self::Reload => "Reload the configuration".into(),
             Self::RenewCertificate { site } => format!("Renew the certificate of {site} now"),
+            Self::SetCapability { name, mode } => match mode {
+                Some(Mode::Off) => format!("Switch {name} off"),
+                Some(Mode::Observe) => format!("Let {name} only observe"),
+                Some(Mode::Enforce) => format!("Enforce {name}"),
+                None => format!("Have {name} as configured again"),
+            },
         }
     }
 
@@ -105,6 +119,20 @@ impl Mutation {
             Self::RenewCertificate { .. } => {
                 "One order at the CA, which counts towards its rate limits. The present certificate is served \
                  until the new one is there."
+            }
+            Self::SetCapability { mode: Some(Mode::Off), .. } => {
+                "From the next request on nothing is looked at and nothing is refused. It stays so through reloads and \
+                 restarts, until it is taken back (c)."
+            }
+            Self::SetCapability { mode: Some(Mode::Observe), .. } => {
+                "From the next request on findings are counted and nothing is done about them. It stays so through \
+                 reloads and restarts, until it is taken back (c)."
+            }
+            Self::SetCapability { mode: Some(Mode::Enforce), .. } => {
+                "From the next request on findings are acted upon, whatever the file says, until it is taken back (c)."
+            }
+            Self::SetCapability { mode: None, .. } => {
+                "What was set while running is taken back: from the next request on the file counts."
             }
         }
     }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use crate::ops::api::Status;
 use crate::ops::api::live::{self, EventsQuery, History};
+use crate::ops::api::switches::SetCapability;
 use crate::ops::client::{Client, ClientError, EventStream};
 
 use super::data::Document;
@@ -74,6 +75,11 @@ impl Feed for Client {
                     let now = self.renew_certificate(site).await?;
                     let until = now.not_after.as_deref().unwrap_or("an unknown time");
                     Ok(format!("{site} has a certificate until {until}."))
+                }
+                Mutation::SetCapability { name, mode } => {
+                    let wanted = SetCapability { mode: *mode, for_s: None };
+                    let now = self.set_capability(name, &wanted).await?;
+                    Ok(format!("{name} is {} ({}).", now.mode.word(), now.decided_by()))
                 }
             }
         })

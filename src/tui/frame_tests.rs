@@ -70,6 +70,9 @@ fn every_view_is_drawn_as_agreed() {
         ("palette", ":"),
         ("narrowed", "2nj\n1"),
         ("confirm", "e\nR"),
+        ("capabilities", ":cap\n"),
+        ("capability", ":cap\n\n"),
+        ("switch", ":cap\ne\no"),
     ];
     for (name, keys) in views {
         for size in [(80, 24), (120, 40)] {
@@ -104,7 +107,7 @@ fn one_frame_for_scripts_has_no_keys() {
 
 #[test]
 fn without_colour_only_weight_and_reverse_are_left() {
-    for keys in ["", "2", "2\n", "3", "?", "e\nR"] {
+    for keys in ["", "2", "2\n", "3", "?", "e\nR", ":cap\n\n"] {
         let backend = drawn(&after(UTF8, (120, 40), keys));
         for cell in backend.buffer().content() {
             assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset));
@@ -139,7 +142,7 @@ fn a_terminal_that_is_too_small_is_told_in_a_sentence() {
 
 #[test]
 fn every_size_can_be_drawn_with_every_popup_open() {
-    for keys in ["", "2", "2\n", "3j\n", "?", "e", "e\nR", ":", "/x", "2n"] {
+    for keys in ["", "2", "2\n", "3j\n", ":cap\n\n", "?", "e", "e\nR", ":", "/x", "2n"] {
         for width in (38..130).step_by(7) {
             for height in 8..45 {
                 let mut state = after(UTF8, (120, 40), keys);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Capability, Mode};
 use crate::ops::api::live::{self, History, LogLine, Point, RequestSeen, StateChange, Step};
+use crate::ops::api::switches::CapabilityOverride;
 use crate::ops::api::{
     Attention, CapabilityStatus, CertificateFailure, CertificateInfo, CertificateState,
     Connections, Level, Listener, ReloadStatus, Renewal, SiteStatus, State, Status, Traffic,
@@ -57,7 +58,7 @@ pub fn status(say: Say<'_>) -> Status {
         state: State::Ready,
         listeners: vec![listener("https", "[::]:443"), listener("ops", "127.0.0.1:9180")],
         sites: sites(say),
-        capabilities: Capability::ALL.map(|name| capability(name, say)).into(),
+        capabilities: capabilities(say),
         connections: Connections { open: 214, max: 20_000, refused: 3 },
         traffic: Traffic {
             requests: 1_284_007,
@@ -96,6 +97,31 @@ fn capability(name: Capability, say: Say<'_>) -> CapabilityStatus {
         flag_value: None,
         runtime: None,
     }
+}
+
+/// One that somebody has switched off for a while, and one that a flag holds.
+fn capabilities(say: Say<'_>) -> Vec<CapabilityStatus> {
+    let mut all = Capability::ALL.map(|name| capability(name, say));
+    for found in &mut all {
+        match found.name {
+            Capability::SecurityHeaders => {
+                found.mode = Mode::Off;
+                found.runtime = Some(CapabilityOverride {
+                    mode: Mode::Off,
+                    set_by: say("alice"),
+                    set_at: say("2026-11-21T20:02:46Z"),
+                    until: Some(say("2026-11-21T20:32:46Z")),
+                    left_s: Some(900),
+                });
+            }
+            Capability::RateLimit => (found.mode, found.flag_value) = (Mode::Off, Some(false)),
+            Capability::WebhookVerify => {
+                (found.mode, found.configured) = (Mode::Observe, Mode::Observe);
+            }
+            Capability::AbuseGuards | Capability::Queue => found.available = false,
+        }
+    }
+    all.into()
 }
 
 fn sites(say: Say<'_>) -> Vec<SiteStatus> {

@@ -1,6 +1,7 @@
 //! What keys and data make of the state.
 
 use super::*;
+use crate::base::Mode;
 use crate::ops::api::live;
 use crate::tui::event::{Effect, Event, Key, Mutation};
 use crate::tui::popup::{self, Consent, Popup};
@@ -46,7 +47,7 @@ fn numbers_never_shift_and_only_views_that_exist_are_reached() {
     press(&mut state, "4");
     assert_eq!(name(&state), "overview");
     assert_eq!(state.said.as_deref(), Some("there is no view 4 in this version"));
-    press(&mut state, "\t\t\t");
+    press(&mut state, &"\t".repeat(VIEWS.len()));
     assert_eq!(name(&state), "overview");
 }
 
@@ -266,4 +267,27 @@ fn a_view_can_keep_data_of_its_own() {
     assert_eq!(state.data().document::<u32>("sites"), Some(&7));
     assert_eq!(state.data().document::<String>("sites"), None);
     assert_eq!(state.data().document::<u32>("queue"), None);
+}
+
+#[test]
+fn a_capability_is_switched_only_when_elevated_and_only_after_a_yes() {
+    let mut state = told();
+    press(&mut state, ":cap\n");
+    assert_eq!(name(&state), "capabilities");
+    for (key, mode) in [
+        ("o", Some(Mode::Off)),
+        ("b", Some(Mode::Observe)),
+        ("E", Some(Mode::Enforce)),
+        ("c", None),
+    ] {
+        assert_eq!(press(&mut state, key), None);
+        assert!(state.popups.is_empty() && state.said.is_some(), "read-only");
+        press(&mut state, "e\n");
+        assert_eq!(press(&mut state, key), None, "asked first");
+        let wanted = Mutation::SetCapability { name: "security_headers".into(), mode };
+        assert_eq!(press(&mut state, "y"), Some(Effect::Mutate(wanted)));
+        state.fold(Event::Done(Ok("done".into())));
+        press(&mut state, "\ne");
+        assert!(!state.elevated() && state.popups.is_empty());
+    }
 }

@@ -3,3 +3,4 @@
 pub mod acme;
 pub mod audit;
 pub mod certs;
+pub mod tokens;

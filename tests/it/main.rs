@@ -12,6 +12,7 @@
 
 mod support;
 
+mod access;
 mod acme_crash;
 mod acme_issue;
 mod acme_manager;
@@ -21,7 +22,9 @@ mod acme_refused;
 mod acme_stays;
 mod acme_unwritable;
 mod activation;
+mod activity;
 mod audit;
+mod capability;
 mod certificates;
 mod clients;
 mod config;

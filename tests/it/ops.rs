@@ -18,7 +18,7 @@ fn health_readiness_and_liveness_answer() {
         assert_eq!(daemon.curl_ops(path, &[]).status, 200, "{path}");
     }
     assert_eq!(daemon.curl_ops("/nothing", &[]).status, 404);
-    assert_eq!(daemon.curl_ops("/v1/reload", &["-X", "POST"]).status, 404, "not on this address");
+    assert_eq!(daemon.curl_ops("/v1/reload", &["-X", "POST"]).status, 401, "not without a token");
     assert_eq!(daemon.curl_ops("/health", &["-X", "DELETE"]).status, 405);
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::CapabilityStatus;
 use crate::base::Mode;
 
 /// `POST /v1/capabilities/{name}` answers the `CapabilityStatus` that it comes to. `GET /v1/capabilities` lists them.
@@ -25,4 +26,22 @@ pub struct CapabilityOverride {
     pub until: Option<String>,
     /// Seconds until then.
     pub left_s: Option<i64>,
+}
+
+impl CapabilityStatus {
+    /// What decides over the mode in force, in words.
+    #[must_use]
+    pub fn decided_by(&self) -> String {
+        if self.flag_value == Some(false) {
+            return format!("{}=false in its environment", self.flag);
+        }
+        match &self.runtime {
+            _ if !self.available => "nothing in this version obeys it".to_owned(),
+            Some(CapabilityOverride { set_by, until: Some(until), .. }) => {
+                format!("set by {set_by} until {until}")
+            }
+            Some(CapabilityOverride { set_by, .. }) => format!("set by {set_by}"),
+            None => "the configuration".to_owned(),
+        }
+    }
 }

@@ -4,7 +4,9 @@ use super::super::certs::{Account, Ari, Certificate, History, Order, Origin};
 use super::super::sealed::{
     ACCOUNT_KEYS, CERTIFICATE_KEYS, ORDER_KEYS, Row, Sealed, TABLES, WrappedKey,
 };
+use super::super::switches::{Switch, SwitchChange};
 use super::*;
+use crate::base::Mode;
 use crate::base::audit::{By, Intent, Source, action};
 
 fn sealed(key: u32, byte: u8) -> Sealed {
@@ -234,4 +236,50 @@ fn an_attempt_writes_nothing_over_a_certificate_that_it_did_not_start_from() {
     assert!(next.wait().expect("answered"));
     assert_eq!(store.certificates().expect("read"), [issued]);
     assert_eq!(store.intents(9).expect("read"), [(1, intent())]);
+}
+
+fn switch(name: &str, mode: Mode, until_s: Option<i64>) -> Switch {
+    Switch { name: name.into(), mode, set_by: "alice".into(), set_at_s: 7, until_s }
+}
+
+fn switched(name: &str, to: Option<Switch>, action: &str) -> SwitchChange {
+    let intent = Intent::new(1, By::system(Source::Control), action).on(name);
+    SwitchChange { name: name.into(), to, intent }
+}
+
+#[test]
+fn a_switch_and_its_record_are_there_after_a_restart_and_several_changes_go_together() {
+    let dir = folder();
+    let store = open(dir.path()).expect("opened");
+    let queue = switch("queue", Mode::Observe, Some(i64::MAX));
+    let other = switch("of_a_later_version", Mode::Off, None);
+    let set =
+        |switch: &Switch| switched(&switch.name, Some(switch.clone()), action::CAPABILITY_SET);
+    let changes = vec![set(&queue), set(&other), set(&switch("queue", Mode::Off, None))];
+    store.change_switches(changes.clone()).wait().expect("written");
+    drop(store);
+    let store = open(dir.path()).expect("opened");
+    let (there, refused) = store.readable_switches().expect("read");
+    assert_eq!(there, [other.clone(), switch("queue", Mode::Off, None)]);
+    assert!(refused.is_empty(), "{refused:?}");
+    let told: Vec<Intent> = store.intents(9).expect("read").into_iter().map(|(_, i)| i).collect();
+    let intents: Vec<Intent> = changes.into_iter().map(|change| change.intent).collect();
+    assert_eq!(told, intents);
+    let back = switched("queue", None, action::CAPABILITY_LAPSE);
+    store.change_switches(vec![back]).wait().expect("written");
+    assert_eq!(store.readable_switches().expect("read").0, [other]);
+    assert_eq!(store.outbox().expect("read"), (5, 4));
+}
+
+#[test]
+fn a_switch_that_cannot_be_written_leaves_neither_a_row_nor_a_record() {
+    let dir = folder();
+    let store = open(dir.path()).expect("opened");
+    let good = switch("queue", Mode::Off, None);
+    let long = Switch { set_by: "x".repeat(codec::RECORD_BYTES_MAX), ..good.clone() };
+    let set = |switch: Switch| switched("queue", Some(switch), action::CAPABILITY_SET);
+    let refused = store.change_switches(vec![set(good), set(long)]).wait();
+    assert!(matches!(refused, Err(StoreError::Record { .. })), "{refused:?}");
+    assert!(store.readable_switches().expect("read").0.is_empty());
+    assert_eq!(store.outbox().expect("read"), (1, 0));
 }

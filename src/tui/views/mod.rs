@@ -3,6 +3,7 @@
 //! Numbers are for ever: 1 overview, 2 requests, 3 sites, 4 queue, 5 limits, 6 gates, 7 audit, 8 backups, 9 alerts.
 //! What a view needs beyond status, history and the tail it fetches for itself, while it is on the screen.
 
+pub mod capabilities;
 pub mod overview;
 pub mod requests;
 pub mod sites;
@@ -21,7 +22,8 @@ use super::table::{self, Narrow, Sort, Table};
 use super::theme::Look;
 
 /// Every view of this version, in the order of Tab.
-pub static VIEWS: [&dyn View; 3] = [&overview::Overview, &requests::Requests, &sites::Sites];
+pub static VIEWS: [&dyn View; 4] =
+    [&overview::Overview, &requests::Requests, &sites::Sites, &capabilities::Capabilities];
 
 /// What a view asks the daemon for.
 pub type Fetch =

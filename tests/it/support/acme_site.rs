@@ -79,7 +79,7 @@ impl AcmePlace {
 /// The control socket as curl sees it.
 pub fn control(daemon: &Daemon, method: &str, path: &str, body: Option<&Value>) -> Answered {
     let socket = daemon.control().display().to_string();
-    let url = format!("http://palisade{path}");
+    let url = format!("http://localhost{path}");
     let body = body.map(ToString::to_string);
     let mut args = vec!["--unix-socket", &socket, "-X", method, &url];
     if let Some(body) = &body {

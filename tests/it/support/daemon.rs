@@ -261,6 +261,10 @@ impl Daemon {
         PathBuf::from(self.started["control"][0].as_str().expect("a path"))
     }
 
+    pub fn app(&self) -> PathBuf {
+        PathBuf::from(self.started["app"][0].as_str().expect("a path"))
+    }
+
     /// Where the root of the local CA is.
     pub fn root(&self) -> PathBuf {
         self.place.path("state/local-ca.pem")

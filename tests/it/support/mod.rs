@@ -8,6 +8,7 @@ mod client;
 mod daemon;
 mod fake_clock;
 mod http;
+pub mod no_room;
 mod peers;
 pub mod pebble;
 mod ports;
