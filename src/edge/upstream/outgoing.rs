@@ -12,7 +12,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
-use http_body::Body as _;
+use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use crate::edge::body::{BodyError, RequestBody};
@@ -22,16 +22,16 @@ const GATHER_MAX: usize = 16 * 1024;
 /// A larger frame is written from where it is.
 const COPIED_MAX: usize = 4 * 1024;
 
-/// The writing side of a connection.
+/// The writing side of a connection. The body is a parameter for the tests' sake.
 #[derive(Default)]
-pub struct Outgoing {
+pub struct Outgoing<B = RequestBody> {
     /// The head and small frames. Kept after it was written where it may be sent again.
     bytes: Vec<u8>,
     written: usize,
     /// Written behind `bytes`, and `tail` behind it.
     large: Bytes,
     tail: &'static [u8],
-    body: RequestBody,
+    body: B,
     framing: Framing,
     /// May be sent again although the app may have seen it (RFC 9110 §9.2.2, promise 23).
     repeatable: bool,
@@ -57,9 +57,12 @@ pub enum SendError {
     Socket,
 }
 
-impl Outgoing {
+impl<B> Outgoing<B>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Default + Unpin,
+{
     /// Turns a request into bytes, to be written by `poll_write`.
-    pub fn begin(&mut self, head: &Parts, body: RequestBody) {
+    pub fn begin(&mut self, head: &Parts, body: B) {
         self.framing = framing(&body);
         self.repeatable = self.framing == Framing::Done && is_idempotent(&head.method);
         self.bytes.clear();
@@ -95,7 +98,7 @@ impl Outgoing {
 
     /// Forgets the request, and gives back more memory than most requests need.
     pub fn finish(&mut self) {
-        self.body = RequestBody::Empty;
+        self.body = B::default();
         self.bytes.clear();
         self.bytes.shrink_to(GATHER_MAX);
         self.rewind();
@@ -143,7 +146,7 @@ impl Outgoing {
                 }
                 None if self.framing == Framing::Chunked => {
                     self.end_chunks();
-                    self.body = RequestBody::Empty;
+                    self.body = B::default();
                 }
                 // Less came than was said.
                 None => return Poll::Ready(Err(BodyError::Broken)),
@@ -184,7 +187,7 @@ impl Outgoing {
             _ => {}
         }
         if self.framing == Framing::Done && self.body.is_end_stream() {
-            self.body = RequestBody::Empty;
+            self.body = B::default();
         }
     }
 
@@ -233,7 +236,7 @@ impl Outgoing {
     }
 }
 
-fn framing(body: &RequestBody) -> Framing {
+fn framing(body: &impl Body) -> Framing {
     if body.is_end_stream() {
         return Framing::Done;
     }
