@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Longest text.
@@ -106,7 +107,7 @@ const fn is_word(byte: u8) -> bool {
 }
 
 /// Who wanted a change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Actor {
     /// palisade itself, or whoever may send it signals.
@@ -129,8 +130,25 @@ pub enum Actor {
     },
 }
 
+impl Actor {
+    /// Who that is, in a word or two.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::System => "system".to_owned(),
+            Self::Uid { uid, user: None } => format!("uid {uid}"),
+            Self::Uid { uid, user: Some(user) } => format!("{user} ({uid})"),
+            Self::Token { id, name } => format!("token {name} ({id})"),
+            Self::App { uid, user: None } => format!("app {uid}"),
+            Self::App { user: Some(user), .. } => format!("app {user}"),
+            Self::Client { ip, user: None } => ip.clone(),
+            Self::Client { ip, user: Some(user) } => format!("{user} ({ip})"),
+        }
+    }
+}
+
 /// How the wish came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The control socket.
@@ -178,7 +196,7 @@ impl Source {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Done,
@@ -219,7 +237,7 @@ impl By {
 }
 
 /// One thing that is known about a state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Fact {
     Number(i64),

@@ -271,7 +271,7 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
     daemon.shared.log.event(Level::Info, "started", |line| {
         line.text("version", &status.version)
             .number("pid", u64::from(status.pid))
-            .number("sites", status.sites.len() as u64)
+            .number("sites", status.sites_total as u64)
             .number("workers", status.workers as u64);
         for role in ["https", "http", "ops", "control", "app"] {
             let of_role = status.listeners.iter().filter(|listener| listener.role == role);
@@ -291,7 +291,7 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
             );
         });
     }
-    let _ = sys::notify::ready(&format!("serving {} sites", status.sites.len()));
+    let _ = sys::notify::ready(&format!("serving {} sites", status.sites_total));
     if let Some(announce) = announce {
         announce(&status, &daemon.state.notes());
     }

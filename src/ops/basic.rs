@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State as Shared};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
+use http::Uri;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
-use super::api::{BODY_BYTES_MAX, Health, Problem, State, Status};
+use super::api::{BODY_BYTES_MAX, Health, Problem, Signal, State, Status};
 use super::caller::Caller;
+use super::calls::OPENMETRICS;
 use super::control::Daemon;
+use super::live::page_query;
 use super::router::{answer, refuse};
 
 /// For the body of a call, which comes from the same machine.
@@ -25,8 +28,14 @@ pub(super) async fn status(Shared(daemon): Shared<Daemon>) -> Response {
     answer(Ok(daemon.status()))
 }
 
-pub(super) async fn certificates(Shared(daemon): Shared<Daemon>) -> Response {
-    answer(Ok(daemon.certificates()))
+/// `GET /v1/sites`
+pub(super) async fn sites(Shared(daemon): Shared<Daemon>, uri: Uri) -> Response {
+    answer(page_query(&uri).map(|query| daemon.sites(&query)))
+}
+
+/// `GET /v1/certificates`
+pub(super) async fn certificates(Shared(daemon): Shared<Daemon>, uri: Uri) -> Response {
+    answer(page_query(&uri).map(|query| daemon.certificates(&query)))
 }
 
 pub(super) async fn local_ca(Shared(daemon): Shared<Daemon>) -> Response {
@@ -126,17 +135,16 @@ pub(super) async fn health(Shared(daemon): Shared<Daemon>) -> Response {
 }
 
 pub(super) async fn live() -> Response {
-    Json(serde_json::json!({ "status": "ok" })).into_response()
+    answer(Ok(Signal { status: "ok".into() }))
 }
 
 pub(super) async fn ready(Shared(daemon): Shared<Daemon>) -> Response {
     match daemon.readiness() {
-        Ok(()) => Json(serde_json::json!({ "status": "ready" })).into_response(),
+        Ok(()) => answer(Ok(Signal { status: "ready".into() })),
         Err(reasons) => refuse(&Problem::new(503, "Not ready", reasons.join("; "))),
     }
 }
 
 pub(super) async fn metrics(Shared(daemon): Shared<Daemon>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], daemon.metrics()).into_response()
+    ([(CONTENT_TYPE, OPENMETRICS)], daemon.metrics()).into_response()
 }

@@ -112,6 +112,7 @@ pub(crate) fn status() -> Status {
             site("app.example.com", &["www.example.com"], 63),
             site("shop.example.com", &[], -2),
         ],
+        sites_total: 2,
         capabilities: Capability::ALL
             .map(|name| CapabilityStatus {
                 name,
@@ -222,7 +223,7 @@ impl Access for Daemon {
         self.factor
     }
 
-    fn confirm<'a>(&'a self, _caller: &'a Caller, proof: Proof) -> Answer<'a, String> {
+    fn confirm<'a>(&'a self, _: &'a Caller, _: &'static str, proof: Proof) -> Answer<'a, String> {
         Box::pin(async move {
             if proof == Proof::Code("123456".into()) {
                 return Ok("phone".into());
@@ -291,8 +292,12 @@ impl Control for Daemon {
         status()
     }
 
-    fn certificates(&self) -> Vec<CertificateInfo> {
-        status().sites.into_iter().map(|site| site.certificate).collect()
+    fn sites(&self, query: &PageQuery) -> Page<SiteStatus> {
+        query.of(status().sites, |site| &site.name)
+    }
+
+    fn certificates(&self, query: &PageQuery) -> Page<CertificateInfo> {
+        query.of(status().sites.into_iter().map(|site| site.certificate), |info| &info.site)
     }
 
     fn local_ca(&self) -> Result<LocalCa, Problem> {

@@ -25,6 +25,7 @@ pub mod switches;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod totp;
 mod writer;
 
 use std::path::Path;

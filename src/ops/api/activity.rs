@@ -3,6 +3,7 @@
 //! Promises: any bytes are an activity or are refused with the field that is wrong; a refusal never repeats a value.
 //! Bounds: [`BODY_BYTES_MAX`], [`FACTS_MAX`] facts a side; longer texts are cut as in every record.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -21,7 +22,7 @@ const SHOWN_BYTES: usize = 64;
 const USER: &str = "user";
 
 /// `POST /v1/activity` on the app's socket. Becomes a record of the audit log with `app.` in front of its action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Activity {
     /// Such as `order.refund`: lower-case words of letters, digits and `_`, joined by dots; at most 64 bytes.
@@ -43,7 +44,7 @@ pub struct Activity {
 }
 
 /// The answer: it is on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recorded {
     pub request_id: String,
 }
