@@ -9,14 +9,14 @@ use schemars::JsonSchema;
 use super::api::access::{
     CreateToken, Elevated, EnrollTotp, TokenInfo, TokenMade, TotpCode, TotpInfo, TotpSecret, WhoAmI,
 };
-use super::api::activity::{Activity, Recorded};
+use super::api::activity::{self as reports, Activity, Recorded};
 use super::api::audit::{AuditMark, AuditPage, AuditVerdict};
 use super::api::live::{Event, Explanation, History};
 use super::api::page::Page;
 use super::api::switches::SetCapability;
 use super::api::{
-    CapabilityStatus, CertificateInfo, Health, ImportCertificate, KeyRotation, LocalCa, Reloaded,
-    Signal, SiteStatus, Status,
+    BODY_BYTES_MAX, CapabilityStatus, CertificateInfo, Health, ImportCertificate, KeyRotation,
+    LocalCa, Reloaded, Signal, SiteStatus, Status,
 };
 use super::caller::Door;
 use super::control::{Asked, Daemon};
@@ -44,6 +44,8 @@ pub(super) struct Call {
     pub query: &'static [Parameter],
     /// Its body; absent where it takes none.
     pub takes: Option<SchemaOf>,
+    /// Of its body.
+    pub bytes_max: usize,
     pub answers: Answers,
     /// Refusals of its own, beside those of every call: status, and when.
     pub refuses: &'static [(u16, &'static str)],
@@ -94,6 +96,7 @@ impl Call {
             of: "",
             query: &[],
             takes: None,
+            bytes_max: BODY_BYTES_MAX,
             answers: Answers::Text("text/plain"),
             refuses: &[],
             serve,
@@ -166,6 +169,11 @@ impl Call {
 
     const fn takes<T: JsonSchema>(mut self) -> Self {
         self.takes = Some(schema_of::<T>);
+        self
+    }
+
+    const fn at_most(mut self, bytes_max: usize) -> Self {
+        self.bytes_max = bytes_max;
         self
     }
 
@@ -397,6 +405,7 @@ pub(super) static CALLS: &[Call] = &[
         .doors(APP)
         .summary("Write down what a user of the app has done; on disk when it answers")
         .takes::<Activity>()
+        .at_most(reports::BODY_BYTES_MAX)
         .answers::<Recorded>()
         .refuses(&[(422, "The report cannot be written down as it is"), STATE]),
 ];

@@ -1,23 +1,64 @@
-//! What stands before every call: who asks, may they, and is it confirmed. Fails closed.
+//! What stands before every call: who asks, may they, is all of the call there, and is it confirmed. Fails closed.
+//!
+//! Promises: whoever may not make a call is asked for no body of it; what decides is how things stand once the whole
+//! body is there, so that nobody acts on what was taken from them meanwhile; a code is used up only then.
 
+use axum::body::Body;
+use axum::extract::Request;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::api::Problem;
 use super::api::access::{ELEVATION_HEADER, TOTP_HEADER, TOTP_REQUIRED};
+use super::basic::whole;
 use super::caller::{Caller, Door, Proof};
 use super::calls::Call;
 use super::control::Control;
+use super::patience::Patience;
 use crate::base::audit::Actor;
 use crate::base::{APP_GROUP, Role, Scope};
 use crate::sys;
 use crate::sys::peer::Peer;
 
-/// Whoever makes the call; nobody where anybody may make it.
+/// The call with its whole body and whoever makes it; nobody where anybody may make it.
 ///
 /// # Errors
 /// The refusal to send.
 pub(super) async fn admit(
+    daemon: &dyn Control,
+    call: &Call,
+    door: Door,
+    request: Request,
+    request_id: &str,
+) -> Result<Request, Problem> {
+    let (mut head, body) = request.into_parts();
+    let asking = (head.extensions.get::<Peer>(), &head.headers);
+    let mut caller = known(daemon, call, door, asking, request_id)?;
+    let body = match call.takes {
+        None => Body::empty(),
+        Some(_) => {
+            let body = whole(body, call.bytes_max).await?;
+            // A token may be revoked, and a role be taken, while the body is on its way.
+            let asking = (head.extensions.get::<Peer>(), &head.headers);
+            caller = known(daemon, call, door, asking, request_id)?;
+            Body::from(body)
+        }
+    };
+    if let Some(mut caller) = caller {
+        if call.confirm && daemon.wants_factor() {
+            let proof = proof(&head.headers)?;
+            caller.confirmed = Some(daemon.confirm(&caller, call.name, proof).await?);
+        }
+        if let Some(patience) = head.extensions.get::<Patience>() {
+            patience.is_known();
+        }
+        head.extensions.insert(caller);
+    }
+    Ok(Request::from_parts(head, body))
+}
+
+/// Whoever makes the call, if they may make it now.
+fn known(
     daemon: &dyn Control,
     call: &Call,
     door: Door,
@@ -34,15 +75,11 @@ pub(super) async fn admit(
     };
     let (actor, role, scopes) = who;
     let request_id = request_id.to_owned();
-    let mut caller = Caller { actor, door, role, scopes, request_id, confirmed: None };
+    let caller = Caller { actor, door, role, scopes, request_id, confirmed: None };
     let may = may(call, &caller);
     if let Err(problem) = may {
         daemon.refused(&caller, call.asked(), &problem);
         return Err(problem);
-    }
-    if call.confirm && daemon.wants_factor() {
-        let proof = proof(headers)?;
-        caller.confirmed = Some(daemon.confirm(&caller, call.name, proof).await?);
     }
     Ok(Some(caller))
 }

@@ -16,8 +16,6 @@ use super::calls::{CALLS, Call};
 use super::control::Daemon;
 use super::gate::admit;
 use super::openapi::Document;
-use super::patience::Patience;
-use crate::sys::peer::Peer;
 
 /// Names the call in its answer.
 const ID_HEADER: &str = "x-request-id";
@@ -48,22 +46,13 @@ struct Gate {
     door: Door,
 }
 
-/// Gives a call its id, and its caller; or refuses it.
-async fn enter(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
+/// Gives a call its id, its caller and its whole body; or refuses it.
+async fn enter(Shared(gate): Shared<Gate>, request: Request, next: Next) -> Response {
     let request_id = gate.daemon.request_id();
     let header = HeaderValue::from_str(&request_id);
-    let asking = (request.extensions().get::<Peer>(), request.headers());
-    let admitted = admit(&*gate.daemon, gate.call, gate.door, asking, &request_id).await;
+    let admitted = admit(&*gate.daemon, gate.call, gate.door, request, &request_id).await;
     let mut response = match admitted {
-        Ok(caller) => {
-            if let Some(caller) = caller {
-                if let Some(patience) = request.extensions().get::<Patience>() {
-                    patience.is_known();
-                }
-                request.extensions_mut().insert(caller);
-            }
-            next.run(request).await
-        }
+        Ok(request) => next.run(request).await,
         Err(problem) => refuse(&Problem { request_id: Some(request_id), ..problem }),
     };
     if let Ok(header) = header {

@@ -6,6 +6,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::base::Role;
@@ -303,4 +304,55 @@ async fn the_app_reports_at_its_own_door_and_is_told_which_field_is_wrong() {
     let large = "x".repeat(api::activity::BODY_BYTES_MAX + 1);
     let (head, body) = ask_as(at(Door::App), app(3), call, &[], large).await;
     assert!(head.status == 413 && body.contains("256 KiB"), "{body}");
+}
+
+/// A body that is there when it is asked for; what happens before that is told.
+fn late(text: &'static str, before: impl Fn() + Send + 'static) -> Body {
+    Body::new(http_body_util::Full::new(bytes::Bytes::from_static(text.as_bytes())).map_frame(
+        move |frame| {
+            before();
+            frame
+        },
+    ))
+}
+
+#[tokio::test]
+async fn whoever_loses_a_token_while_the_body_is_on_its_way_does_nothing_and_uses_no_code_up() {
+    let import = ("POST", "/v1/certificates/app.example.com/import");
+    let good = r#"{"cert_pem":"CERTIFICATE","key_pem":"PRIVATE KEY"}"#;
+    let headers = [("authorization", "Bearer admin"), ("palisade-totp", "123456")];
+    for (revoke, status, codes) in [(false, 200, 1), (true, 401, 0)] {
+        let daemon = Daemon { factor: true, ..Daemon::default() };
+        let (revoked, looked) = (Arc::clone(&daemon.revoked), Arc::clone(&daemon.codes));
+        let body = late(good, move || revoked.store(revoke, Ordering::SeqCst));
+        let routes = router(Door::Ops, Arc::new(daemon));
+        let (head, body) = ask_as(routes, root(), import, &headers, body).await;
+        assert_eq!(head.status, status, "{body}");
+        assert_eq!(looked.load(Ordering::SeqCst), codes);
+    }
+}
+
+#[tokio::test]
+async fn whoever_loses_a_role_while_the_body_is_on_its_way_does_nothing() {
+    let daemon = Daemon::default();
+    let revoked = Arc::clone(&daemon.revoked);
+    let body = late(r#"{"code":"123456"}"#, move || revoked.store(true, Ordering::SeqCst));
+    let routes = router(Door::Control, Arc::new(daemon));
+    let (head, body) = ask_as(routes, user(1), ("POST", "/v1/elevation"), &[], body).await;
+    assert_eq!(head.status, 403, "{body}");
+}
+
+#[tokio::test]
+async fn whoever_is_unknown_is_asked_for_no_body_and_a_code_waits_for_it() {
+    let routes = |daemon: Daemon| router(Door::Ops, Arc::new(daemon));
+    let call = ("POST", "/v1/tokens");
+    let never = || late("{}", || panic!("it was read"));
+    let (head, _) = ask_as(routes(Daemon::default()), root(), call, &[], never()).await;
+    assert_eq!(head.status, 401);
+    let daemon = Daemon { factor: true, ..Daemon::default() };
+    let looked = Arc::clone(&daemon.codes);
+    let headers = [("authorization", "Bearer admin"), ("palisade-totp", "123456")];
+    let large = "x".repeat(api::BODY_BYTES_MAX + 1);
+    let (head, _) = ask_as(routes(daemon), root(), call, &headers, large).await;
+    assert_eq!((head.status.as_u16(), looked.load(Ordering::SeqCst)), (413, 0));
 }

@@ -174,8 +174,10 @@ pub(crate) struct Daemon {
     pub slow: Option<Arc<Slow>>,
     /// Whether a second factor is wanted; its code is 123456.
     pub factor: bool,
-    /// Every token that was good is so no more.
+    /// Every token that was good is so no more, and nobody but root has a role.
     pub revoked: Arc<std::sync::atomic::AtomicBool>,
+    /// How many codes were looked at.
+    pub codes: Arc<std::sync::atomic::AtomicU32>,
     /// The user that is the app.
     pub app: u32,
 }
@@ -188,6 +190,7 @@ impl Default for Daemon {
             slow: None,
             factor: false,
             revoked: Arc::default(),
+            codes: Arc::default(),
             app: 3,
         }
     }
@@ -200,7 +203,8 @@ fn later<T>() -> Answer<'static, T> {
 /// Users 0 to 2 are admin, operator and viewer; user 3 is the app, if not told otherwise. Tokens are the names of roles.
 impl Access for Daemon {
     fn role(&self, peer: &Peer) -> Option<Role> {
-        [Role::Admin, Role::Operator, Role::Viewer].get(peer.uid as usize).copied()
+        let roles = [Role::Admin, Role::Operator, Role::Viewer];
+        roles.get(peer.uid as usize).copied().filter(|_| peer.uid == 0 || self.stands(""))
     }
 
     fn is_app(&self, peer: &Peer) -> bool {
@@ -210,7 +214,9 @@ impl Access for Daemon {
     fn holder(&self, token: &str) -> Result<Holder, Problem> {
         let (word, scope) = token.split_once('/').unwrap_or((token, ""));
         let role = Role::ALL.into_iter().find(|role| role.word() == word);
-        let role = role.ok_or_else(|| Problem::new(401, "Unauthorized", "no such token"))?;
+        let role = role
+            .filter(|_| self.stands(""))
+            .ok_or_else(|| Problem::new(401, "Unauthorized", "no such token"))?;
         let scopes = Scope::ALL.into_iter().filter(|known| known.word() == scope).collect();
         Ok(Holder { id: "t1".into(), name: word.into(), role, scopes })
     }
@@ -224,6 +230,7 @@ impl Access for Daemon {
     }
 
     fn confirm<'a>(&'a self, _: &'a Caller, _: &'static str, proof: Proof) -> Answer<'a, String> {
+        self.codes.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Box::pin(async move {
             if proof == Proof::Code("123456".into()) {
                 return Ok("phone".into());
