@@ -89,7 +89,7 @@ impl Factors {
         if !is_name(name) {
             return Err(Refused::Name);
         }
-        if self.list().iter().any(|factor| factor.name == name) {
+        if self.is_factor(name) {
             return Err(Refused::Taken);
         }
         let mut secret = Zeroizing::new([0; core::SECRET_BYTES]);
@@ -99,7 +99,9 @@ impl Factors {
         let now = self.parts.clock.now();
         let (confirmed, ends) = (by.confirmed.clone(), now + pending::LASTS);
         let pending = Pending { name: name.to_owned(), secret, confirmed, ends };
-        held(&self.desk).waiting.add(pending, now);
+        let mut desk = held(&self.desk);
+        self.confirmed_still(by)?;
+        desk.waiting.add(pending, now);
         Ok(TotpSecret { name: name.to_owned(), secret: text, uri })
     }
 
@@ -134,6 +136,7 @@ impl Factors {
         };
         let first = pending.confirmed.is_none();
         let by = By { confirmed: pending.confirmed, ..by.clone() };
+        self.confirmed_still(&by)?;
         let intent = self.intent(by, action::TOTP_ENROLL).on(name);
         match self.parts.store.add_factor(factor.clone(), sealed, first, intent).wait()? {
             Added::Done => {}
@@ -195,6 +198,11 @@ impl Factors {
         let now = self.parts.clock.now();
         let elevation = held(&self.elevations).add(by, &confirmed, &secret, now);
         let elevation = elevation.ok_or(Refused::NotElevated)?;
+        // Removed since its code was used up, by somebody who found no elevation of it to end.
+        if !self.is_factor(&confirmed) {
+            held(&self.elevations).end(&confirmed);
+            return Err(Refused::NotElevated);
+        }
         Ok(Elevated { elevation, confirmed, expires_in_s })
     }
 
@@ -208,13 +216,13 @@ impl Factors {
         factor.map(str::to_owned).ok_or(Refused::NotElevated)
     }
 
-    /// Removes a factor, and ends the elevations that it gave.
+    /// Removes a factor, and ends the elevations that it gave and the enrolments that it confirmed.
     ///
     /// # Errors
     /// See [`Refused`].
     pub fn remove(&self, by: &By, name: &str) -> Result<TotpInfo, Refused> {
         let unknown = || Refused::Unknown { name: name.to_owned() };
-        let _desk = held(&self.desk);
+        let mut desk = held(&self.desk);
         let found = self.list().into_iter().find(|factor| factor.name == name);
         let found = found.ok_or_else(unknown)?;
         let intent = self.intent(by.clone(), action::TOTP_REMOVE).on(name);
@@ -222,7 +230,19 @@ impl Factors {
             return Err(unknown());
         }
         held(&self.elevations).end(name);
+        desk.waiting.removed(name, self.wanted());
         Ok(found)
+    }
+
+    /// # Errors
+    /// The factor that confirmed the call is gone by now.
+    fn confirmed_still(&self, by: &By) -> Result<(), Refused> {
+        let gone = by.confirmed.as_deref().is_some_and(|factor| !self.is_factor(factor));
+        if gone { Err(Refused::Void) } else { Ok(()) }
+    }
+
+    fn is_factor(&self, name: &str) -> bool {
+        self.list().iter().any(|factor| factor.name == name)
     }
 
     /// Every factor that has this code now, with the step that it is of.

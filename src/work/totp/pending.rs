@@ -47,6 +47,11 @@ impl Waiting {
     pub fn activated(&mut self, name: &str) {
         self.0.retain(|pending| pending.name != name && pending.confirmed.is_some());
     }
+
+    /// A factor is gone: what it confirmed is void, and everything is once no factor is left.
+    pub fn removed(&mut self, factor: &str, any_left: bool) {
+        self.0.retain(|pending| any_left && pending.confirmed.as_deref() != Some(factor));
+    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub enum Refused {
     Full,
     /// Begun when no factor was there, and now one is.
     NotFirst,
+    /// The factor that confirmed it is gone.
+    Void,
     NotBegun {
         name: String,
     },
@@ -110,10 +112,15 @@ impl Refused {
                 "The enrolment is void",
                 "it was begun without a code, and by now there is a second factor\n  enroll it again".into(),
             ),
+            Self::Void => (
+                409,
+                "The enrolment is void",
+                "the second factor that confirmed it was removed meanwhile\n  enroll it again".into(),
+            ),
             Self::NotBegun { name } => (
                 404,
                 "Not Found",
-                format!("no enrolment of {name:?} waits for its first code; it may be over 10 minutes old\n  enroll it again"),
+                format!("no enrolment of {name:?} waits for its first code; it may be over 10 minutes old, or the factor that confirmed it was removed\n  enroll it again"),
             ),
             Self::Unknown { name } => {
                 (404, "Not Found", format!("there is no second factor {name:?}"))

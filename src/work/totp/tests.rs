@@ -224,15 +224,43 @@ fn what_was_begun_without_a_code_is_void_once_there_is_a_factor() {
 }
 
 #[test]
+fn an_enrolment_ends_with_the_factor_that_confirmed_it() {
+    let bench = Bench::new();
+    let factors = bench.open();
+    bench.device(&factors, &anna(), "phone");
+    bench.device(&factors, &confirmed(), "tablet");
+    let begin = |factor: &str, name: &str| {
+        let by = By { confirmed: Some(factor.into()), ..anna() };
+        let secret = factors.enroll(&by, name, "web1").expect("begun").secret;
+        totp_rs::Secret::try_from_base32(&secret).expect("base32").as_bytes().to_vec()
+    };
+    let activate = |name: &str, secret: &[u8]| {
+        factors.activate(&anna(), "anna", name, &code(secret, bench.now_s()))
+    };
+    let sly = begin("phone", "sly");
+    let kept = begin("tablet", "kept");
+    factors.remove(&confirmed(), "phone").expect("removed");
+    assert!(matches!(activate("sly", &sly), Err(Refused::NotBegun { .. })));
+    assert_eq!(factors.enroll(&confirmed(), "late", "web1").err(), Some(Refused::Void));
+    assert!(activate("kept", &kept).is_ok(), "another one had confirmed it");
+    let last = begin("tablet", "last");
+    factors.remove(&confirmed(), "kept").expect("removed");
+    factors.remove(&confirmed(), "tablet").expect("removed");
+    assert!(matches!(activate("last", &last), Err(Refused::NotBegun { .. })));
+}
+
+#[test]
 fn names_are_taken_once_and_twenty_are_enough() {
     let bench = Bench::new();
     let factors = bench.open();
     assert_eq!(factors.enroll(&anna(), "a b", "web1").err(), Some(Refused::Name));
+    let by_first = By { confirmed: Some("d00".into()), ..anna() };
     for number in 0..20 {
-        bench.device(&factors, &confirmed(), &format!("d{number:02}"));
+        let by = if number == 0 { anna() } else { by_first.clone() };
+        bench.device(&factors, &by, &format!("d{number:02}"));
     }
-    assert_eq!(factors.enroll(&confirmed(), "d07", "web1").err(), Some(Refused::Taken));
-    let told = factors.enroll(&confirmed(), "one-more", "web1").expect("begun");
+    assert_eq!(factors.enroll(&by_first, "d07", "web1").err(), Some(Refused::Taken));
+    let told = factors.enroll(&by_first, "one-more", "web1").expect("begun");
     let secret = totp_rs::Secret::try_from_base32(&told.secret).expect("base32");
     let shown = code(secret.as_bytes(), bench.now_s());
     assert_eq!(factors.activate(&anna(), "anna", "one-more", &shown).err(), Some(Refused::Full));
