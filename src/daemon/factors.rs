@@ -21,7 +21,7 @@ impl Daemon {
     ) -> Result<String, Problem> {
         self.factor_work(caller, call, |factors| match proof {
             // What the call changes names the factor; the code has no record of its own.
-            Proof::Code(code) => factors.confirm(code, |_| None),
+            Proof::Code(code) => factors.confirm(&caller.by(), code, |_| None),
             Proof::Elevation(elevation) => factors.elevated(&caller.by(), elevation),
         })
     }

@@ -27,20 +27,27 @@ struct Holder {
     door: Source,
 }
 
+/// Whoever gives codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Who {
+pub enum Who {
     User(u32),
     Token(String),
 }
 
+impl Who {
+    /// `None` for those who never have a code.
+    pub fn of(by: &By) -> Option<Self> {
+        match &by.actor {
+            Actor::Uid { uid, .. } => Some(Self::User(*uid)),
+            Actor::Token { id, .. } => Some(Self::Token(id.clone())),
+            Actor::System | Actor::App { .. } | Actor::Client { .. } => None,
+        }
+    }
+}
+
 impl Holder {
     fn of(by: &By) -> Option<Self> {
-        let who = match &by.actor {
-            Actor::Uid { uid, .. } => Who::User(*uid),
-            Actor::Token { id, .. } => Who::Token(id.clone()),
-            Actor::System | Actor::App { .. } | Actor::Client { .. } => return None,
-        };
-        Some(Self { who, door: by.source })
+        Some(Self { who: Who::of(by)?, door: by.source })
     }
 }
 

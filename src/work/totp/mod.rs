@@ -2,8 +2,8 @@
 //!
 //! Promises: a code works once, also across a restart and under a clock that is set back: its step is on disk before
 //! the call that it confirms goes on (57); a secret is sealed, and told once, to whoever enrolls it.
-//! Refuses: every code for a while, once too many in a row were wrong; what was given an elevation goes on.
-//! Bounds: 20 factors; 5 wrong codes in 5 minutes; 8 enrolments and 64 elevations of 10 minutes, in memory.
+//! Refuses: every code of somebody for a while, once too many in a row were wrong; what was given an elevation goes on.
+//! Bounds: 20 factors; 5 wrong codes in 5 minutes of each caller, 30 of all; 8 enrolments and 64 elevations of 10 minutes, in memory.
 
 pub mod core;
 mod elevation;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 use self::core::{base32, is_name, step_of, uri};
-use self::elevation::Elevations;
+use self::elevation::{Elevations, Who};
 pub use self::offline::Offline;
 use self::pending::{Pending, Waiting};
 pub use self::refused::Refused;
@@ -120,9 +120,9 @@ impl Factors {
         let now = self.parts.clock.now();
         let pending = desk.waiting.get(name, now);
         let pending = pending.ok_or_else(|| Refused::NotBegun { name: name.to_owned() })?;
-        look(&mut desk.throttle, now)?;
+        let who = look(&mut desk.throttle, by, now)?;
         let Some(step) = step_of(&*pending.secret, code, self.now_s().unsigned_abs()) else {
-            desk.throttle.wrong(now);
+            desk.throttle.wrong(&who, now);
             return Err(Refused::Wrong);
         };
         let sealed = self.parts.keyring.seal(TOTP_KEYS, name, &*pending.secret);
@@ -144,7 +144,7 @@ impl Factors {
             Added::Full => return Err(Refused::Full),
             Added::NotFirst => return Err(Refused::NotFirst),
         }
-        desk.throttle.right();
+        desk.throttle.right(&who);
         desk.waiting.activated(name);
         Ok(info(&factor))
     }
@@ -156,25 +156,26 @@ impl Factors {
     /// See [`Refused`].
     pub fn confirm(
         &self,
+        by: &By,
         code: &str,
         intent: impl Fn(&str) -> Option<Intent>,
     ) -> Result<String, Refused> {
         let mut desk = held(&self.desk);
         let now = self.parts.clock.now();
-        look(&mut desk.throttle, now)?;
+        let who = look(&mut desk.throttle, by, now)?;
         let mut refused = Refused::Wrong;
         for (name, step) in self.matching(code)? {
             let used = self.parts.store.use_step(&name, step, self.now_s(), intent(&name));
             match used.wait()? {
                 Used::Done => {
-                    desk.throttle.right();
+                    desk.throttle.right(&who);
                     return Ok(name);
                 }
                 Used::Before => refused = Refused::UsedBefore,
                 Used::Gone => {}
             }
         }
-        desk.throttle.wrong(now);
+        desk.throttle.wrong(&who, now);
         Err(refused)
     }
 
@@ -190,7 +191,7 @@ impl Factors {
         let mut secret = Zeroizing::new([0; elevation::SECRET_BYTES]);
         self.random(&mut *secret)?;
         let expires_in_s = elevation::LASTS.as_secs();
-        let confirmed = self.confirm(code, |factor| {
+        let confirmed = self.confirm(by, code, |factor| {
             let by = By { confirmed: Some(factor.to_owned()), ..by.clone() };
             let intent = self.intent(by, action::TOTP_ELEVATE).on(factor);
             Some(intent.after("ends_in_s", i64::try_from(expires_in_s).unwrap_or(i64::MAX)))
@@ -298,9 +299,17 @@ impl Factors {
     }
 }
 
-fn look(throttle: &mut Throttle, now: tokio::time::Instant) -> Result<(), Refused> {
+/// Whose guess it would be, if a code of theirs is looked at now.
+fn look(throttle: &mut Throttle, by: &By, now: tokio::time::Instant) -> Result<Who, Refused> {
+    let who = Who::of(by).ok_or(Refused::NotElevated)?;
     let wait = |wait: std::time::Duration| Refused::TooMany { wait_s: wait.as_secs() + 1 };
-    throttle.look(now).map_err(wait)
+    throttle.look(&who, is_own(&who), now).map_err(wait)?;
+    Ok(who)
+}
+
+/// Root, and whoever palisade runs as, are not kept waiting by others.
+fn is_own(who: &Who) -> bool {
+    matches!(who, Who::User(uid) if *uid == 0 || *uid == rustix::process::geteuid().as_raw())
 }
 
 fn info(factor: &Factor) -> TotpInfo {

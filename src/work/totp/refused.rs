@@ -12,7 +12,7 @@ pub enum Refused {
     Wrong,
     /// It was right once.
     UsedBefore,
-    /// So many codes were wrong that none is looked at.
+    /// So many codes of the caller, or of everybody, were wrong that none is looked at.
     TooMany {
         wait_s: u64,
     },
@@ -80,7 +80,7 @@ impl Refused {
             Self::TooMany { wait_s } => (
                 429,
                 "Too many wrong codes",
-                format!("no code is looked at for a while\n  wait {wait_s} s, then try again"),
+                format!("no code of yours is looked at for a while\n  wait {wait_s} s, then try again"),
             ),
             Self::NotElevated => (
                 403,

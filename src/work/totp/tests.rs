@@ -78,7 +78,7 @@ fn confirmed() -> By {
 }
 
 fn confirm(factors: &Factors, code: &str) -> Result<String, Refused> {
-    factors.confirm(code, |_| None)
+    factors.confirm(&anna(), code, |_| None)
 }
 
 fn intents(factors: &Factors) -> Vec<(String, Option<String>, Option<String>)> {
@@ -166,6 +166,8 @@ fn after_five_wrong_codes_even_a_right_one_waits_and_then_it_works() {
     let activated = factors.activate(&anna(), "anna", &pending.name, "000000");
     assert!(matches!(activated, Err(Refused::TooMany { .. })));
     assert_eq!(factors.elevated(&anna(), &elevated.elevation), Ok("phone".into()));
+    let token = By { actor: Actor::Token { id: "1".into(), name: "ci".into() }, ..anna() };
+    assert_eq!(factors.confirm(&token, &right, |_| None), Ok("phone".into()), "it guessed nothing");
     bench.clock.advance(Duration::from_secs(300));
     assert_eq!(confirm(&factors, &device.at(bench.now_s())), Ok("phone".into()));
 }
