@@ -154,6 +154,7 @@ pub struct CertificateFailure {
 /// `POST /v1/certificates/{site}/import` takes this and answers the [`CertificateInfo`].
 /// `POST /v1/certificates/{site}/renew` takes nothing and answers the same when the attempt has ended.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ImportCertificate {
     pub cert_pem: String,
     pub key_pem: String,

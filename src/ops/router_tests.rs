@@ -356,3 +356,33 @@ async fn whoever_is_unknown_is_asked_for_no_body_and_a_code_waits_for_it() {
     let (head, _) = ask_as(routes(daemon), root(), call, &headers, large).await;
     assert_eq!((head.status.as_u16(), looked.load(Ordering::SeqCst)), (413, 0));
 }
+
+#[tokio::test]
+async fn a_field_that_a_call_does_not_know_is_refused_and_nothing_happens() {
+    let calls = [
+        (
+            "/v1/tokens",
+            r#"{"name":"ci","role":"viewer"}"#,
+            r#"{"name":"ci","role":"viewer","scope":["status"]}"#,
+        ),
+        (
+            "/v1/tokens",
+            r#"{"name":"ci","role":"viewer"}"#,
+            r#"{"name":"ci","role":"viewer","expires_s":60}"#,
+        ),
+        ("/v1/capabilities/queue", r#"{"mode":"off"}"#, r#"{"mod":"off"}"#),
+        ("/v1/capabilities/queue", r#"{"mode":"off"}"#, r#"{"mode":"off","for":60}"#),
+        ("/v1/totp", r#"{"name":"phone"}"#, r#"{"name":"phone","nam":"x"}"#),
+        ("/v1/totp/phone/activate", r#"{"code":"1"}"#, r#"{"code":"1","x":1}"#),
+        ("/v1/elevation", r#"{"code":"1"}"#, r#"{"code":"1","x":1}"#),
+        (
+            "/v1/certificates/app.example.com/import",
+            r#"{"cert_pem":"CERTIFICATE","key_pem":"PRIVATE KEY"}"#,
+            r#"{"cert_pem":"CERTIFICATE","key_pem":"PRIVATE KEY","chain_pem":""}"#,
+        ),
+    ];
+    for (path, good, bad) in calls {
+        assert_ne!(ask_with(control(true), "POST", path, &[], good).await.0.status, 400, "{good}");
+        assert_eq!(ask_with(control(true), "POST", path, &[], bad).await.0.status, 400, "{bad}");
+    }
+}

@@ -16,6 +16,7 @@ pub const TOTP_WRONG: &str = "urn:palisade:totp-wrong";
 
 /// `POST /v1/tokens`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// For people; of letters, digits, `-`, `_` and `.`, at most 64 bytes. No two living tokens share one.
     pub name: String,
@@ -56,6 +57,7 @@ pub struct TokenInfo {
 
 /// `POST /v1/totp`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct EnrollTotp {
     /// Names the device or its owner; as a token's name.
     pub name: String,
@@ -73,6 +75,7 @@ pub struct TotpSecret {
 
 /// A code: `POST /v1/totp/{name}/activate`, `POST /v1/elevation`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TotpCode {
     pub code: String,
 }

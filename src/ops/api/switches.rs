@@ -8,6 +8,7 @@ use crate::base::Mode;
 
 /// `POST /v1/capabilities/{name}` answers the `CapabilityStatus` that it comes to. `GET /v1/capabilities` lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SetCapability {
     /// Absent: as configured again.
     pub mode: Option<Mode>,
