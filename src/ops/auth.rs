@@ -8,13 +8,17 @@ use http::{HeaderMap, Uri};
 use super::api::Problem;
 use crate::base::Host;
 
+/// Where a browser says that a request was made.
+const SITE: &str = "sec-fetch-site";
+
 /// A door answers requests that name it by address or as localhost, and none that a web page sent:
-/// a rebound DNS name shows in `Host`, a script of another page in `Origin`. HTTP/1.0 checkers send no `Host`.
+/// a rebound DNS name shows in `Host`, a script of another page in `Origin`, what a page merely embeds in `Sec-Fetch-Site`. HTTP/1.0 checkers send no `Host`.
 ///
 /// # Errors
 /// The refusal to send.
 pub(super) fn no_web_page(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
-    if headers.contains_key(ORIGIN) {
+    let crosses = |site: &http::HeaderValue| site != "none" && site != "same-origin";
+    if headers.contains_key(ORIGIN) || headers.get_all(SITE).iter().any(crosses) {
         return Err(Problem::new(403, "Forbidden", "palisade does not answer web pages here"));
     }
     let named = headers.get_all(HOST).iter().map(|value| value.to_str().unwrap_or_default());
@@ -48,6 +52,25 @@ mod tests {
         assert!(asked(&["10.0.0.5"], None, "/health"));
         assert!(asked(&["LOCALHOST:9180"], None, "/health"));
         assert!(asked(&[], None, "/health"), "HTTP/1.0 health checkers");
+    }
+
+    #[test]
+    fn what_a_page_of_another_site_embeds_is_refused() {
+        for (site, answered) in [
+            ("none", true),
+            ("same-origin", true),
+            ("same-site", false),
+            ("cross-site", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(SITE, site.parse().expect("a value"));
+            assert_eq!(
+                no_web_page(&headers, &Uri::from_static("/health")).is_ok(),
+                answered,
+                "{site}"
+            );
+        }
     }
 
     #[test]
