@@ -1,7 +1,6 @@
 //! The composition root: builds every part in dependency order, binds before serving, and runs until the end.
 
 use std::panic::PanicHookInfo;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,7 +30,7 @@ use crate::edge::accept::Acceptor;
 use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
 use crate::edge::{Caps, Drain, Policy, Shared};
 use crate::ops::api::{self, Listener, State};
-use crate::ops::{self, Control, Door};
+use crate::ops::{self, Control, Door, SocketFile};
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
 use crate::ports::{Clock, Entropy, Resolver};
 use crate::sys;
@@ -173,14 +172,13 @@ fn assemble(
     }))
 }
 
-/// The sockets that were made here. Removed while they are still held: nobody else can have bound them.
-struct SocketFiles(Vec<PathBuf>);
+/// The sockets that were made here. Removed while they are still held, so that each can be told from what somebody else
+/// put at its path.
+struct SocketFiles(Vec<SocketFile>);
 
 impl Drop for SocketFiles {
     fn drop(&mut self) {
-        for path in &self.0 {
-            let _ = std::fs::remove_file(path);
-        }
+        self.0.iter().for_each(SocketFile::remove);
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use super::owner;
 use crate::config::settings::Listen;
 use crate::edge::accept::{Listener, Role};
-use crate::ops::{self, SocketKind};
+use crate::ops::{self, SocketFile, SocketKind};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -30,7 +30,7 @@ pub struct Sockets {
     /// Roles whose sockets were inherited, which a reload cannot move.
     pub inherited: Vec<Role>,
     /// The sockets in the file system that were made here, not handed over.
-    pub made: Vec<PathBuf>,
+    pub made: Vec<SocketFile>,
 }
 
 /// Binds everything in `listen` that was not inherited.
@@ -59,7 +59,7 @@ pub fn bind(listen: &Listen, inherited: Vec<(String, OwnedFd)>) -> Result<Socket
             return Ok(socket);
         }
         let socket = ops::bind_socket(kind, path).map_err(|error| error.to_string())?;
-        made.push(path.to_owned());
+        made.push(SocketFile::of(path));
         Ok::<_, String>(socket)
     };
     let control = unix(SocketKind::CONTROL, &listen.control, control);
@@ -70,9 +70,7 @@ pub fn bind(listen: &Listen, inherited: Vec<(String, OwnedFd)>) -> Result<Socket
         }
         (ops, control, app, _) => {
             // Ours as long as they are bound: a start that failed leaves nothing behind.
-            for path in &made {
-                let _ = std::fs::remove_file(path);
-            }
+            made.iter().for_each(SocketFile::remove);
             faults.extend([ops.err(), control.err(), app.err()].into_iter().flatten());
             Err(faults.join("\nerror: "))
         }

@@ -37,5 +37,5 @@ pub use client::{Client, ClientError, EventStream};
 pub use control::{Access, Answer, Asked, Control, Holder, Switches};
 pub use router::router;
 pub use server::{serve_ops, serve_unix};
-pub use socket::{BindError, SocketKind, bind_socket};
+pub use socket::{BindError, SocketFile, SocketKind, bind_socket};
 pub use stream::shown_step;

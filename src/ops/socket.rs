@@ -6,7 +6,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -81,6 +81,32 @@ pub fn bind_socket(kind: SocketKind, path: &Path) -> Result<UnixListener, BindEr
     let _held = sys::files::lock_dir(&dir).map_err(failed)?;
     clear(word, path, &address, &failed)?;
     listen(path, &address, group).map_err(failed)
+}
+
+/// The file of a socket that was bound here. As long as the socket is held, no other file has its number.
+#[derive(Debug, Clone)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and number; nothing where it was gone before it could be looked at.
+    is: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), is: number(path) }
+    }
+
+    /// Removes it, unless something else is at its path by now.
+    pub fn remove(&self) {
+        if self.is.is_some() && number(&self.path) == self.is {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn number(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// A directory that is there already keeps its mode and group: whoever made it has decided.
@@ -159,7 +185,6 @@ fn listen(path: &Path, address: &SockAddr, group: Option<u32>) -> io::Result<Uni
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -216,6 +241,20 @@ mod tests {
         drop(bind_socket(SocketKind::CONTROL, &path).expect("bound"));
         assert!(path.exists());
         assert!(bind_socket(SocketKind::CONTROL, &path).is_ok());
+    }
+
+    #[test]
+    fn at_the_end_only_the_own_socket_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("control.sock");
+        let _held = bind_socket(SocketKind::CONTROL, &path).expect("bound");
+        let file = SocketFile::of(&path);
+        fs::remove_file(&path).expect("removed");
+        let _other = bind_socket(SocketKind::CONTROL, &path).expect("bound by another");
+        file.remove();
+        assert!(path.exists(), "it is another one's");
+        SocketFile::of(&path).remove();
+        assert!(!path.exists());
     }
 
     #[test]
