@@ -11,6 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::base::{IpKey, unmapped};
 use crate::config::settings::ConnectionCaps;
 
+/// Idle connections make room when less than this part of the places is free, up to a number.
+const RESERVE_PART: usize = 16;
+const RESERVE_MAX: usize = 256;
+
 /// Which cap a connection met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -119,6 +123,22 @@ impl Caps {
         lock(&self.limits).total
     }
 
+    /// As many idle connections as should close to make room for new ones; none while there is room.
+    #[must_use]
+    pub fn idle_unwanted(&self) -> usize {
+        let max = self.max();
+        let reserve = (max / RESERVE_PART).clamp(1, RESERVE_MAX);
+        let crowded = self.open().saturating_sub(max.saturating_sub(reserve));
+        // A few more than are too many: choosing them costs a look at all.
+        if crowded > 0 { crowded + reserve / 2 } else { 0 }
+    }
+
+    /// No connection more is admitted.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.open() >= self.max()
+    }
+
     /// Refusals since start, by the name of the cap.
     #[must_use]
     pub fn refused(&self) -> Vec<(&'static str, u64)> {
@@ -220,6 +240,19 @@ mod tests {
         drop(open);
         assert_eq!(caps.open(), 0);
         assert!(lock(&caps.by_ip).is_empty() && lock(&caps.by_64).is_empty());
+    }
+
+    #[test]
+    fn idle_connections_are_unwanted_before_the_last_place_is_taken() {
+        let caps = Caps::new(ConnectionCaps { total: 64, per_ip: 64, per_64: 64 });
+        let mut open: Vec<_> = (0..60).map(|_| caps.admit(ip("192.0.2.1"))).collect();
+        assert_eq!((caps.idle_unwanted(), caps.is_full()), (0, false));
+        open.push(caps.admit(ip("192.0.2.1")));
+        assert_eq!(caps.idle_unwanted(), 1 + 2);
+        open.extend((0..3).map(|_| caps.admit(ip("192.0.2.1"))));
+        assert_eq!((caps.idle_unwanted(), caps.is_full()), (4 + 2, true));
+        drop(open);
+        assert_eq!(caps.idle_unwanted(), 0);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use http::HeaderValue;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::accept::{Arrival, Role};
+use super::crowd::Seat;
 use super::io::{Prefixed, Stream};
 use super::timers::Deadline;
 use super::tunnel::Tunnel;
@@ -48,6 +49,9 @@ pub struct Conn {
     pub(super) head_begun: Cell<bool>,
     /// A request panicked: nothing more is served here.
     pub(super) poisoned: Cell<bool>,
+    /// Idle, and asked to make room for others.
+    pub(super) shed: Cell<bool>,
+    seat: Seat,
     /// A request has begun here.
     served: Cell<bool>,
     pub(super) last_active_ms: Cell<u64>,
@@ -85,7 +89,7 @@ impl Conn {
         let ip = trusted.resolve(opening.peer, std::iter::empty());
         let text = HeaderValue::from_str(&ip.to_string()).ok()?;
         let deadline = worker.timers.deadline();
-        Some(Rc::new(Self {
+        let conn = Rc::new(Self {
             peer: opening.peer,
             tls: opening.tls,
             http2: opening.http2,
@@ -98,6 +102,8 @@ impl Conn {
             flushed: Cell::new(true),
             head_begun: Cell::new(false),
             poisoned: Cell::new(false),
+            shed: Cell::new(false),
+            seat: worker.crowd.seat(),
             served: Cell::new(false),
             stream_stall: RefCell::default(),
             last_active_ms: Cell::new(worker.timers.now_ms()),
@@ -105,7 +111,9 @@ impl Conn {
             host: RefCell::new(None),
             tunnel: RefCell::new(None),
             worker,
-        }))
+        });
+        conn.seat.taken_by(&conn);
+        Some(conn)
     }
 
     /// The site that the handshake chose, in the policy of `view`.
@@ -172,6 +180,18 @@ impl Conn {
     /// Opened a moment ago and about to send its first request, which no drain may refuse.
     pub(super) fn is_fresh(&self) -> bool {
         !self.served.get() && self.idle_for() < FRESH
+    }
+
+    /// Nothing is asked for, or about to be: it may make room. What an HTTP/2 client has begun shows after its GOAWAY.
+    pub(super) fn is_idle(&self) -> bool {
+        let begun = !self.http2 && self.head_begun.get();
+        !self.is_busy() && !begun && !self.unread.get() && !self.is_fresh()
+    }
+
+    /// Makes room.
+    pub(super) fn leave(&self) {
+        self.shed.set(true);
+        self.deadline.fire();
     }
 
     pub(super) fn is_busy(&self) -> bool {

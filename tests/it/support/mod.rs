@@ -12,6 +12,7 @@ mod peers;
 pub mod pebble;
 mod ports;
 mod upstream;
+pub mod h2_raw;
 pub mod wire;
 
 use std::time::Duration;
