@@ -21,6 +21,8 @@ pub enum Denial {
     BodyTooSlow,
     /// The client's body broke off or could not be read.
     BodyBroken,
+    /// The request is an action that is always recorded, and it could not be recorded now.
+    NotRecordable { why: &'static str },
     /// No connection to the app.
     UpstreamUnreachable { upstream: String, why: String },
     /// The app took the request and closed or broke the connection before answering.

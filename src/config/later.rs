@@ -4,7 +4,7 @@
 //! its capability arrives.
 
 /// Section, key, and what it belongs to.
-const LATER: [(&str, &str, &str); 23] = [
+const LATER: [(&str, &str, &str); 21] = [
     ("", "plan", "plans come with rate limits"),
     ("", "shared", "shared state comes with a later version"),
     ("", "limit", LIMITS),
@@ -18,7 +18,6 @@ const LATER: [(&str, &str, &str); 23] = [
     ("site.*", "access", ACCESS),
     ("site.*", "noindex", NOINDEX),
     ("site.*", "csp", CSP),
-    ("site.*", "audit", AUDIT),
     ("site.*", "body_max", "body limits come with a later version"),
     ("site.*.route.*", "limit", LIMITS),
     ("site.*.route.*", "webhook", WEBHOOKS),
@@ -26,7 +25,6 @@ const LATER: [(&str, &str, &str); 23] = [
     ("site.*.route.*", "access", ACCESS),
     ("site.*.route.*", "noindex", NOINDEX),
     ("site.*.route.*", "csp", CSP),
-    ("site.*.route.*", "audit", AUDIT),
     ("site.*.route.*", "body_max", "body limits come with a later version"),
 ];
 
@@ -35,7 +33,6 @@ const WEBHOOKS: &str = "webhook verification comes with a later version";
 const ACCESS: &str = "sign-in and roles come with a later version";
 const NOINDEX: &str = "indexing rules come with a later version";
 const CSP: &str = "content security policies come with a later version";
-const AUDIT: &str = "the audit trail comes with a later version";
 
 /// What a key of a later version belongs to; `None` if there is no such key.
 pub(super) fn what(section: &str, key: &str) -> Option<&'static str> {

@@ -55,8 +55,9 @@ fn route(cx: &mut Cx, entry: &Entry, written: &Table, around: &Around<'_>) -> Op
     let upstreams: Vec<UpstreamAddr> = upstreams(cx, &mut section, around.listen);
     let first_byte =
         section.value(cx, "first_byte_timeout", around.timeout.first_byte, values::duration);
+    let audit = section.optional(cx, "audit", values::action);
     section.finish(cx);
-    Some(Route { name: entry.key.clone(), matcher: matcher?, upstreams, first_byte })
+    Some(Route { name: entry.key.clone(), matcher: matcher?, upstreams, first_byte, audit })
 }
 
 fn matcher(cx: &mut Cx, entry: &Entry, section: &mut Section<'_>) -> Option<RouteMatch> {

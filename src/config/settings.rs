@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::audit::ActionName;
 use crate::base::units::Bytes;
 use crate::base::{Capability, Host, Mode, Override, Role, SecretRef, TrustedProxies};
 use crate::work::acme::settings::Acme;
@@ -193,6 +194,8 @@ pub struct Site {
     pub origins: Origins,
     /// Lower cap of connections per client address, if the site has one.
     pub connections_per_ip: Option<usize>,
+    /// What its requests are recorded as, where the route does not say.
+    pub audit: Option<ActionName>,
     pub routes: Vec<Route>,
     /// Where the site stands in the configuration, for messages: `file:line:column`.
     pub declared_at: String,
@@ -211,6 +214,12 @@ impl Site {
             Some(route) if !route.upstreams.is_empty() => &route.upstreams,
             _ => &self.upstreams,
         }
+    }
+
+    /// What requests of a route are recorded as, or those of none.
+    #[must_use]
+    pub fn audit_of<'a>(&'a self, route: Option<&'a Route>) -> Option<&'a ActionName> {
+        route.and_then(|route| route.audit.as_ref()).or(self.audit.as_ref())
     }
 }
 
@@ -246,6 +255,8 @@ pub struct Route {
     pub upstreams: Vec<UpstreamAddr>,
     /// `first_byte` of this route.
     pub first_byte: Duration,
+    /// What its requests are recorded as; without it, what the site says.
+    pub audit: Option<ActionName>,
 }
 
 /// All parts must match; an empty list or map matches everything.

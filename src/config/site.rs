@@ -67,6 +67,7 @@ fn site(
     let tls = tls::tls(cx, &mut section, &names.collect::<Vec<_>>(), around.acme);
     let origins = origins(cx, &mut section);
     let connections_per_ip = connections_per_ip(cx, &mut section, around.connections);
+    let audit = section.optional(cx, "audit", values::action);
     let routes = section.section(cx, "route", "site.*.route");
     let routes: Vec<Route> = route::routes(cx, &routes, around);
     section.finish(cx);
@@ -77,6 +78,7 @@ fn site(
         tls,
         origins,
         connections_per_ip,
+        audit,
         routes,
         declared_at: entry.key_place.to_string(),
     }

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::read::{Fault, nearest};
 use super::settings::UpstreamAddr;
 use super::wire::{Node, Value};
+use crate::base::audit::ActionName;
 use crate::base::units::{Bytes, HumanDuration};
 use crate::base::{Host, HostError, Mode};
 
@@ -76,6 +77,17 @@ pub(super) fn size(node: &Node, bounds: RangeInclusive<u64>) -> Result<Bytes, Fa
     }
     let label = format!("write a size from {} to {}", Bytes(low), Bytes(high));
     Err(Fault::new("the size is out of bounds", label))
+}
+
+/// What requests are recorded as.
+pub(super) fn action(node: &Node) -> Result<ActionName, Fault> {
+    let text = text(node)?;
+    text.parse().map_err(|error| {
+        Fault::new(
+            format!("\"{text}\" is no name of an action: {error}"),
+            "write it as \"refund\" or \"order.refund\"",
+        )
+    })
 }
 
 /// How long something is kept: a day at least, so that a slip does not empty it, and at most a hundred years.

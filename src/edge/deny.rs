@@ -3,7 +3,7 @@
 //! Two messages per refusal: what the client may know, and what the operator needs. Nothing of the app or of
 //! palisade's inside reaches the first.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
 use super::body::Body;
@@ -19,6 +19,8 @@ struct Answer {
     message: &'static str,
     hint: Option<&'static str>,
     why: String,
+    /// Seconds after which another try is worth it (RFC 9110 §10.2.3).
+    retry_after_s: Option<u32>,
     /// The connection cannot be trusted to be in step any more, or should not be kept.
     close: bool,
 }
@@ -61,12 +63,17 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
             HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
         );
     }
+    if let Some(seconds) = answer.retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     if answer.close && !trip.conn.http2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
+/// For what a disk or a queue has to recover from.
+const RETRY_AFTER_S: u32 = 5;
 const TRY_AGAIN: Option<&str> = Some("Wait a moment and load the page again.");
 
 fn client(
@@ -75,7 +82,16 @@ fn client(
     title: &'static str,
     message: &'static str,
 ) -> Answer {
-    Answer { status, label, title, message, hint: None, why: String::new(), close: false }
+    Answer {
+        status,
+        label,
+        title,
+        message,
+        hint: None,
+        why: String::new(),
+        retry_after_s: None,
+        close: false,
+    }
 }
 
 fn upstream(
@@ -85,7 +101,16 @@ fn upstream(
     message: &'static str,
     why: String,
 ) -> Answer {
-    Answer { status, label, title, message, hint: TRY_AGAIN, why, close: false }
+    Answer {
+        status,
+        label,
+        title,
+        message,
+        hint: TRY_AGAIN,
+        why,
+        retry_after_s: None,
+        close: false,
+    }
 }
 
 fn decide(denial: &Denial) -> Answer {
@@ -129,6 +154,12 @@ fn decide(denial: &Denial) -> Answer {
             close: true,
             ..client(StatusCode::BAD_REQUEST, "body_broken", "Bad request", "The request was not received completely.")
         },
+        Denial::NotRecordable { why } => Answer {
+            hint: TRY_AGAIN,
+            why: format!("it has `audit`, and could not be recorded: {why}; the app was not asked"),
+            retry_after_s: Some(RETRY_AFTER_S),
+            ..client(StatusCode::SERVICE_UNAVAILABLE, "not_recordable", "Not now", "This action cannot be recorded right now, and was therefore not carried out.")
+        },
         Denial::UpstreamUnreachable { upstream: at, why } => upstream(
             StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
             "The app behind this address cannot be reached right now.",
@@ -145,13 +176,12 @@ fn decide(denial: &Denial) -> Answer {
             format!("{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer"),
         ),
         Denial::Internal { what } => Answer {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            label: "internal",
-            title: "Something went wrong",
-            message: "The request could not be handled. The fault is on this side.",
-            hint: TRY_AGAIN,
-            why: format!("a defect in palisade, please report it: {what}"),
             close: true,
+            ..upstream(
+                StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong",
+                "The request could not be handled. The fault is on this side.",
+                format!("a defect in palisade, please report it: {what}"),
+            )
         },
     }
 }
@@ -174,6 +204,7 @@ mod tests {
             Denial::ForeignOrigin { origin: "https://evil.example".into() },
             Denial::BodyTooSlow,
             Denial::BodyBroken,
+            Denial::NotRecordable { why: "a test" },
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
             Denial::UpstreamBroke { upstream: at(), why: "closed".into() },
             Denial::UpstreamTimeout { upstream: at(), waited_s: 60 },

@@ -16,6 +16,7 @@ tls = "local"
 upstream = "127.0.0.1:4000"
 [site."app.example.com".route.refund]
 match = { path = "/api/refund", method = ["POST"], header = { "x-version" = "2" } }
+audit = "refund"
 [site."other.example.com"]
 upstream = "127.0.0.1:5000"
 tls = "local"
@@ -143,4 +144,16 @@ fn what_is_no_request_is_named() {
     assert!(asked("https://a b/", "GET", "a").contains("is no URL"));
     assert!(asked("https://a.example/", "G T", "a").contains("is no method"));
     assert!(asked("https://a.example/", "GET", "a b").contains("is no header field"));
+}
+
+#[test]
+fn an_action_is_told_to_be_recorded() {
+    let told = told("POST", "https://app.example.com/api/refund", &[("x-version", "2")]);
+    let way = way(&told);
+    let at = way.iter().position(|(name, _)| *name == "audit").expect("the step");
+    assert_eq!(
+        (way[at - 1].0, way[at], way[at + 1].0),
+        ("websocket", ("audit", "passed"), "upstream")
+    );
+    assert_eq!(told.steps[at].note, "recorded as route.refund before the answer leaves");
 }

@@ -4,6 +4,9 @@
 //! comes from an immutable [`Policy`] that is swapped whole.
 
 pub mod accept;
+mod action;
+#[cfg(test)]
+mod action_tests;
 mod body;
 mod caps;
 mod challenge;

@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use super::body::Body;
 use super::conn::Conn;
 use super::trip::Trip;
-use super::{challenge, deny, forwarded, proxy, respond, route, tunnel};
+use super::{action, challenge, deny, forwarded, proxy, respond, route, tunnel};
 use crate::base::Denial;
 
 pub(super) fn serve(
@@ -52,8 +52,17 @@ async fn answer(
     trip.route = route::route(site, &head);
     proxy::admit(&policy.policy, &head)?; // sizes and methods that no app should see
     let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
+    action::reserve(trip)?; // what is always recorded does not begin without a place for its record
     forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
-    if upgrade { tunnel::open(trip, head).await } else { proxy::forward(trip, head, body).await }
+    let response = if upgrade {
+        tunnel::open(trip, head).await?
+    } else {
+        proxy::forward(trip, head, body).await?
+    };
+    if trip.place.is_none() {
+        return Ok(response);
+    }
+    Ok(Box::pin(action::recorded(trip, response)).await) // rare: not part of every request's future
 }
 
 #[cfg(test)]

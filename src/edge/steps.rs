@@ -9,6 +9,7 @@ use http::StatusCode;
 use super::conn::is_trusted;
 use super::policy::Policy;
 use super::trip::Trip;
+use crate::base::audit::ActionName;
 use crate::base::{Capability, ClientIp, Mode};
 use crate::telemetry::events::{Outcome, Step};
 use crate::work::acme::challenges::HTTP_PREFIX;
@@ -20,6 +21,7 @@ pub(super) const REDIRECT: &str = "redirect";
 pub(super) const ROUTE: &str = "route";
 pub(super) const ADMIT: &str = "admit";
 pub(super) const WEBSOCKET: &str = "websocket";
+pub(super) const AUDIT: &str = "audit";
 pub(super) const UPSTREAM: &str = "upstream";
 pub(super) const HEADERS: &str = "headers";
 
@@ -38,9 +40,12 @@ pub(super) fn of(trip: &Trip) -> Vec<Step> {
     let peer = trip.conn.peer;
     steps.push(client(trip.client.ip, is_trusted(&trip.view, peer).then_some(peer)));
     let refused = trip.denied.map(|label| (refusing_step(trip, label), trip.why.as_deref()));
-    for name in [SITE, CHALLENGE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, UPSTREAM] {
+    for name in [SITE, CHALLENGE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, AUDIT, UPSTREAM] {
         if name == CHALLENGE && !was_challenge(trip) {
             continue; // nearly every request: no word about it
+        }
+        if name == AUDIT && trip.action().is_none() {
+            continue; // so are these
         }
         let found = match refused {
             Some((at, why)) if at == name => {
@@ -81,6 +86,7 @@ fn refusing_step(trip: &Trip, label: &str) -> &'static str {
         "uri_too_long" => ADMIT,
         "method" if trip.method == http::Method::CONNECT => ADMIT,
         "method" | "foreign_origin" => WEBSOCKET,
+        "not_recordable" => AUDIT,
         _ if trip.host.is_none() => SITE,
         _ if !trip.conn.tls => REDIRECT,
         _ => UPSTREAM,
@@ -105,6 +111,10 @@ fn passed(trip: &Trip, name: &'static str) -> Step {
             step(WEBSOCKET, Outcome::Passed, "a WebSocket was opened")
         }
         WEBSOCKET => no_websocket(),
+        AUDIT => match trip.action() {
+            Some(action) => audit(action),
+            None => step(AUDIT, Outcome::Skipped, ""),
+        },
         _ => upstream(trip),
     }
 }
@@ -128,6 +138,11 @@ pub(super) fn admitted() -> Step {
 
 pub(super) fn no_websocket() -> Step {
     step(WEBSOCKET, Outcome::Skipped, "not asked for")
+}
+
+pub(super) fn audit(action: &ActionName) -> Step {
+    let note = format!("recorded as {} before the answer leaves", action.of_route());
+    step(AUDIT, Outcome::Passed, note)
 }
 
 fn upstream(trip: &Trip) -> Step {

@@ -9,10 +9,12 @@ use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
 use super::conn::{Client, Conn, HostEntry};
-use super::steps;
 use super::worker::View;
+use super::{action, steps};
+use crate::base::audit::ActionName;
 use crate::base::{REQUEST_ID_LEN, RequestId};
 use crate::config::settings::{Route, Site};
+use crate::ports::actions::Place;
 use crate::telemetry::access::Entry;
 
 /// The status that is logged for a client that left before it was answered; the field's custom since nginx.
@@ -40,6 +42,8 @@ pub struct Trip {
     pub answered: Option<Duration>,
     pub denied: Option<&'static str>,
     pub why: Option<String>,
+    /// Of an action that has no record yet.
+    pub place: Option<Box<dyn Place>>,
     /// Why the response did not reach its end, if it did not.
     pub aborted: Option<&'static str>,
 }
@@ -78,6 +82,7 @@ impl Trip {
             answered: None,
             denied: None,
             why: None,
+            place: None,
             aborted: None,
         })
     }
@@ -102,6 +107,11 @@ impl Trip {
     pub fn route(&self) -> Option<&Route> {
         self.site()?.routes.get(self.route?)
     }
+
+    /// What it is recorded as, if it is an action.
+    pub fn action(&self) -> Option<&ActionName> {
+        self.site()?.audit_of(self.route())
+    }
 }
 
 impl Drop for Trip {
@@ -113,6 +123,7 @@ impl Drop for Trip {
             self.status = CLIENT_LEFT;
             self.aborted = Some("client_left");
         }
+        action::ended(self);
         let elapsed = self.elapsed();
         let latency_us = micros(elapsed);
         let worker = &self.conn.worker;

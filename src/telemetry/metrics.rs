@@ -126,7 +126,7 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 12] = [
+pub const DENIALS: [&str; 13] = [
     "unknown_host",
     "bad_host",
     "misdirected",
@@ -135,6 +135,7 @@ pub const DENIALS: [&str; 12] = [
     "foreign_origin",
     "body_too_slow",
     "body_broken",
+    "not_recordable",
     "upstream_unreachable",
     "upstream_broke",
     "upstream_timeout",
