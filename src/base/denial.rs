@@ -13,6 +13,8 @@ pub enum Denial {
     Misdirected { sni: Option<Host>, host: Host },
     /// Longer than `http.uri_max`.
     UriTooLong { uri_bytes: usize },
+    /// Every place for a connection is taken, and this HTTP/2 client already has its share of requests in flight.
+    Overloaded,
     /// `CONNECT`, or an upgrade to something else than a WebSocket.
     MethodNotSupported,
     /// A WebSocket from a page of another site (promise 22).

@@ -24,6 +24,8 @@ use crate::telemetry::Level;
 
 /// How long to wait when the system has no descriptor or memory for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// Between two searches for idle connections because of refusals.
+const ASK_EVERY: Duration = Duration::from_millis(10);
 /// Idle connections that are closed then.
 const FILES_FREED: usize = 64;
 /// Between two lines in the log about it.
@@ -111,8 +113,9 @@ impl Acceptor {
         waker.set_nonblocking(true)?;
         wakened.set_nonblocking(true)?;
         let (commands, receiver) = mpsc::channel();
-        let complained = Cell::new(None);
-        let mut accepting = Accepting { listeners, shared, inboxes, receiver, wakened, complained };
+        let (complained, asked) = (Cell::new(None), Cell::new(None));
+        let mut accepting =
+            Accepting { listeners, shared, inboxes, receiver, wakened, complained, asked };
         let thread = std::thread::Builder::new()
             .name("accept".into())
             .spawn(move || while accepting.turn() {})?;
@@ -156,6 +159,8 @@ struct Accepting {
     wakened: UnixStream,
     /// When the log last heard that nothing can be accepted.
     complained: Cell<Option<Instant>>,
+    /// When a refusal last had the workers look for idle connections.
+    asked: Cell<Option<Instant>>,
 }
 
 impl Accepting {
@@ -227,7 +232,10 @@ impl Accepting {
 
     fn hand_over(&self, role: Role, fd: OwnedFd, peer: SocketAddr) {
         let admitted = self.shared.caps.admit(peer.ip());
-        self.make_room(Need::Places, self.shared.caps.idle_unwanted());
+        // Who is refused has the workers look for idle connections, too, but not each time: it is a look at all.
+        if admitted.is_ok() || self.may_ask() {
+            self.make_room(Need::Places, self.shared.caps.idle_unwanted());
+        }
         let Ok(caps) = admitted else { return };
         let mut inboxes: Vec<&Inbox> = self.inboxes.iter().collect();
         inboxes.sort_by_key(|inbox| inbox.load.open.load(Ordering::Relaxed));
@@ -247,6 +255,16 @@ impl Accepting {
             }
         }
         self.shared.caps.refuse(Refusal::Busy);
+    }
+
+    fn may_ask(&self) -> bool {
+        let now = self.shared.clock.now();
+        let lately = |at: Instant| now.saturating_duration_since(at) < ASK_EVERY;
+        if self.asked.get().is_some_and(lately) {
+            return false;
+        }
+        self.asked.set(Some(now));
+        true
     }
 
     /// Has every worker close its share of `count` idle connections.

@@ -40,6 +40,8 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Caps {
     limits: Mutex<ConnectionCaps>,
+    /// That of `limits`, for whoever only wants to know whether there is room.
+    total: AtomicUsize,
     open: AtomicUsize,
     by_ip: Mutex<HashMap<IpAddr, usize>>,
     by_64: Mutex<HashMap<IpKey, usize>>,
@@ -51,6 +53,7 @@ impl Caps {
     #[must_use]
     pub fn new(limits: ConnectionCaps) -> Arc<Self> {
         Arc::new(Self {
+            total: AtomicUsize::new(limits.total),
             limits: Mutex::new(limits),
             open: AtomicUsize::new(0),
             by_ip: Mutex::default(),
@@ -62,6 +65,7 @@ impl Caps {
 
     /// Takes new limits; open connections stay.
     pub fn set_limits(&self, limits: ConnectionCaps) {
+        self.total.store(limits.total, Ordering::Relaxed);
         *lock(&self.limits) = limits;
     }
 
@@ -120,7 +124,7 @@ impl Caps {
     /// The cap on all connections together.
     #[must_use]
     pub fn max(&self) -> usize {
-        lock(&self.limits).total
+        self.total.load(Ordering::Relaxed)
     }
 
     /// As many idle connections as should close to make room for new ones; none while there is room.

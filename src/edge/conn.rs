@@ -20,10 +20,13 @@ use super::timers::Deadline;
 use super::tunnel::Tunnel;
 use super::worker::{View, Worker};
 use super::{http1, http2, tls};
-use crate::base::{ClientIp, Host, unmapped};
+use crate::base::{ClientIp, Denial, Host, unmapped};
 
 /// How long a connection that has asked for nothing yet is waited for when the worker drains.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Requests that one HTTP/2 client has in flight while every place for a connection is taken.
+const STREAMS_WHEN_FULL: u32 = 8;
 
 /// What the requests of one connection share.
 pub struct Conn {
@@ -186,6 +189,13 @@ impl Conn {
     pub(super) fn is_idle(&self) -> bool {
         let begun = !self.http2 && self.head_begun.get();
         !self.is_busy() && !begun && !self.unread.get() && !self.is_fresh()
+    }
+
+    /// Whether one stream more may begin: while every place for a connection is taken, a client gets its share and no
+    /// more.
+    pub(super) fn admit_stream(&self) -> Result<(), Denial> {
+        let many = self.http2 && self.exchanges.get() > STREAMS_WHEN_FULL;
+        if many && self.worker.shared.caps.is_full() { Err(Denial::Overloaded) } else { Ok(()) }
     }
 
     /// Makes room.

@@ -135,6 +135,12 @@ fn decide(denial: &Denial) -> Answer {
             why: format!("{uri_bytes} bytes; raise http.uri_max if the app needs them"),
             ..client(StatusCode::URI_TOO_LONG, "uri_too_long", "Address too long", "The address of this page is longer than this site accepts.")
         },
+        Denial::Overloaded => Answer {
+            hint: TRY_AGAIN,
+            why: "every place of connections.total is taken, and this connection has its share of requests in flight".into(),
+            retry_after_s: Some(RETRY_AFTER_S),
+            ..client(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too busy", "This site has too many visitors right now.")
+        },
         Denial::MethodNotSupported => Answer {
             why: "CONNECT, or an upgrade to something else than a WebSocket".into(),
             close: true,
@@ -204,6 +210,7 @@ mod tests {
             Denial::ForeignOrigin { origin: "https://evil.example".into() },
             Denial::BodyTooSlow,
             Denial::BodyBroken,
+            Denial::Overloaded,
             Denial::NotRecordable { why: "a test" },
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
             Denial::UpstreamBroke { upstream: at(), why: "closed".into() },

@@ -83,7 +83,7 @@ fn was_challenge(trip: &Trip) -> bool {
 fn refusing_step(trip: &Trip, label: &str) -> &'static str {
     match label {
         "unknown_host" | "bad_host" | "misdirected" => SITE,
-        "uri_too_long" => ADMIT,
+        "uri_too_long" | "overloaded" => ADMIT,
         "method" if trip.method == http::Method::CONNECT => ADMIT,
         "method" | "foreign_origin" => WEBSOCKET,
         "not_recordable" => AUDIT,

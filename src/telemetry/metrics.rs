@@ -126,11 +126,12 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 13] = [
+pub const DENIALS: [&str; 14] = [
     "unknown_host",
     "bad_host",
     "misdirected",
     "uri_too_long",
+    "overloaded",
     "method",
     "foreign_origin",
     "body_too_slow",

@@ -43,6 +43,7 @@ mod proxy;
 mod raw;
 mod reload;
 mod run;
+mod slow;
 mod sites;
 mod skew;
 mod tidy;

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 
+use crate::support::h2_raw::{Fate, H2};
 use crate::support::wire::{RawApp, drain, head};
 use crate::support::{Daemon, Upstream, deadline, left, plain};
 
@@ -83,4 +84,61 @@ fn new_connections_are_refused_when_nobody_is_idle() {
     while client.connect(daemon.https(), "app.localhost").is_err() {
         assert!(!left(ends).is_zero(), "{}", daemon.status());
     }
+}
+
+#[test]
+fn an_http2_client_gets_its_share_of_requests_while_every_place_is_taken() {
+    const SHARE: u32 = 8;
+    let app = RawApp::start(holds);
+    let daemon = site(&app.address(), 2);
+    let mut client = H2::connect(&daemon);
+    let begin = |client: &mut H2, streams: std::ops::Range<u32>| {
+        for stream in streams {
+            client.get(2 * stream + 1, "/");
+            assert_eq!(app.report(), "begun");
+        }
+    };
+    // With a place left there is no such share.
+    begin(&mut client, 0..SHARE + 2);
+    let mut other =
+        daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap();
+    other.send("GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
+    assert_eq!(app.report(), "begun");
+    client.get(101, "/");
+    assert_eq!(client.fate(101), Fate::Answered(503));
+    assert_eq!(counted(&daemon, "palisade_denials_total{reason=\"overloaded\"}"), 1);
+    drop(other);
+    let ends = deadline();
+    while daemon.status()["connections"]["open"] != 1 {
+        assert!(!left(ends).is_zero(), "{}", daemon.status());
+    }
+    begin(&mut client, 60..61);
+}
+
+#[test]
+fn idle_connections_make_room_when_there_are_no_descriptors() {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+    let app = Upstream::text("ok");
+    let daemon = site(&app.address(), 2000);
+    let mut idle: Vec<TcpStream> = Vec::new();
+    for _ in 0..200 {
+        let mut stream = plain(daemon.http()).unwrap();
+        assert!(asks(&mut stream));
+        idle.push(stream);
+    }
+    // The lowest number that is free: no descriptor is given out any more.
+    let fds: Vec<u64> = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid()))
+        .unwrap()
+        .map(|fd| fd.unwrap().file_name().to_string_lossy().parse().unwrap())
+        .collect();
+    let free = (0..).find(|number| !fds.contains(number));
+    let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap());
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    prlimit(pid, Resource::Nofile, Rlimit { current: free, maximum }).unwrap();
+    let mut new = plain(daemon.http()).unwrap();
+    assert!(asks(&mut new));
+    daemon.wait_for_event("accept_failed");
+    assert!(counted(&daemon, "palisade_connections_ended_total{reason=\"no_files\"}") >= 1);
+    assert_eq!(idle[0].read(&mut [0; 1]).unwrap(), 0, "the oldest has gone");
+    assert_eq!(daemon.status()["state"], "ready");
 }
