@@ -10,6 +10,7 @@ mod cloudflare;
 mod denial;
 pub mod hex;
 mod host;
+pub mod path;
 mod request_id;
 mod role;
 mod secret;

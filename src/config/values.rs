@@ -12,6 +12,7 @@ use super::read::{Fault, nearest};
 use super::settings::UpstreamAddr;
 use super::wire::{Node, Value};
 use crate::base::audit::ActionName;
+use crate::base::path;
 use crate::base::units::{Bytes, HumanDuration};
 use crate::base::{Host, HostError, Mode};
 
@@ -377,6 +378,14 @@ pub(super) fn path_prefix(text: &str) -> Result<String, Fault> {
     }
     if text.contains("//") || text.split('/').any(|part| part == "." || part == "..") {
         return fault("a path with `//`, `.` or `..` never matches", "write the path without them");
+    }
+    let normal = match path::normal(text) {
+        Ok(normal) => normal,
+        Err(rule) => return fault("a path that no request can have", rule),
+    };
+    if normal.matched(text) != text {
+        let label = format!("write \"{}\"", normal.matched(text));
+        return Err(Fault::new("paths are matched in their normal form", label));
     }
     let cut = text.trim_end_matches('/');
     Ok(if cut.is_empty() { "/".to_owned() } else { cut.to_owned() })

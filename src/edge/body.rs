@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use super::conn::Conn;
 use super::timers::{Deadline, Pace};
 use super::trip::Trip;
-use super::upstream::UpstreamBody;
+use super::upstream::{Fault, UpstreamBody};
 
 /// Why a body did not reach its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,8 +23,8 @@ pub enum BodyError {
     TooSlow,
     #[error("the client's request body broke off")]
     Broken,
-    #[error("the upstream's response broke off")]
-    Upstream,
+    #[error("the upstream's response broke off: {0}")]
+    Upstream(Fault),
     #[error("the upstream paused for too long inside its response")]
     UpstreamIdle,
 }
@@ -51,7 +51,9 @@ impl BodyState {
 }
 
 /// A request body on its way to the app.
+#[derive(Default)]
 pub enum RequestBody {
+    #[default]
     Empty,
     Stream(Box<Streaming>),
 }
@@ -96,7 +98,9 @@ impl RequestBody {
         let mut asked = false;
         poll_fn(|cx| match streaming.poll(cx) {
             Poll::Ready(frame) => {
-                streaming.ahead = frame;
+                // An empty frame that only brings the end is no body at all.
+                let empty = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(Bytes::is_empty);
+                streaming.ahead = frame.filter(|frame| !frame.as_ref().is_ok_and(empty));
                 Poll::Ready(())
             }
             Poll::Pending if asked => Poll::Ready(()),
@@ -283,7 +287,10 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Err(BodyError::UpstreamIdle))) => {
                     trip.aborted = Some("upstream_idle");
                 }
-                Poll::Ready(Some(Err(_))) => trip.aborted = Some("upstream_broke"),
+                Poll::Ready(Some(Err(fault))) => {
+                    trip.aborted = Some("upstream_broke");
+                    trip.why = Some(fault.to_string());
+                }
                 Poll::Ready(None) => {}
                 Poll::Pending => return Poll::Pending,
             }

@@ -135,6 +135,21 @@ fn the_other_refusals_are_those_of_the_request_path() {
 }
 
 #[test]
+fn another_spelling_of_a_path_meets_the_same_route_and_is_told() {
+    let fields = [("x-version", "1")];
+    for spelled in ["/x/../%61pi/refund/7", "//api/refund/7"] {
+        let told = told("POST", &format!("https://app.example.com{spelled}"), &fields);
+        assert_eq!(told.route.as_deref(), Some("/api"), "{spelled}");
+        assert_eq!(
+            (way(&told)[2], told.steps[2].note.as_ref()),
+            (("path", "passed"), "matched as /api/refund/7")
+        );
+    }
+    let refused = told("GET", "https://app.example.com/a%2fb", &[]);
+    assert_eq!((way(&refused)[2], refused.status), (("path", "refused"), Some(400)));
+}
+
+#[test]
 fn what_is_no_request_is_named() {
     let asked = |url: &str, method: &str, field: &str| {
         let fields = [(field.to_owned(), "x".to_owned())];

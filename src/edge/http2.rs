@@ -118,7 +118,7 @@ async fn exchanges(conn: &Rc<Conn>, stream: Stream, line: &Rc<Line>) -> End {
         // Boxed: hyper moves the future of an exchange several times on its way into a task.
         service_fn(move |request| Box::pin(request::serve(&conn, request)))
     };
-    let client = ClientIo::new(stream, bytes::Bytes::new(), Rc::clone(conn));
+    let client = ClientIo::new(stream, Rc::clone(conn));
     let mut http = http2::Builder::new(LocalExecutor(Rc::clone(conn)))
         .max_concurrent_streams(limits.streams_max)
         .initial_stream_window_size(window(limits.stream_window))

@@ -23,6 +23,7 @@ pub mod hello;
 mod http1;
 mod http2;
 mod ids;
+pub mod inspect;
 mod io;
 pub mod pages;
 #[cfg(test)]
@@ -40,7 +41,7 @@ mod timers;
 pub mod tls;
 mod trip;
 mod tunnel;
-mod upstream;
+pub mod upstream;
 pub mod worker;
 
 pub use caps::{Caps, Refusal};

@@ -16,6 +16,7 @@ use crate::work::acme::challenges::HTTP_PREFIX;
 
 pub(super) const CLIENT: &str = "client";
 pub(super) const SITE: &str = "site";
+pub(super) const PATH: &str = "path";
 pub(super) const CHALLENGE: &str = "challenge";
 pub(super) const REDIRECT: &str = "redirect";
 pub(super) const ROUTE: &str = "route";
@@ -40,9 +41,13 @@ pub(super) fn of(trip: &Trip) -> Vec<Step> {
     let peer = trip.conn.peer;
     steps.push(client(trip.client.ip, is_trusted(&trip.view, peer).then_some(peer)));
     let refused = trip.denied.map(|label| (refusing_step(trip, label), trip.why.as_deref()));
-    for name in [SITE, CHALLENGE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, AUDIT, UPSTREAM] {
+    for name in [SITE, PATH, CHALLENGE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, AUDIT, UPSTREAM] {
         if name == CHALLENGE && !was_challenge(trip) {
             continue; // nearly every request: no word about it
+        }
+        let settled = trip.matched.is_none() && refused.is_none_or(|(at, _)| at != PATH);
+        if name == PATH && settled {
+            continue; // it was sent as it is matched
         }
         if name == AUDIT && trip.action().is_none() {
             continue; // so are these
@@ -83,7 +88,9 @@ fn was_challenge(trip: &Trip) -> bool {
 fn refusing_step(trip: &Trip, label: &str) -> &'static str {
     match label {
         "unknown_host" | "bad_host" | "misdirected" => SITE,
-        "uri_too_long" | "overloaded" => ADMIT,
+        "bad_path" => PATH,
+        "overloaded" => ADMIT,
+        "uri_too_long" if trip.host.is_some() => ADMIT,
         "method" if trip.method == http::Method::CONNECT => ADMIT,
         "method" | "foreign_origin" => WEBSOCKET,
         "not_recordable" => AUDIT,
@@ -100,6 +107,7 @@ fn passed(trip: &Trip, name: &'static str) -> Step {
             Some(site) => step(SITE, Outcome::Passed, site.name.to_string()),
             None => step(SITE, Outcome::Passed, ""),
         },
+        PATH => matched(trip.matched.as_deref().unwrap_or_default()),
         CHALLENGE => step(CHALLENGE, Outcome::Answered, "the question of a certificate authority"),
         REDIRECT => redirect(trip.conn.tls),
         ROUTE => match trip.route() {
@@ -117,6 +125,10 @@ fn passed(trip: &Trip, name: &'static str) -> Step {
         },
         _ => upstream(trip),
     }
+}
+
+pub(super) fn matched(path: &str) -> Step {
+    step(PATH, Outcome::Passed, format!("matched as {}", crate::telemetry::events::cut(path)))
 }
 
 pub(super) fn redirect(tls: bool) -> Step {

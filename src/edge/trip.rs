@@ -9,13 +9,18 @@ use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
 use super::conn::{Client, Conn, HostEntry};
+use super::inspect::Refused;
 use super::worker::View;
 use super::{action, steps};
 use crate::base::audit::ActionName;
-use crate::base::{REQUEST_ID_LEN, RequestId};
+use crate::base::path::Normal;
+use crate::base::{Denial, REQUEST_ID_LEN, RequestId};
 use crate::config::settings::{Route, Site};
 use crate::ports::actions::Place;
 use crate::telemetry::access::Entry;
+
+/// Stands for what could not be read, in the log.
+const UNREAD: &str = "-";
 
 /// The status that is logged for a client that left before it was answered; the field's custom since nginx.
 const CLIENT_LEFT: u16 = 499;
@@ -30,6 +35,10 @@ pub struct Trip {
     pub id_value: HeaderValue,
     pub method: Method,
     pub target: Option<PathAndQuery>,
+    /// The target could not be read: the log has no path.
+    unread: bool,
+    /// What the path was matched as, where that is not what was sent.
+    pub matched: Option<Box<str>>,
     /// For the form of a refusal.
     pub accept: Option<HeaderValue>,
     pub client: Client,
@@ -72,6 +81,8 @@ impl Trip {
             id_value: id_value.unwrap_or(HeaderValue::from_static("")),
             method: head.method.clone(),
             target: head.uri.path_and_query().cloned(),
+            unread: false,
+            matched: None,
             accept: head.headers.get(http::header::ACCEPT).cloned(),
             client: conn.client.clone(),
             host: None,
@@ -87,6 +98,27 @@ impl Trip {
         })
     }
 
+    /// Takes over what could be read of the request that was refused before anybody saw it.
+    pub fn stands_in_for(&mut self, refused: Refused) -> Denial {
+        self.method = refused.method.unwrap_or_else(unread_method);
+        self.target = refused.target;
+        self.unread = self.target.is_none();
+        self.accept = refused.accept;
+        refused.denial
+    }
+
+    /// From here on the record has the path that the app gets.
+    pub fn settled(&mut self, path: &Normal, head: &http::request::Parts) {
+        match path {
+            Normal::AsSent => {}
+            Normal::Matched(path) => self.matched = Some(path.clone()),
+            Normal::Rewritten(path) => {
+                self.matched = Some(path.clone());
+                self.target = head.uri.path_and_query().cloned();
+            }
+        }
+    }
+
     pub fn elapsed(&self) -> Duration {
         self.conn.worker.shared.clock.now().saturating_duration_since(self.arrived)
     }
@@ -97,7 +129,8 @@ impl Trip {
     }
 
     pub fn path(&self) -> &str {
-        self.target.as_ref().map_or("/", PathAndQuery::path)
+        let absent = if self.unread { UNREAD } else { "/" };
+        self.target.as_ref().map_or(absent, PathAndQuery::path)
     }
 
     pub fn site(&self) -> Option<&Site> {
@@ -155,6 +188,10 @@ impl Drop for Trip {
         }
         self.conn.end();
     }
+}
+
+fn unread_method() -> Method {
+    Method::from_bytes(UNREAD.as_bytes()).unwrap_or_default()
 }
 
 fn micros(duration: Duration) -> u64 {

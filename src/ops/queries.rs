@@ -79,7 +79,7 @@ pub(super) const AUDIT: &[Parameter] = &[
     parameter(
         "before",
         Kind::Whole(0, u64::MAX),
-        "Records before this number, the newest first; not with `after`",
+        "Records before this number, the newest first; with `after` down to that one",
     ),
     parameter(
         "limit",

@@ -126,12 +126,23 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 14] = [
+pub const DENIALS: [&str; 25] = [
     "unknown_host",
     "bad_host",
     "misdirected",
     "uri_too_long",
     "overloaded",
+    "bad_request_line",
+    "bad_path",
+    "bad_field",
+    "bad_framing",
+    "bad_chunk",
+    "unknown_coding",
+    "unknown_version",
+    "unknown_method",
+    "unknown_expectation",
+    "head_too_large",
+    "too_many_fields",
     "method",
     "foreign_origin",
     "body_too_slow",

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::tui::event::Event;
+use crate::tui::keys_tests::press;
 use crate::tui::sample;
 use crate::tui::screen;
 use crate::tui::text::Charset;
@@ -16,19 +17,6 @@ fn sites(keys: &str) -> State {
     press(&mut state, "3");
     press(&mut state, keys);
     state
-}
-
-fn press(state: &mut State, keys: &str) -> Option<Effect> {
-    let mut last = None;
-    for c in keys.chars() {
-        let key = match c {
-            '\n' => Key::Enter,
-            '\x1b' => Key::Esc,
-            c => Key::Char(c),
-        };
-        last = state.fold(Event::Key(key)).1;
-    }
-    last
 }
 
 fn marked(state: &State) -> Vec<String> {

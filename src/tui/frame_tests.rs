@@ -8,7 +8,8 @@ use ratatui::backend::{Backend, CrosstermBackend, TestBackend};
 use ratatui::style::{Color, Modifier};
 
 use super::canvas::Canvas;
-use super::event::{Effect, Event, Key};
+use super::event::{Event, Key};
+use super::keys_tests::press;
 use super::state::State;
 use super::text::Charset;
 use super::theme::Look;
@@ -23,15 +24,7 @@ fn after(look: Look, size: (u16, u16), keys: &str) -> State {
     for event in sample::events(&str::to_owned) {
         state.fold(event);
     }
-    for c in keys.chars() {
-        let key = match c {
-            '\n' => Key::Enter,
-            c => Key::Char(c),
-        };
-        if state.fold(Event::Key(key)).1 == Some(Effect::WhoAmI) {
-            state.fold(Event::Who(Ok(sample::me(false, &str::to_owned))));
-        }
-    }
+    press(&mut state, keys);
     state
 }
 

@@ -75,6 +75,8 @@ pub fn offers_below(state: &State) -> Vec<Offer> {
     if !opened && arranged.rows.len() > 1 && sortable(&arranged) {
         offers.push(offer("s", "sort", "by the next column; S turns it around"));
     }
+    let word = if state.elevated() { "read-only" } else { "elevate" };
+    offers.push(offer("e", word, "until then nothing can be changed from here"));
     if state.view().charts() {
         offers.push(offer("t", "time", "10 minutes, 2 hours or 24 hours"));
     }
@@ -86,8 +88,6 @@ pub fn offers_below(state: &State) -> Vec<Offer> {
     if state.elevated() {
         offers.push(offer("R", "reload", "the daemon's configuration"));
     }
-    let word = if state.elevated() { "read-only" } else { "elevate" };
-    offers.push(offer("e", word, "until then nothing can be changed from here"));
     if subject.is_some() {
         offers.push(offer("y", "copy", "its id, through the terminal (OSC 52)"));
     }

@@ -14,6 +14,8 @@ mod feed;
 mod glyphs;
 mod input;
 mod keys;
+#[cfg(test)]
+mod keys_tests;
 mod once;
 mod overlay;
 mod page;

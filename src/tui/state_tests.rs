@@ -5,6 +5,7 @@ use crate::base::{Mode, Role};
 use crate::ops::api::access::WhoAmI;
 use crate::ops::api::live;
 use crate::tui::event::{Effect, Event, Granted, Key, Mutation};
+use crate::tui::keys_tests::press;
 use crate::tui::popup::{self, Consent, Popup};
 use crate::tui::sample;
 use crate::tui::table::Fact;
@@ -18,23 +19,6 @@ fn told() -> State {
         state.fold(event);
     }
     state
-}
-
-fn press(state: &mut State, keys: &str) -> Option<Effect> {
-    let mut last = None;
-    for c in keys.chars() {
-        let key = match c {
-            '\n' => Key::Enter,
-            '\x1b' => Key::Esc,
-            '\t' => Key::Tab,
-            c => Key::Char(c),
-        };
-        last = state.fold(Event::Key(key)).1;
-        if last == Some(Effect::WhoAmI) {
-            last = state.fold(Event::Who(Ok(sample::me(false, &str::to_owned)))).1;
-        }
-    }
-    last
 }
 
 fn name(state: &State) -> &'static str {

@@ -78,7 +78,8 @@ fn slow_readers_end_at_their_deadline() {
         while cut() < 100 && !left(ends).is_zero() {
             std::thread::yield_now();
         }
-        assert_eq!(cut(), 100);
+        // One more asks whether the site still answers.
+        assert!(cut() >= 100, "{}", cut());
         assert_eq!(running.0.try_wait().unwrap(), None, "and it has not left by itself");
     });
 }

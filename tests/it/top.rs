@@ -207,7 +207,9 @@ fn a_reload_wants_elevation_and_an_answer() {
     terminal.wait_for("Nothing needs attention.");
     terminal.keys(&["R"]);
     terminal.wait_for("read-only: press e to elevate first");
-    terminal.keys(&["e", "Enter"]);
+    terminal.keys(&["e"]);
+    terminal.wait_for("Enter elevate");
+    terminal.keys(&["Enter"]);
     terminal.wait_for("ELEVATED 10 min");
     terminal.keys(&["R"]);
     terminal.wait_for("Reload the configuration?");
@@ -429,7 +431,9 @@ fn a_daemon_that_goes_away_under_an_open_question_is_told_and_the_question_still
     let (_app, daemon) = daemon();
     let terminal = Terminal::open(&daemon, (80, 24), "--rate 250ms");
     terminal.wait_for("Nothing needs attention.");
-    terminal.keys(&["e", "Enter"]);
+    terminal.keys(&["e"]);
+    terminal.wait_for("Enter elevate");
+    terminal.keys(&["Enter"]);
     terminal.wait_for("ELEVATED 10 min");
     terminal.keys(&["R"]);
     terminal.wait_for("Reload the configuration?");
@@ -472,7 +476,9 @@ fn many_sites_are_renewed_one_after_another_and_the_first_that_fails_ends_it() {
     terminal.wait_for("RENEWS");
     terminal.keys(&["*"]);
     terminal.wait_for("MARKED 2");
-    terminal.keys(&["e", "Enter"]);
+    terminal.keys(&["e"]);
+    terminal.wait_for("Enter elevate");
+    terminal.keys(&["Enter"]);
     terminal.wait_for("ELEVATED");
     terminal.keys(&["r"]);
     terminal.wait_for("Renew the certificates of 2 sites now?");

@@ -9,6 +9,7 @@ mod daemon;
 mod fake_clock;
 mod http;
 pub mod no_room;
+pub mod notation;
 mod peers;
 pub mod pebble;
 mod ports;
