@@ -13,6 +13,8 @@ pub enum Denial {
     Misdirected { sni: Option<Host>, host: Host },
     /// Longer than `http.uri_max`.
     UriTooLong { uri_bytes: usize },
+    /// Every place for a connection is taken, and this HTTP/2 client already has its share of requests in flight.
+    Overloaded,
     /// The request line breaks a rule of RFC 9112 §3.
     BadRequestLine { rule: &'static str },
     /// The target cannot be matched without guessing what the app makes of it.

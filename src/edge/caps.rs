@@ -11,6 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::base::{IpKey, unmapped};
 use crate::config::settings::ConnectionCaps;
 
+/// Idle connections make room when less than this part of the places is free, up to a number.
+const RESERVE_PART: usize = 16;
+const RESERVE_MAX: usize = 256;
+
 /// Which cap a connection met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -36,6 +40,8 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Caps {
     limits: Mutex<ConnectionCaps>,
+    /// That of `limits`, for whoever only wants to know whether there is room.
+    total: AtomicUsize,
     open: AtomicUsize,
     by_ip: Mutex<HashMap<IpAddr, usize>>,
     by_64: Mutex<HashMap<IpKey, usize>>,
@@ -47,6 +53,7 @@ impl Caps {
     #[must_use]
     pub fn new(limits: ConnectionCaps) -> Arc<Self> {
         Arc::new(Self {
+            total: AtomicUsize::new(limits.total),
             limits: Mutex::new(limits),
             open: AtomicUsize::new(0),
             by_ip: Mutex::default(),
@@ -58,6 +65,7 @@ impl Caps {
 
     /// Takes new limits; open connections stay.
     pub fn set_limits(&self, limits: ConnectionCaps) {
+        self.total.store(limits.total, Ordering::Relaxed);
         *lock(&self.limits) = limits;
     }
 
@@ -116,7 +124,23 @@ impl Caps {
     /// The cap on all connections together.
     #[must_use]
     pub fn max(&self) -> usize {
-        lock(&self.limits).total
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// As many idle connections as should close to make room for new ones; none while there is room.
+    #[must_use]
+    pub fn idle_unwanted(&self) -> usize {
+        let max = self.max();
+        let reserve = (max / RESERVE_PART).clamp(1, RESERVE_MAX);
+        let crowded = self.open().saturating_sub(max.saturating_sub(reserve));
+        // A few more than are too many: choosing them costs a look at all.
+        if crowded > 0 { crowded + reserve / 2 } else { 0 }
+    }
+
+    /// No connection more is admitted.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.open() >= self.max()
     }
 
     /// Refusals since start, by the name of the cap.
@@ -220,6 +244,19 @@ mod tests {
         drop(open);
         assert_eq!(caps.open(), 0);
         assert!(lock(&caps.by_ip).is_empty() && lock(&caps.by_64).is_empty());
+    }
+
+    #[test]
+    fn idle_connections_are_unwanted_before_the_last_place_is_taken() {
+        let caps = Caps::new(ConnectionCaps { total: 64, per_ip: 64, per_64: 64 });
+        let mut open: Vec<_> = (0..60).map(|_| caps.admit(ip("192.0.2.1"))).collect();
+        assert_eq!((caps.idle_unwanted(), caps.is_full()), (0, false));
+        open.push(caps.admit(ip("192.0.2.1")));
+        assert_eq!(caps.idle_unwanted(), 1 + 2);
+        open.extend((0..3).map(|_| caps.admit(ip("192.0.2.1"))));
+        assert_eq!((caps.idle_unwanted(), caps.is_full()), (4 + 2, true));
+        drop(open);
+        assert_eq!(caps.idle_unwanted(), 0);
     }
 
     #[test]

@@ -14,16 +14,20 @@ use http::HeaderValue;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::accept::{Arrival, Role};
+use super::crowd::Seat;
 use super::inspect::{Gate, Refused};
 use super::io::{Prefixed, Stream};
 use super::timers::Deadline;
 use super::tunnel::Tunnel;
 use super::worker::{View, Worker};
 use super::{http1, http2, tls};
-use crate::base::{ClientIp, Host, unmapped};
+use crate::base::{ClientIp, Denial, Host, unmapped};
 
 /// How long a connection that has asked for nothing yet is waited for when the worker drains.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Requests that one HTTP/2 client has in flight while every place for a connection is taken.
+const STREAMS_WHEN_FULL: u32 = 8;
 
 /// What the requests of one connection share.
 pub struct Conn {
@@ -56,6 +60,9 @@ pub struct Conn {
     pub(super) body_fault: Cell<Option<&'static str>>,
     /// A request panicked: nothing more is served here.
     pub(super) poisoned: Cell<bool>,
+    /// Idle, and asked to make room for others.
+    pub(super) shed: Cell<bool>,
+    seat: Seat,
     /// A request has begun here.
     served: Cell<bool>,
     pub(super) last_active_ms: Cell<u64>,
@@ -106,7 +113,7 @@ impl Conn {
         let ip = trusted.resolve(opening.peer, std::iter::empty());
         let text = HeaderValue::from_str(&ip.to_string()).ok()?;
         let deadline = worker.timers.deadline();
-        Some(Rc::new(Self {
+        let conn = Rc::new(Self {
             peer: opening.peer,
             tls: opening.tls,
             http2: opening.http2,
@@ -123,6 +130,8 @@ impl Conn {
             refused: RefCell::new(None),
             body_fault: Cell::new(None),
             poisoned: Cell::new(false),
+            shed: Cell::new(false),
+            seat: worker.crowd.seat(),
             served: Cell::new(false),
             stream_stall: RefCell::default(),
             last_active_ms: Cell::new(worker.timers.now_ms()),
@@ -130,7 +139,9 @@ impl Conn {
             host: RefCell::new(None),
             tunnel: RefCell::new(None),
             worker,
-        }))
+        });
+        conn.seat.taken_by(&conn);
+        Some(conn)
     }
 
     /// The site that the handshake chose, in the policy of `view`.
@@ -226,6 +237,25 @@ impl Conn {
     /// Opened a moment ago and about to send its first request, which no drain may refuse.
     pub(super) fn is_fresh(&self) -> bool {
         !self.served.get() && self.idle_for() < FRESH
+    }
+
+    /// Nothing is asked for, or about to be: it may make room. What an HTTP/2 client has begun shows after its GOAWAY.
+    pub(super) fn is_idle(&self) -> bool {
+        let begun = !self.http2 && (self.head_begun() || self.wire.get() != Wire::Between);
+        !self.is_busy() && !begun && !self.unread.get() && !self.is_fresh()
+    }
+
+    /// Whether one stream more may begin: while every place for a connection is taken, a client gets its share and no
+    /// more.
+    pub(super) fn admit_stream(&self) -> Result<(), Denial> {
+        let many = self.http2 && self.exchanges.get() > STREAMS_WHEN_FULL;
+        if many && self.worker.shared.caps.is_full() { Err(Denial::Overloaded) } else { Ok(()) }
+    }
+
+    /// Makes room.
+    pub(super) fn leave(&self) {
+        self.shed.set(true);
+        self.deadline.fire();
     }
 
     pub(super) fn is_busy(&self) -> bool {

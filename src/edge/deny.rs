@@ -111,6 +111,15 @@ fn malformed(label: &'static str, rule: &str) -> Answer {
     closing(StatusCode::BAD_REQUEST, label, "Bad request", message, rule.to_owned())
 }
 
+fn not_now(label: &'static str, title: &'static str, message: &'static str, why: String) -> Answer {
+    Answer {
+        hint: TRY_AGAIN,
+        why,
+        retry_after_s: Some(RETRY_AFTER_S),
+        ..client(StatusCode::SERVICE_UNAVAILABLE, label, title, message)
+    }
+}
+
 fn upstream(
     status: StatusCode,
     label: &'static str,
@@ -147,6 +156,8 @@ fn decide(denial: &Denial) -> Answer {
             why: format!("{uri_bytes} bytes; raise http.uri_max if the app needs them"),
             ..client(StatusCode::URI_TOO_LONG, "uri_too_long", "Address too long", "The address of this page is longer than this site accepts.")
         },
+        Denial::Overloaded => not_now("overloaded", "Too busy", "This site has too many visitors right now.",
+            "every place of connections.total is taken, and this connection has its share of requests in flight".into()),
         Denial::BadRequestLine { rule } => malformed("bad_request_line", rule),
         Denial::BadPath { rule } => Answer { close: false, ..malformed("bad_path", rule) },
         Denial::BadField { rule } => malformed("bad_field", rule),
@@ -177,12 +188,9 @@ fn decide(denial: &Denial) -> Answer {
             "the request body paused for longer than timeout.body_idle, or came slower than http.rate_min".into()),
         Denial::BodyBroken => closing(StatusCode::BAD_REQUEST, "body_broken", "Bad request",
             "The request was not received completely.", "the request body broke off".into()),
-        Denial::NotRecordable { why } => Answer {
-            hint: TRY_AGAIN,
-            why: format!("it has `audit`, and could not be recorded: {why}; the app was not asked"),
-            retry_after_s: Some(RETRY_AFTER_S),
-            ..client(StatusCode::SERVICE_UNAVAILABLE, "not_recordable", "Not now", "This action cannot be recorded right now, and was therefore not carried out.")
-        },
+        Denial::NotRecordable { why } => not_now("not_recordable", "Not now",
+            "This action cannot be recorded right now, and was therefore not carried out.",
+            format!("it has `audit`, and could not be recorded: {why}; the app was not asked")),
         Denial::UpstreamUnreachable { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
             "The app behind this address cannot be reached right now.",
             format!("{at}: {why}; is the app running and listening there?")),
@@ -215,6 +223,7 @@ mod tests {
             Denial::BadHost,
             Denial::Misdirected { sni: None, host: host() },
             Denial::UriTooLong { uri_bytes: 9000 },
+            Denial::Overloaded,
             Denial::BadRequestLine { rule: "a rule" },
             Denial::BadPath { rule: "a rule" },
             Denial::BadField { rule: "a rule" },

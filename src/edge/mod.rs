@@ -13,9 +13,12 @@ mod challenge;
 #[cfg(test)]
 mod challenge_tests;
 mod conn;
+mod crowd;
 mod deny;
 pub mod explain;
 mod forwarded;
+mod h2_io;
+pub mod h2_watch;
 pub mod hello;
 mod http1;
 mod http2;

@@ -65,6 +65,7 @@ async fn answer(
     let policy = Rc::clone(&trip.view);
     let site = policy.policy.site(host.site).ok_or(Denial::UnknownHost)?;
     trip.route = route::route(site, &head, path.matched(head.uri.path()));
+    trip.conn.admit_stream()?; // when no connection more is taken, a client's many streams are what goes next
     proxy::admit(&policy.policy, &head)?; // sizes and methods that no app should see
     let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
     action::reserve(trip)?; // what is always recorded does not begin without a place for its record

@@ -89,6 +89,7 @@ fn refusing_step(trip: &Trip, label: &str) -> &'static str {
     match label {
         "unknown_host" | "bad_host" | "misdirected" => SITE,
         "bad_path" => PATH,
+        "overloaded" => ADMIT,
         "uri_too_long" if trip.host.is_some() => ADMIT,
         "method" if trip.method == http::Method::CONNECT => ADMIT,
         "method" | "foreign_origin" => WEBSOCKET,

@@ -86,6 +86,31 @@ impl UpstreamUse {
         [(Self::Opened, "opened"), (Self::Reused, "reused"), (Self::Failed, "failed")];
 }
 
+/// Why palisade ended a client connection that had not broken down by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Idle, and `connections.total` was near.
+    Crowded,
+    /// Idle, and the system had no descriptor for a new one.
+    NoFiles,
+    /// An HTTP/2 client sent too many frames that are no requests.
+    ControlFrames,
+    /// An HTTP/2 client took back too many requests.
+    Resets,
+    /// A header block of HTTP/2 did not end within `timeout.head`.
+    HalfHead,
+}
+
+impl Ended {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Crowded, "crowded"),
+        (Self::NoFiles, "no_files"),
+        (Self::ControlFrames, "h2_control_frames"),
+        (Self::Resets, "h2_resets"),
+        (Self::HalfHead, "h2_half_head"),
+    ];
+}
+
 /// What one worker counts.
 #[derive(Debug, Default)]
 pub struct Shard {
@@ -96,15 +121,17 @@ pub struct Shard {
     denials: [Count; DENIALS.len()],
     handshakes: [Count; Handshake::ALL.len()],
     upstream: [Count; UpstreamUse::ALL.len()],
+    ended: [Count; Ended::ALL.len()],
     pub headers_observed: Count,
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 24] = [
+pub const DENIALS: [&str; 25] = [
     "unknown_host",
     "bad_host",
     "misdirected",
     "uri_too_long",
+    "overloaded",
     "bad_request_line",
     "bad_path",
     "bad_field",
@@ -152,6 +179,12 @@ impl Shard {
 
     pub fn handshake(&self, outcome: Handshake) {
         if let Some(count) = self.handshakes.get(outcome as usize) {
+            count.up();
+        }
+    }
+
+    pub fn ended(&self, why: Ended) {
+        if let Some(count) = self.ended.get(why as usize) {
             count.up();
         }
     }
@@ -315,6 +348,9 @@ impl Collector for Scrape {
         gauge(encoder, Family::ConnectionsOpen, &[], signed(gauges.connections_open))?;
         let refused = gauges.connections_refused.iter().copied();
         counters(encoder, Family::ConnectionsRefused, "cap", refused)?;
+        let ended = Ended::ALL.iter();
+        let ended = ended.map(|(e, name)| (*name, metrics.sum(|s| s.ended.get(*e as usize))));
+        counters(encoder, Family::ConnectionsEnded, "reason", ended)?;
         counter(encoder, Family::Panics, metrics.panics())?;
         counter(encoder, Family::LogLinesDropped, gauges.log_lines_dropped)?;
         gauge(encoder, Family::ConfigGeneration, &[], signed(gauges.config_generation))?;

@@ -12,6 +12,7 @@ pub enum Family {
     Handshakes,
     ConnectionsOpen,
     ConnectionsRefused,
+    ConnectionsEnded,
     UpstreamConnections,
     Panics,
     LogLinesDropped,
@@ -54,6 +55,10 @@ impl Family {
             Self::ConnectionsRefused => (
                 "palisade_connections_refused",
                 "Client connections closed at accept, by the cap that they met",
+            ),
+            Self::ConnectionsEnded => (
+                "palisade_connections_ended",
+                "Client connections that palisade ended early, by reason",
             ),
             Self::UpstreamConnections => (
                 "palisade_upstream_connections",
