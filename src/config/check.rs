@@ -9,9 +9,10 @@ use super::settings::{
 };
 use super::source::Place;
 use super::wire::Table;
-use super::{acme, crypto, defaults, role, site, values};
+use super::{acme, crypto, defaults, intake, role, site, values};
 use crate::base::units::Bytes;
 use crate::base::{Capability, Mode, TrustedProxies};
+use crate::guard::intake::settings::BodyMax;
 use crate::sys::users::Accounts;
 use crate::work::audit::settings::Audit;
 
@@ -60,6 +61,7 @@ pub(super) fn build(
     let around = site::Around {
         listen: &listen_at,
         timeout: &timeout,
+        http: &http,
         connections: &connections,
         acme: &acme,
     };
@@ -211,8 +213,10 @@ fn http_limits(cx: &mut Cx, top: &mut Section<'_>) -> HttpLimits {
         }
     }
     let rate_min = section.value(cx, "rate_min", defaults::RATE_MIN, size(1, MIB));
+    let body_max = BodyMax::Limit(defaults::BODY_MAX);
+    let body_max = section.value(cx, "body_max", body_max, intake::body_max);
     section.finish(cx);
-    HttpLimits { head_max, fields_max, uri_max, rate_min }
+    HttpLimits { head_max, fields_max, uri_max, rate_min, body_max }
 }
 
 fn http2_limits(cx: &mut Cx, top: &mut Section<'_>) -> Http2Limits {

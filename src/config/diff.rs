@@ -132,6 +132,7 @@ fn limits(c: &mut Changes, old: &Settings, new: &Settings) {
     c.shown("http.fields_max", &a.fields_max, &b.fields_max);
     c.shown("http.uri_max", &a.uri_max, &b.uri_max);
     c.shown("http.rate_min", &a.rate_min, &b.rate_min);
+    c.shown("http.body_max", &a.body_max, &b.body_max);
     let (a, b) = (&old.http2, &new.http2);
     c.shown("http2.streams_max", &a.streams_max, &b.streams_max);
     c.shown("http2.stream_window", &a.stream_window, &b.stream_window);
@@ -191,7 +192,16 @@ fn one_site(c: &mut Changes, old: &Site, new: &Site) {
     c.note(&key("connections_per_ip"), &old.connections_per_ip, &new.connections_per_ip, |cap| {
         cap.map_or_else(|| "none".to_owned(), |cap| cap.to_string())
     });
+    let (a, b) = (&old.intake, &new.intake);
+    c.shown(&key("body_max"), &a.body_max, &b.body_max);
+    c.note(&key("methods"), &a.methods, &b.methods, |list| all_or(list));
+    c.note(&key("content_types"), &a.content_types, &b.content_types, |list| all_or(list));
     routes(c, old, new);
+}
+
+/// A list of which an empty one stands for everything.
+fn all_or<T: Display>(list: &[T]) -> String {
+    if list.is_empty() { "all".to_owned() } else { words(list) }
 }
 
 fn tls(tls: &TlsSource) -> String {

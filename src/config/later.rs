@@ -4,7 +4,7 @@
 //! its capability arrives.
 
 /// Section, key, and what it belongs to.
-const LATER: [(&str, &str, &str); 23] = [
+const LATER: [(&str, &str, &str); 21] = [
     ("", "plan", "plans come with rate limits"),
     ("", "shared", "shared state comes with a later version"),
     ("", "limit", LIMITS),
@@ -19,7 +19,6 @@ const LATER: [(&str, &str, &str); 23] = [
     ("site.*", "noindex", NOINDEX),
     ("site.*", "csp", CSP),
     ("site.*", "audit", AUDIT),
-    ("site.*", "body_max", "body limits come with a later version"),
     ("site.*.route.*", "limit", LIMITS),
     ("site.*.route.*", "webhook", WEBHOOKS),
     ("site.*.route.*", "lane", "lanes come with the queue"),
@@ -27,7 +26,6 @@ const LATER: [(&str, &str, &str); 23] = [
     ("site.*.route.*", "noindex", NOINDEX),
     ("site.*.route.*", "csp", CSP),
     ("site.*.route.*", "audit", AUDIT),
-    ("site.*.route.*", "body_max", "body limits come with a later version"),
 ];
 
 const LIMITS: &str = "rate limits come with a later version";

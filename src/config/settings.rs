@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::units::Bytes;
 use crate::base::{Capability, Host, Mode, Override, Role, SecretRef, TrustedProxies};
+use crate::guard::intake::settings::{BodyMax, Intake};
 use crate::work::acme::settings::Acme;
 use crate::work::audit::settings::Audit;
 
@@ -73,6 +74,8 @@ pub struct HttpLimits {
     pub uri_max: Bytes,
     /// Slowest request body or response reader that is waited for, bytes a second over the time spent waiting.
     pub rate_min: Bytes,
+    /// Longest request body where neither site nor route says something else.
+    pub body_max: BodyMax,
 }
 
 /// HTTP/2 bounds (RFC 9113).
@@ -193,6 +196,8 @@ pub struct Site {
     pub origins: Origins,
     /// Lower cap of connections per client address, if the site has one.
     pub connections_per_ip: Option<usize>,
+    /// For requests that no route matches.
+    pub intake: Intake,
     pub routes: Vec<Route>,
     /// Where the site stands in the configuration, for messages: `file:line:column`.
     pub declared_at: String,
@@ -211,6 +216,12 @@ impl Site {
             Some(route) if !route.upstreams.is_empty() => &route.upstreams,
             _ => &self.upstreams,
         }
+    }
+
+    /// What is taken in by a route, or where none matches.
+    #[must_use]
+    pub fn intake_of<'a>(&'a self, route: Option<&'a Route>) -> &'a Intake {
+        route.map_or(&self.intake, |route| &route.intake)
     }
 }
 
@@ -246,6 +257,7 @@ pub struct Route {
     pub upstreams: Vec<UpstreamAddr>,
     /// `first_byte` of this route.
     pub first_byte: Duration,
+    pub intake: Intake,
 }
 
 /// All parts must match; an empty list or map matches everything.

@@ -10,6 +10,7 @@ use super::body::Body;
 use super::pages::{self, Page};
 use super::trip::Trip;
 use crate::base::Denial;
+use crate::base::units::Bytes;
 
 /// Everything that has to be decided for a refusal.
 struct Answer {
@@ -19,6 +20,8 @@ struct Answer {
     message: &'static str,
     hint: Option<&'static str>,
     why: String,
+    /// What the field `Allow` says (RFC 9110 §15.5.6).
+    allow: Option<String>,
     /// The connection cannot be trusted to be in step any more, or should not be kept.
     close: bool,
 }
@@ -27,6 +30,14 @@ struct Answer {
 pub(super) fn told(denial: &Denial) -> (StatusCode, &'static str, String) {
     let answer = decide(denial);
     (answer.status, answer.label, answer.why)
+}
+
+/// Writes a refusal down in the record of a request that has been answered already.
+pub(super) fn note(trip: &mut Trip, denial: &Denial) {
+    let answer = decide(denial);
+    trip.denied = Some(answer.label);
+    trip.why = Some(answer.why);
+    trip.conn.worker.shard.denial(answer.label);
 }
 
 /// The response to a refusal. Also notes the refusal in the record of the request.
@@ -55,11 +66,8 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if answer.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(
-            ALLOW,
-            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-        );
+    if let Some(allow) = answer.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
+        headers.insert(ALLOW, allow);
     }
     if answer.close && !trip.conn.http2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -75,7 +83,16 @@ fn client(
     title: &'static str,
     message: &'static str,
 ) -> Answer {
-    Answer { status, label, title, message, hint: None, why: String::new(), close: false }
+    Answer {
+        status,
+        label,
+        title,
+        message,
+        hint: None,
+        why: String::new(),
+        allow: None,
+        close: false,
+    }
 }
 
 fn upstream(
@@ -85,7 +102,55 @@ fn upstream(
     message: &'static str,
     why: String,
 ) -> Answer {
-    Answer { status, label, title, message, hint: TRY_AGAIN, why, close: false }
+    Answer { status, label, title, message, hint: TRY_AGAIN, why, allow: None, close: false }
+}
+
+fn method_not_allowed(allow: &str) -> Answer {
+    Answer {
+        why: format!("methods allows {allow} here"),
+        allow: Some(allow.to_owned()),
+        ..client(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            "This page does not accept this kind of request.",
+        )
+    }
+}
+
+fn body_too_large(said: Option<u64>, max: Bytes) -> Answer {
+    let found = match said {
+        Some(said) => format!("of {said} bytes, as its Content-Length says"),
+        None => "of unknown length, cut off at the limit".to_owned(),
+    };
+    Answer {
+        why: format!("a body {found}; raise body_max ({max}) of the route if the app needs it"),
+        close: true,
+        ..client(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "Too large",
+            "What was sent is larger than this page accepts.",
+        )
+    }
+}
+
+fn unsupported_type(found: Option<&str>) -> Answer {
+    let why = match found {
+        Some(found) => {
+            format!("a body of the type {found}; add it to content_types if it should be taken")
+        }
+        None => "a body without Content-Type, where content_types allows some only".to_owned(),
+    };
+    Answer {
+        why,
+        ..client(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_type",
+            "Unsupported type",
+            "This page does not accept data of this type.",
+        )
+    }
 }
 
 fn decide(denial: &Denial) -> Answer {
@@ -112,6 +177,7 @@ fn decide(denial: &Denial) -> Answer {
         },
         Denial::MethodNotSupported => Answer {
             why: "CONNECT, or an upgrade to something else than a WebSocket".into(),
+            allow: Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into()),
             close: true,
             ..client(StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed", "This site does not accept this kind of request.")
         },
@@ -119,6 +185,9 @@ fn decide(denial: &Denial) -> Answer {
             why: format!("a WebSocket from {origin}; add it to websocket_origins if it should be allowed"),
             ..client(StatusCode::FORBIDDEN, "foreign_origin", "Forbidden", "This site does not accept connections from pages of other sites.")
         },
+        Denial::MethodNotAllowed { allow } => method_not_allowed(allow),
+        Denial::BodyTooLarge { said, max } => body_too_large(*said, Bytes(*max)),
+        Denial::UnsupportedType { found } => unsupported_type(found.as_deref()),
         Denial::BodyTooSlow => Answer {
             why: "the request body paused for longer than timeout.body_idle, or came slower than http.rate_min".into(),
             close: true,
@@ -151,6 +220,7 @@ fn decide(denial: &Denial) -> Answer {
             message: "The request could not be handled. The fault is on this side.",
             hint: TRY_AGAIN,
             why: format!("a defect in palisade, please report it: {what}"),
+            allow: None,
             close: true,
         },
     }
@@ -172,6 +242,9 @@ mod tests {
             Denial::UriTooLong { uri_bytes: 9000 },
             Denial::MethodNotSupported,
             Denial::ForeignOrigin { origin: "https://evil.example".into() },
+            Denial::MethodNotAllowed { allow: "GET".into() },
+            Denial::BodyTooLarge { said: None, max: 10 },
+            Denial::UnsupportedType { found: Some("text/evil".into()) },
             Denial::BodyTooSlow,
             Denial::BodyBroken,
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },

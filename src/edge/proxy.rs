@@ -42,8 +42,13 @@ pub(super) async fn forward(
     head: Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Denial> {
-    let (mut body, state) = RequestBody::new(body, &trip.conn);
+    let max = trip.intake().and_then(|intake| intake.body_max.bytes());
+    let (mut body, state) = RequestBody::new(body, &trip.conn, max);
+    trip.upload.clone_from(&state);
     body.prefetch().await; // so that a small body leaves together with its head
+    if let Some(denial) = trip.upload_fault() {
+        return Err(denial); // the app need not hear of it
+    }
     let group = upstreams(trip)?;
     let request = Request::from_parts(head, body);
     let (mut leased, mut how) = lease(trip, &group).await?;
@@ -213,13 +218,10 @@ impl Exchange {
         match answer {
             Some(Ok(answer)) => Sent::Answered(answer),
             Some(Err(Some(whole))) => Sent::Unsent(whole),
-            Some(Err(None)) => match self.body.as_ref().and_then(|body| body.fault.get()) {
-                Some(BodyError::TooSlow) => Sent::Refused(Denial::BodyTooSlow),
-                Some(BodyError::Broken | BodyError::Upstream | BodyError::UpstreamIdle) => {
-                    Sent::Refused(Denial::BodyBroken)
-                }
-                None => Sent::Broken,
-            },
+            Some(Err(None)) => {
+                let fault = self.body.as_ref().and_then(|body| body.fault.get());
+                fault.and_then(BodyError::refusal).map_or(Sent::Broken, Sent::Refused)
+            }
             None => Sent::Refused(Denial::UpstreamTimeout {
                 upstream: leased.pool.label.to_string(),
                 waited_s: self.first_byte.as_secs(),

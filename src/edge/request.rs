@@ -15,6 +15,7 @@ use super::conn::Conn;
 use super::trip::Trip;
 use super::{challenge, deny, forwarded, proxy, respond, route, tunnel};
 use crate::base::Denial;
+use crate::guard::intake;
 
 pub(super) fn serve(
     conn: &Rc<Conn>,
@@ -51,6 +52,7 @@ async fn answer(
     let site = policy.policy.site(host.site).ok_or(Denial::UnknownHost)?;
     trip.route = route::route(site, &head);
     proxy::admit(&policy.policy, &head)?; // sizes and methods that no app should see
+    intake::check(site.intake_of(trip.route()), &head, !body.is_end_stream())?; // what the app was meant to take
     let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
     forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
     if upgrade { tunnel::open(trip, head).await } else { proxy::forward(trip, head, body).await }

@@ -10,6 +10,7 @@ use super::conn::is_trusted;
 use super::policy::Policy;
 use super::trip::Trip;
 use crate::base::{Capability, ClientIp, Mode};
+use crate::guard::intake::settings::{BodyMax, Intake};
 use crate::telemetry::events::{Outcome, Step};
 use crate::work::acme::challenges::HTTP_PREFIX;
 
@@ -19,6 +20,7 @@ pub(super) const CHALLENGE: &str = "challenge";
 pub(super) const REDIRECT: &str = "redirect";
 pub(super) const ROUTE: &str = "route";
 pub(super) const ADMIT: &str = "admit";
+pub(super) const INTAKE: &str = "intake";
 pub(super) const WEBSOCKET: &str = "websocket";
 pub(super) const UPSTREAM: &str = "upstream";
 pub(super) const HEADERS: &str = "headers";
@@ -38,7 +40,7 @@ pub(super) fn of(trip: &Trip) -> Vec<Step> {
     let peer = trip.conn.peer;
     steps.push(client(trip.client.ip, is_trusted(&trip.view, peer).then_some(peer)));
     let refused = trip.denied.map(|label| (refusing_step(trip, label), trip.why.as_deref()));
-    for name in [SITE, CHALLENGE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, UPSTREAM] {
+    for name in [SITE, CHALLENGE, REDIRECT, ROUTE, ADMIT, INTAKE, WEBSOCKET, UPSTREAM] {
         if name == CHALLENGE && !was_challenge(trip) {
             continue; // nearly every request: no word about it
         }
@@ -79,6 +81,7 @@ fn refusing_step(trip: &Trip, label: &str) -> &'static str {
     match label {
         "unknown_host" | "bad_host" | "misdirected" => SITE,
         "uri_too_long" => ADMIT,
+        "method_not_allowed" | "body_too_large" | "content_type" => INTAKE,
         "method" if trip.method == http::Method::CONNECT => ADMIT,
         "method" | "foreign_origin" => WEBSOCKET,
         _ if trip.host.is_none() => SITE,
@@ -101,6 +104,7 @@ fn passed(trip: &Trip, name: &'static str) -> Step {
             None => no_route(trip.site().is_some_and(|site| !site.routes.is_empty())),
         },
         ADMIT => admitted(),
+        INTAKE => taken_in(trip.intake()),
         WEBSOCKET if trip.status == StatusCode::SWITCHING_PROTOCOLS.as_u16() => {
             step(WEBSOCKET, Outcome::Passed, "a WebSocket was opened")
         }
@@ -124,6 +128,22 @@ pub(super) fn no_route(any: bool) -> Step {
 
 pub(super) fn admitted() -> Step {
     step(ADMIT, Outcome::Passed, "size of the address and method are accepted")
+}
+
+/// What the site or the route takes in, where it is not everything.
+pub(super) fn taken_in(intake: Option<&Intake>) -> Step {
+    let Some(intake) = intake else { return step(INTAKE, Outcome::Skipped, "") };
+    let mut note = match intake.body_max {
+        BodyMax::Limit(max) => format!("bodies up to {max}"),
+        BodyMax::Off => "bodies of any size".to_owned(),
+    };
+    if !intake.content_types.is_empty() {
+        note.push_str(" of the listed types");
+    }
+    if !intake.methods.is_empty() {
+        note.push_str(", the listed methods");
+    }
+    step(INTAKE, Outcome::Passed, note)
 }
 
 pub(super) fn no_websocket() -> Step {

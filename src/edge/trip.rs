@@ -8,11 +8,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
+use super::body::BodyState;
 use super::conn::{Client, Conn, HostEntry};
 use super::steps;
 use super::worker::View;
-use crate::base::{REQUEST_ID_LEN, RequestId};
+use crate::base::{Denial, REQUEST_ID_LEN, RequestId};
 use crate::config::settings::{Route, Site};
+use crate::guard::intake::settings::Intake;
 use crate::telemetry::access::Entry;
 
 /// The status that is logged for a client that left before it was answered; the field's custom since nginx.
@@ -42,6 +44,8 @@ pub struct Trip {
     pub why: Option<String>,
     /// Why the response did not reach its end, if it did not.
     pub aborted: Option<&'static str>,
+    /// How far the request body has got, where there is one.
+    pub upload: Option<Rc<BodyState>>,
 }
 
 impl Trip {
@@ -79,6 +83,7 @@ impl Trip {
             denied: None,
             why: None,
             aborted: None,
+            upload: None,
         })
     }
 
@@ -101,6 +106,16 @@ impl Trip {
 
     pub fn route(&self) -> Option<&Route> {
         self.site()?.routes.get(self.route?)
+    }
+
+    /// What the route takes in, or the site where no route matches.
+    pub fn intake(&self) -> Option<&Intake> {
+        Some(self.site()?.intake_of(self.route()))
+    }
+
+    /// What was wrong with the request body, if something was.
+    pub fn upload_fault(&self) -> Option<Denial> {
+        self.upload.as_ref()?.fault.get()?.refusal()
     }
 }
 

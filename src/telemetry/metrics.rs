@@ -100,13 +100,16 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 12] = [
+pub const DENIALS: [&str; 15] = [
     "unknown_host",
     "bad_host",
     "misdirected",
     "uri_too_long",
     "method",
     "foreign_origin",
+    "method_not_allowed",
+    "body_too_large",
+    "content_type",
     "body_too_slow",
     "body_broken",
     "upstream_unreachable",

@@ -30,6 +30,7 @@ mod config;
 mod deadlines;
 mod demo;
 mod drain;
+mod intake;
 mod live;
 mod machine;
 mod ops;
