@@ -123,7 +123,12 @@ fn listen(cx: &mut Cx, top: &mut Section<'_>, paths: &Paths) -> Listen {
     if let (true, Some(place)) = (app == control, app_place.or(control_place)) {
         cx.error(&place, "the app and the admins cannot share one socket", "name another path");
     }
-    let trusted = section.list(cx, "trusted_proxies", values::networks).unwrap_or_default();
+    let mut networks = |key| {
+        let list = section.list(cx, key, values::networks).unwrap_or_default();
+        TrustedProxies::new(list.into_iter().flat_map(|(networks, _)| networks).collect())
+    };
+    let trusted_proxies = networks("trusted_proxies");
+    let proxy_protocol_from = networks("proxy_protocol_from");
     section.finish(cx);
     let plain = |list: Option<Vec<(SocketAddr, Place)>>, default| {
         list.map_or_else(|| vec![default], |list| list.into_iter().map(|(a, _)| a).collect())
@@ -134,7 +139,8 @@ fn listen(cx: &mut Cx, top: &mut Section<'_>, paths: &Paths) -> Listen {
         ops,
         control,
         app,
-        trusted_proxies: TrustedProxies::new(trusted.into_iter().flat_map(|(n, _)| n).collect()),
+        trusted_proxies,
+        proxy_protocol_from,
     }
 }
 

@@ -81,6 +81,9 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
     if old.listen.trusted_proxies != new.listen.trusted_proxies {
         changes.lines.push("listen.trusted_proxies: changed".to_owned());
     }
+    if old.listen.proxy_protocol_from != new.listen.proxy_protocol_from {
+        changes.lines.push("listen.proxy_protocol_from: changed".to_owned());
+    }
     changes.shown("log.access", &old.log.access, &new.log.access);
     changes.time("audit.keep", old.audit.keep, new.audit.keep);
     for role in Role::ALL {

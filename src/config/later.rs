@@ -4,14 +4,13 @@
 //! its capability arrives.
 
 /// Section, key, and what it belongs to.
-const LATER: [(&str, &str, &str); 21] = [
+const LATER: [(&str, &str, &str); 20] = [
     ("", "plan", "plans come with rate limits"),
     ("", "shared", "shared state comes with a later version"),
     ("", "limit", LIMITS),
     ("", "queue", "the queue comes with a later version"),
     ("", "lane", "lanes come with the queue"),
     ("", "access", ACCESS),
-    ("listen", "proxy_protocol_from", "the PROXY protocol comes with a later version"),
     ("site.*", "limit", LIMITS),
     ("site.*", "webhook", WEBHOOKS),
     ("site.*", "lane", "lanes come with the queue"),

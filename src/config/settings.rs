@@ -40,7 +40,10 @@ pub struct Listen {
     pub ops: SocketAddr,
     pub control: PathBuf,
     pub app: PathBuf,
+    /// Peers whose word about the client counts, request by request.
     pub trusted_proxies: TrustedProxies,
+    /// Peers whose connections begin with a PROXY header.
+    pub proxy_protocol_from: TrustedProxies,
 }
 
 /// Deadlines (INVARIANTS 8 and 17).

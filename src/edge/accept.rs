@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,14 +60,26 @@ pub struct Arrival {
     pub stream: TcpStream,
     pub peer: SocketAddr,
     pub role: Role,
+    /// The peer is a proxy that says first whose connection this is (`listen.proxy_protocol_from`).
+    pub announced: bool,
     /// Gives the caps and the worker's count back when dropped.
     pub permit: ArrivalPermit,
 }
 
 /// Counts one connection in the caps and at its worker.
 pub struct ArrivalPermit {
-    _caps: Permit,
+    caps: Permit,
     open: Arc<AtomicUsize>,
+}
+
+impl ArrivalPermit {
+    /// As [`Permit::settle`].
+    ///
+    /// # Errors
+    /// The cap that was met.
+    pub fn settle(&mut self, client: IpAddr) -> Result<(), Refusal> {
+        self.caps.settle(client)
+    }
 }
 
 impl Drop for ArrivalPermit {
@@ -223,13 +235,19 @@ impl Accepting {
     }
 
     fn hand_over(&self, role: Role, fd: OwnedFd, peer: SocketAddr) {
-        let Ok(caps) = self.shared.caps.admit(peer.ip()) else { return };
+        let announced = {
+            let policy = self.shared.policy.load();
+            policy.settings.listen.proxy_protocol_from.contains(peer.ip())
+        };
+        let caps = &self.shared.caps;
+        let admitted = if announced { caps.admit_unknown() } else { caps.admit(peer.ip()) };
+        let Ok(caps) = admitted else { return };
         let mut inboxes: Vec<&Inbox> = self.inboxes.iter().collect();
         inboxes.sort_by_key(|inbox| inbox.open.load(Ordering::Relaxed));
         let Some(first) = inboxes.first() else { return };
         first.open.fetch_add(1, Ordering::Relaxed);
-        let permit = ArrivalPermit { _caps: caps, open: Arc::clone(&first.open) };
-        let mut arrival = Arrival { stream: TcpStream::from(fd), peer, role, permit };
+        let permit = ArrivalPermit { caps, open: Arc::clone(&first.open) };
+        let mut arrival = Arrival { stream: TcpStream::from(fd), peer, role, announced, permit };
         for inbox in inboxes {
             if !Arc::ptr_eq(&inbox.open, &arrival.permit.open) {
                 inbox.open.fetch_add(1, Ordering::Relaxed);

@@ -165,7 +165,7 @@ fn client(policy: &Policy, asked: &Asked, told: &mut Explained) -> Step {
     let client = forwarded::resolve(policy, asked.peer, &asked.head.headers);
     told.client = client.to_string();
     let trusted = policy.settings.listen.trusted_proxies.contains(asked.peer);
-    steps::client(client, trusted.then_some(asked.peer))
+    steps::client(client, trusted.then_some(asked.peer), None)
 }
 
 fn find_site<'p>(

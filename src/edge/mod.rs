@@ -4,6 +4,7 @@
 //! comes from an immutable [`Policy`] that is swapped whole.
 
 pub mod accept;
+mod announced;
 mod body;
 mod caps;
 mod challenge;
@@ -23,6 +24,7 @@ pub mod pages;
 mod panic_tests;
 pub mod policy;
 mod proxy;
+pub mod proxy_protocol;
 mod request;
 mod respond;
 mod route;

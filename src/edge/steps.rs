@@ -38,7 +38,8 @@ pub(super) fn step(
 pub(super) fn of(trip: &Trip) -> Vec<Step> {
     let mut steps = Vec::with_capacity(8);
     let peer = trip.conn.peer;
-    steps.push(client(trip.client.ip, is_trusted(&trip.view, peer).then_some(peer)));
+    let trusted = is_trusted(&trip.view, peer).then_some(peer);
+    steps.push(client(trip.client.ip, trusted, trip.conn.announced_by));
     let refused = trip.denied.map(|label| (refusing_step(trip, label), trip.why.as_deref()));
     for name in [SITE, CHALLENGE, REDIRECT, ROUTE, ADMIT, INTAKE, WEBSOCKET, UPSTREAM] {
         if name == CHALLENGE && !was_challenge(trip) {
@@ -61,11 +62,16 @@ pub(super) fn of(trip: &Trip) -> Vec<Step> {
     steps
 }
 
-/// `proxy`: the peer, if its word about the client counts.
-pub(super) fn client(client: ClientIp, proxy: Option<IpAddr>) -> Step {
-    let note = match proxy {
-        None => format!("{client}, the peer itself"),
-        Some(proxy) => format!("{client}, as the trusted proxy {proxy} says"),
+/// `proxy`: the peer, if its word about the client counts; `announced_by`: who said with a PROXY header who the peer is.
+pub(super) fn client(
+    client: ClientIp,
+    proxy: Option<IpAddr>,
+    announced_by: Option<IpAddr>,
+) -> Step {
+    let note = match (proxy, announced_by) {
+        (None, None) => format!("{client}, the peer itself"),
+        (None, Some(by)) => format!("{client}, as the PROXY header of {by} says"),
+        (Some(proxy), _) => format!("{client}, as the trusted proxy {proxy} says"),
     };
     step(CLIENT, Outcome::Passed, note)
 }

@@ -55,10 +55,12 @@ fn a_body_that_is_said_to_be_too_long_is_refused_before_the_app_is_asked() {
     await_frame(&mut connection, |frame| frame.stream == 3 && frame.kind == HEADERS);
 
     let lines = daemon.wait_for_requests(3);
-    let told: Vec<_> = lines.iter().map(|line| (&line["status_code"], &line["denied"])).collect();
-    let too_large = (&413.into(), &"body_too_large".into());
-    assert_eq!(told[..2], [too_large, too_large]);
-    assert!(lines[0]["why"].as_str().unwrap().contains("body_max (10B)"), "{}", lines[0]);
+    let refused: Vec<_> = lines.iter().filter(|line| line["status_code"] == 413).collect();
+    assert_eq!(refused.len(), 2, "{lines:?}");
+    for line in refused {
+        assert_eq!(line["denied"], "body_too_large");
+        assert!(line["why"].as_str().unwrap().contains("body_max (10B)"), "{line}");
+    }
     assert_eq!(denials(&daemon, "body_too_large"), "2");
     assert_eq!(app.only_request().method(), "GET");
 }

@@ -37,6 +37,7 @@ mod ops;
 mod parking;
 mod pool;
 mod proxy;
+mod proxy_protocol;
 mod raw;
 mod reload;
 mod run;
