@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Longest text.
@@ -34,8 +35,79 @@ pub mod action {
     pub const CAPABILITY_LAPSE: &str = "capability.lapse";
 }
 
+/// Longest [`ActionName`].
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// The name of an action that somebody else has thought of: the app, or whoever wrote the configuration. Lower-case
+/// words joined by dots, such as `order.refund`. In the log it stands behind a word that says whose it is, so that it
+/// can never be taken for one of the actions above.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ActionName(String);
+
+/// Why a text is no [`ActionName`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ActionNameError {
+    #[error("it is empty")]
+    Empty,
+    #[error("it is longer than {NAME_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("only a-z, 0-9, _ and dots may stand in it")]
+    Letter,
+    #[error("a dot stands at its beginning, at its end or beside another one")]
+    Dot,
+}
+
+impl ActionName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What the app says that it did, as the log has it.
+    #[must_use]
+    pub fn of_app(&self) -> String {
+        format!("app.{}", self.0)
+    }
+
+    /// What palisade saw on a route, as the log has it.
+    #[must_use]
+    pub fn of_route(&self) -> String {
+        format!("route.{}", self.0)
+    }
+}
+
+impl std::str::FromStr for ActionName {
+    type Err = ActionNameError;
+
+    fn from_str(text: &str) -> Result<Self, ActionNameError> {
+        if text.is_empty() {
+            return Err(ActionNameError::Empty);
+        }
+        if text.len() > NAME_BYTES_MAX {
+            return Err(ActionNameError::TooLong);
+        }
+        if !text.bytes().all(|byte| is_word(byte) || byte == b'.') {
+            return Err(ActionNameError::Letter);
+        }
+        if text.split('.').any(str::is_empty) {
+            return Err(ActionNameError::Dot);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Whether a fact may have this name, when it comes from the app.
+#[must_use]
+pub fn is_fact_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_word)
+}
+
+const fn is_word(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')
+}
+
 /// Who wanted a change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Actor {
     /// palisade itself, or whoever may send it signals.
@@ -58,8 +130,25 @@ pub enum Actor {
     },
 }
 
+impl Actor {
+    /// Who that is, in a word or two.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::System => "system".to_owned(),
+            Self::Uid { uid, user: None } => format!("uid {uid}"),
+            Self::Uid { uid, user: Some(user) } => format!("{user} ({uid})"),
+            Self::Token { id, name } => format!("token {name} ({id})"),
+            Self::App { uid, user: None } => format!("app {uid}"),
+            Self::App { user: Some(user), .. } => format!("app {user}"),
+            Self::Client { ip, user: None } => ip.clone(),
+            Self::Client { ip, user: Some(user) } => format!("{user} ({ip})"),
+        }
+    }
+}
+
 /// How the wish came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The control socket.
@@ -107,7 +196,7 @@ impl Source {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Done,
@@ -148,7 +237,7 @@ impl By {
 }
 
 /// One thing that is known about a state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Fact {
     Number(i64),
@@ -252,6 +341,27 @@ mod tests {
         assert_eq!((kept.len(), kept.last().map(String::as_str)), (101, Some("… and 2 more")));
         let Fact::Text(text) = Fact::from(&*"ä".repeat(TEXT_BYTES_MAX)) else { panic!("text") };
         assert!(text.len() <= TEXT_BYTES_MAX + 3 && text.ends_with("ä…"));
+    }
+
+    #[test]
+    fn an_action_is_lower_case_words_joined_by_dots() {
+        for name in ["refund", "order.refund", "a", "0.1._", &"a".repeat(NAME_BYTES_MAX)] {
+            let parsed: ActionName = name.parse().expect(name);
+            assert_eq!(parsed.as_str(), name);
+            assert_eq!(
+                (parsed.of_app(), parsed.of_route()),
+                (format!("app.{name}"), format!("route.{name}"))
+            );
+        }
+        let why = |name: &str| name.parse::<ActionName>().expect_err(name);
+        assert_eq!(why(""), ActionNameError::Empty);
+        assert_eq!(why(&"a".repeat(NAME_BYTES_MAX + 1)), ActionNameError::TooLong);
+        for name in ["Refund", "a b", "a-b", "ä", "a\n", "a/b"] {
+            assert_eq!(why(name), ActionNameError::Letter, "{name:?}");
+        }
+        for name in [".", ".a", "a.", "a..b"] {
+            assert_eq!(why(name), ActionNameError::Dot, "{name}");
+        }
     }
 
     #[test]

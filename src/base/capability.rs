@@ -1,9 +1,10 @@
 //! The guards an operator can switch as a whole, and the three positions of the switch.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A group of guards with one switch in `[capability]` and one emergency flag in the environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Capability {
     SecurityHeaders,
@@ -79,7 +80,7 @@ impl Capability {
 }
 
 /// What a capability does with what it finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Nothing is looked at.

@@ -13,6 +13,28 @@ pub enum Denial {
     Misdirected { sni: Option<Host>, host: Host },
     /// Longer than `http.uri_max`.
     UriTooLong { uri_bytes: usize },
+    /// The request line breaks a rule of RFC 9112 §3.
+    BadRequestLine { rule: &'static str },
+    /// The target cannot be matched without guessing what the app makes of it.
+    BadPath { rule: &'static str },
+    /// A header field breaks a rule of RFC 9112 §5.
+    BadField { rule: &'static str },
+    /// Where the body ends is not said clearly (RFC 9112 §6).
+    BadFraming { rule: &'static str },
+    /// The chunks of a body break a rule of RFC 9112 §7.1, after their head has gone on.
+    BadChunk { rule: &'static str },
+    /// A transfer coding other than `chunked` (RFC 9112 §6.1).
+    UnknownCoding,
+    /// Neither HTTP/1.0 nor HTTP/1.1.
+    UnknownVersion,
+    /// A method that is longer than any there is.
+    UnknownMethod,
+    /// An `Expect` other than `100-continue` (RFC 9110 §10.1.1).
+    UnknownExpectation,
+    /// Longer than `http.head_max`.
+    HeadTooLarge { head_max: usize },
+    /// More than `http.fields_max`.
+    TooManyFields { fields_max: usize },
     /// `CONNECT`, or an upgrade to something else than a WebSocket.
     MethodNotSupported,
     /// A WebSocket from a page of another site (promise 22).
@@ -27,6 +49,8 @@ pub enum Denial {
     BodyTooSlow,
     /// The client's body broke off or could not be read.
     BodyBroken,
+    /// The request is an action that is always recorded, and it could not be recorded now.
+    NotRecordable { why: &'static str },
     /// No connection to the app.
     UpstreamUnreachable { upstream: String, why: String },
     /// The app took the request and closed or broke the connection before answering.

@@ -11,6 +11,7 @@ mod denial;
 mod forwarded;
 pub mod hex;
 mod host;
+pub mod path;
 mod request_id;
 mod role;
 mod secret;

@@ -1,5 +1,6 @@
 //! What somebody may do, and to which part of the daemon.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whoever is in this group may connect to the control socket, and is admin unless the configuration says otherwise.
@@ -8,7 +9,9 @@ pub const CONTROL_GROUP: &str = "palisade";
 pub const APP_GROUP: &str = "palisade-app";
 
 /// What an operator may do; each includes the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Looks, changes nothing.
@@ -34,7 +37,9 @@ impl Role {
 }
 
 /// A group of calls that a token may be limited to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// What runs, and readiness.

@@ -33,6 +33,21 @@ pub fn soon(in_s: i64) -> String {
     }
 }
 
+/// That the daemon is another version than whoever talks to it, and what to do.
+#[must_use]
+pub fn skew(daemon: &str, own: &str, who: &str) -> String {
+    let numbers = |version: &str| -> Vec<u64> {
+        let release = version.split(['-', '+']).next().unwrap_or_default();
+        release.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    };
+    let next = if numbers(daemon) > numbers(own) {
+        format!("use the {who} that came with the daemon")
+    } else {
+        "restart the daemon to finish the upgrade".to_owned()
+    };
+    format!("the daemon is palisade {daemon}, this {who} {own}; {next}")
+}
+
 /// `1,284,007`
 #[must_use]
 pub fn count(number: u64) -> String {
@@ -98,6 +113,16 @@ fn tenths(tenths: u64, unit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_older_one_of_two_versions_is_what_to_change() {
+        assert_eq!(
+            skew("0.1.0", "0.2.0", "command"),
+            "the daemon is palisade 0.1.0, this command 0.2.0; restart the daemon to finish the upgrade"
+        );
+        let words = skew("0.10.0", "0.9.0-rc.1", "dashboard");
+        assert!(words.ends_with("; use the dashboard that came with the daemon"), "{words}");
+    }
 
     #[test]
     fn spans_name_their_two_largest_units() {

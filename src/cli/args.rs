@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::audit_args::AuditVerb;
 use super::capability_args::CapabilityVerb;
 use super::token_args::TokenVerb;
+use super::totp_args::TotpVerb;
 use crate::base::units::{HumanDuration, UnitError};
 use crate::config::Flags;
 
@@ -32,7 +33,7 @@ pub(super) struct Cli {
 }
 
 /// How to reach the daemon and how to answer.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct ClientArgs {
     /// Control socket of the daemon [default: where a daemon of this user or the system has it]
     #[arg(long, value_name = "PATH")]
@@ -40,6 +41,12 @@ pub(super) struct ClientArgs {
     /// Answer in JSON, for scripts
     #[arg(long)]
     pub json: bool,
+    /// Code of a second factor, for what wants one [default: PALISADE_TOTP, or asked for on a terminal]
+    #[arg(long, value_name = "CODE")]
+    pub totp: Option<String>,
+    /// Whether it was said that the daemon is another version: once is enough
+    #[arg(skip)]
+    pub skew_told: std::cell::Cell<bool>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,6 +109,12 @@ pub(super) enum Verb {
         after_help = "Examples:\n  palisade token create ci --role operator --expires 90d\n  palisade token list\n  palisade token revoke ci"
     )]
     Token(TokenVerb),
+    /// Second factors: devices whose codes confirm what destroys or grants something
+    #[command(
+        subcommand,
+        after_help = "Once there is one, importing certificates, rotating keys, tokens, switches and factors want a code:\n--totp CODE, PALISADE_TOTP in the environment, or typed when asked.\n\nExamples:\n  palisade totp enroll anna-phone\n  palisade totp list\n  palisade crypto rotate --totp 123456"
+    )]
+    Totp(TotpVerb),
     /// Groups of guards: which are enforced, and switching one off for a while
     #[command(
         subcommand,
@@ -125,7 +138,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// Takes over `--socket` and `--json` that were written before the verb; those behind it count more.
+    /// Takes over `--socket`, `--json` and `--totp` that were written before the verb; those behind it count more.
     ///
     /// # Errors
     /// The verb has no use for one of them.
@@ -135,7 +148,7 @@ impl Verb {
             Self::Check(args) => Some(&mut args.json),
             _ => None,
         };
-        if let (Some(json), None) = (json, &general.socket) {
+        if let (Some(json), None, None) = (json, &general.socket, &general.totp) {
             *json |= general.json;
             return Ok(());
         }
@@ -147,6 +160,10 @@ impl Verb {
             Self::Token(TokenVerb::List(client)) => Some(client),
             Self::Token(TokenVerb::Create(args)) => Some(&mut args.client),
             Self::Token(TokenVerb::Revoke(args)) => Some(&mut args.client),
+            Self::Totp(TotpVerb::List(client)) => Some(client),
+            Self::Totp(TotpVerb::Enroll(args)) => Some(&mut args.client),
+            Self::Totp(TotpVerb::Activate(args)) => Some(&mut args.client),
+            Self::Totp(TotpVerb::Remove(args)) if args.state.is_none() => Some(&mut args.client),
             Self::Capability(CapabilityVerb::List(client)) => Some(client),
             Self::Capability(CapabilityVerb::Set(args)) => Some(&mut args.client),
             Self::Cert(CertVerb::Renew(args)) => Some(&mut args.client),
@@ -159,6 +176,7 @@ impl Verb {
         match (client, general) {
             (Some(client), _) => {
                 client.socket = client.socket.take().or_else(|| general.socket.clone());
+                client.totp = client.totp.take().or_else(|| general.totp.clone());
                 client.json |= general.json;
                 Ok(())
             }
@@ -167,6 +185,9 @@ impl Verb {
             }
             (None, ClientArgs { json: true, .. }) => {
                 Err("--json does not go with this verb\n  see palisade VERB --help".to_owned())
+            }
+            (None, ClientArgs { totp: Some(_), .. }) => {
+                Err("--totp does not go with this verb\n  see palisade VERB --help".to_owned())
             }
             (None, _) => Ok(()),
         }

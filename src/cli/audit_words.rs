@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::output::{Page, Tone};
 use super::words::{column, count};
-use crate::base::audit::{Actor, Fact, Facts, Outcome};
+use crate::base::audit::{Fact, Facts, Outcome};
 use crate::base::timestamp::{Stamp, rfc3339};
 use crate::base::units::HumanDuration;
 use crate::ops::api::audit::{AuditRecord, AuditVerdict};
@@ -42,15 +42,7 @@ fn millis(duration: Duration) -> i64 {
 
 /// A record in one line.
 pub(super) fn record_line(record: &AuditRecord) -> Page {
-    let actor = match &record.actor {
-        Actor::System => "system".to_owned(),
-        Actor::Uid { uid, user: None } => format!("uid {uid}"),
-        Actor::Uid { uid, user: Some(user) } => format!("{user} ({uid})"),
-        Actor::Token { id, name } => format!("token {name} ({id})"),
-        Actor::App { uid, user } => format!("app {}", user.clone().unwrap_or(uid.to_string())),
-        Actor::Client { ip, user: None } => ip.clone(),
-        Actor::Client { ip, user: Some(user) } => format!("{user} ({ip})"),
-    };
+    let actor = record.actor.words();
     let (tone, word) = match record.outcome {
         Outcome::Done => (Tone::Good, "done"),
         Outcome::Refused => (Tone::Bad, "refused"),
@@ -156,7 +148,7 @@ pub(super) fn checked(whole: &Whole) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::audit::Source;
+    use crate::base::audit::{Actor, Source};
     use crate::ops::api::audit::AuditBroken;
 
     fn record() -> AuditRecord {

@@ -27,7 +27,7 @@ impl Files {
     }
 
     fn read(&self) -> Result<ImportCertificate, String> {
-        let client = ClientArgs { socket: None, json: false };
+        let client = ClientArgs::default();
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
         let args = ImportArgs { client, name: "app.example.com".into(), cert, key };
         read_pair(&args, &Environment::default())

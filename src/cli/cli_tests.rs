@@ -62,18 +62,35 @@ fn every_client_verb_takes_socket_and_json() {
         " token revoke a",
         " cert import a --cert c --key k",
         " crypto rotate",
+        " totp enroll a",
+        " totp activate a 123456",
+        " totp list",
+        " totp remove a --yes",
     ] {
         assert!(parse(&format!("palisade{verb} --socket /run/p.sock --json")).is_ok(), "{verb}");
     }
     assert!(parse("palisade check --json").is_ok());
     let run = |line: &str| run(line.split(' ').map(OsString::from));
-    for verb in ["status", "cert list", "cert trust", "cert renew a", "crypto rotate"] {
+    for verb in [
+        "status",
+        "cert list",
+        "cert trust",
+        "cert renew a",
+        "crypto rotate",
+        "totp list",
+        "totp remove a --yes",
+    ] {
         let line = format!("palisade --socket /nonexistent/control.sock --json {verb}");
         assert_eq!(run(&line), Exit::Unreachable, "{line}");
     }
     assert_eq!(run("palisade --json check --config /nonexistent"), Exit::Config);
     assert_eq!(run("palisade --socket /run/p.sock check"), Exit::Usage);
     assert_eq!(run("palisade --json completions bash"), Exit::Usage);
+    assert_eq!(run("palisade --totp 123456 completions bash"), Exit::Usage);
+    let line = "palisade --totp 123456 crypto rotate --socket /nonexistent/control.sock";
+    assert_eq!(run(line), Exit::Unreachable);
+    assert_eq!(run("palisade totp enroll a --socket /nonexistent/control.sock"), Exit::Usage);
+    assert_eq!(run("palisade totp remove a --state /nonexistent --totp 123456"), Exit::Usage);
     assert!(parse("palisade init --json p.toml").is_ok());
 }
 

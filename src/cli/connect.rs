@@ -1,6 +1,7 @@
 //! From `--socket` or the usual places to an answer of the daemon.
 
 use std::future::Future;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -8,11 +9,16 @@ use serde_json::json;
 use super::args::ClientArgs;
 use super::output::one_line;
 use super::{Exit, Output};
+use crate::base::words::skew;
 use crate::config::{self, Environment};
 use crate::ops::api::Problem;
 use crate::ops::{Client, ClientError};
 
-/// Asks the daemon at `--socket`, or the first one that answers where daemons usually listen.
+/// The environment's `--totp`.
+const TOTP_VARIABLE: &str = "PALISADE_TOTP";
+
+/// Asks the daemon at `--socket`, or the first one that answers where daemons usually listen. Where it wants a code of a
+/// second factor, none was given and somebody is there, that is asked for and the call made once more.
 pub(super) fn ask<T, F>(
     args: &ClientArgs,
     environment: &Environment,
@@ -29,28 +35,65 @@ where
         .enable_all()
         .build()
         .map_err(|error| ClientError::Garbled(format!("no runtime: {error}")))?;
-    runtime.block_on(first(paths, call))
+    let out = Output::of(environment);
+    let given = args.totp.as_deref().or_else(|| environment.get(TOTP_VARIABLE));
+    let given = given.filter(|code| !code.is_empty());
+    let (mut answer, theirs) = runtime.block_on(first(&paths, given, &call));
+    if let Some(theirs) = theirs {
+        tell_skew(args, &theirs, &out);
+    }
+    if let Err(error) = &answer
+        && error.wants_code()
+        && given.is_none()
+        && somebody_is_there()
+        && let Some(code) = out.ask("Code of your second factor:")
+    {
+        answer = runtime.block_on(first(&paths, Some(&code), &call)).0;
+    }
+    answer
 }
 
-async fn first<T, F>(paths: Vec<PathBuf>, call: impl Fn(Client) -> F) -> Result<T, ClientError>
+/// Whether a question would be seen and could be answered.
+pub(super) fn somebody_is_there() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Says once per command, to people, that the daemon is another version.
+pub(super) fn tell_skew(args: &ClientArgs, theirs: &str, out: &Output) {
+    let ours = env!("CARGO_PKG_VERSION");
+    if theirs == ours || args.json || args.skew_told.replace(true) {
+        return;
+    }
+    out.complain(format!("note: {}", skew(theirs, ours, "command")));
+}
+
+/// The answer, and which palisade gave it.
+async fn first<T, F>(
+    paths: &[PathBuf],
+    code: Option<&str>,
+    call: impl Fn(Client) -> F,
+) -> (Result<T, ClientError>, Option<String>)
 where
     F: Future<Output = Result<T, ClientError>>,
 {
     let mut missed: Option<ClientError> = None;
     for path in paths {
-        match call(Client::unix(&path)).await {
+        let client = Client::unix(path);
+        let client = if let Some(code) = code { client.with_code(code) } else { client };
+        match call(client.clone()).await {
             // A socket that is there and may not be used says more than one that is not there.
             Err(error @ ClientError::Unreachable { .. }) if !path.exists() => {
                 missed = missed.or(Some(error));
             }
             Err(error @ ClientError::Unreachable { .. }) => missed = Some(error),
-            answer => return answer,
+            answer => return (answer, client.daemon_version().map(str::to_owned)),
         }
     }
-    Err(missed.unwrap_or_else(|| ClientError::Unreachable {
+    let missed = missed.unwrap_or_else(|| ClientError::Unreachable {
         path: PathBuf::from("(no path)"),
         why: "name its control socket with --socket PATH".into(),
-    }))
+    });
+    (Err(missed), None)
 }
 
 /// Tells why there is no answer and with which code to end.
@@ -63,7 +106,9 @@ pub(super) fn fail_as(error: &ClientError, refusal: Exit, json: bool, out: &Outp
     let exit = exit_code(error, refusal);
     match error {
         _ if json => out.json(&error_json(error, exit)),
-        ClientError::Refused(problem) => out.complain(refused(problem)),
+        ClientError::Refused(problem) => {
+            out.complain(format!("{}{}", refused(problem), next_step(error)));
+        }
         _ => out.complain(format!("error: {error}{}", next_step(error))),
     }
     exit
@@ -102,6 +147,9 @@ fn next_step(error: &ClientError) -> &'static str {
              what it has done: palisade cert list"
         }
         ClientError::Garbled(_) => "\n  is it palisade that listens on that socket?",
+        ClientError::Refused(_) if error.wants_code() => {
+            "\n  give one: --totp CODE, or PALISADE_TOTP in the environment; on a terminal it is asked for"
+        }
         ClientError::Refused(_) | ClientError::Version { .. } => "",
     }
 }

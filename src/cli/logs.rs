@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::args::LogsArgs;
-use super::connect::{ask, fail};
+use super::args::{ClientArgs, LogsArgs};
+use super::connect::{ask, fail, tell_skew};
 use super::output::{Page, Tone};
 use super::words::column;
 use super::{Exit, Output};
@@ -25,7 +25,7 @@ pub(super) fn logs(args: &LogsArgs, environment: &Environment, out: &Output) -> 
     let query = query(args);
     let watch = |client: crate::ops::Client| {
         let query = &query;
-        async move { Ok(follow(client.events(query).await?, args.client.json, out).await) }
+        async move { Ok(follow(client.events(query).await?, &args.client, out).await) }
     };
     match ask(&args.client, environment, watch) {
         Ok(Ended::Enough) => Exit::Done,
@@ -52,7 +52,7 @@ fn query(args: &LogsArgs) -> EventsQuery {
     }
 }
 
-async fn follow(mut events: EventStream, json: bool, out: &Output) -> Ended {
+async fn follow(mut events: EventStream, args: &ClientArgs, out: &Output) -> Ended {
     let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         let event = tokio::select! {
@@ -60,10 +60,11 @@ async fn follow(mut events: EventStream, json: bool, out: &Output) -> Ended {
             event = events.next() => event,
         };
         let read_on = match event {
-            Ok(Some(event)) if json => out.json_line(&event),
+            Ok(Some(event)) if args.json => out.json_line(&event),
             Ok(Some(Event::Hello { version, .. })) => {
                 // Not into what is shown: that may be a file.
                 out.complain(format!("watching palisade {version}; times are UTC; Ctrl-C ends"));
+                tell_skew(args, &version, out);
                 true
             }
             Ok(Some(event)) => line(&event).is_none_or(|page| out.stream(&page)),

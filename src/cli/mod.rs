@@ -24,6 +24,8 @@ mod status;
 mod token;
 mod token_args;
 mod top;
+mod totp;
+mod totp_args;
 mod trust;
 mod words;
 
@@ -39,6 +41,7 @@ use audit_args::AuditVerb;
 use capability_args::CapabilityVerb;
 pub use output::Output;
 use token_args::TokenVerb;
+use totp_args::TotpVerb;
 
 /// What a command ends with (sysexits.h for 78; systemd does not restart on it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +62,7 @@ impl From<Exit> for ExitCode {
 /// Runs one command. Call it on the first thread, before any other is started.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
     let environment = Environment::new(crate::sys::env::snapshot());
-    let out = Output::new(environment.get("NO_COLOR"), environment.get("TERM"));
+    let out = Output::of(&environment);
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(error) => return usage(&out, &error),
@@ -95,6 +98,10 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Capability(CapabilityVerb::Set(args)) => capability::set(&args, &environment, &out),
         Verb::Logs(args) => logs::logs(&args, &environment, &out),
         Verb::Explain(args) => explain::explain(&args, &environment, &out),
+        Verb::Totp(TotpVerb::Enroll(args)) => totp::enroll(&args, &environment, &out),
+        Verb::Totp(TotpVerb::Activate(args)) => totp::activate(&args, &environment, &out),
+        Verb::Totp(TotpVerb::List(args)) => totp::list(&args, &environment, &out),
+        Verb::Totp(TotpVerb::Remove(args)) => totp::remove(&args, &environment, &out),
         Verb::Completions { shell } => shell::completions(shell, &out),
         Verb::Man { verb } => shell::man(&verb, &out),
     }
@@ -115,6 +122,8 @@ fn usage(out: &Output, error: &clap::Error) -> Exit {
     }
 }
 
+#[cfg(test)]
+mod manual_tests;
 #[cfg(test)]
 #[path = "cli_tests.rs"]
 mod tests;

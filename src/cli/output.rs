@@ -3,7 +3,7 @@
 //! Promises: no C0, C1 or ESC byte from data ever reaches a terminal (promise 56); colour only on a terminal
 //! that wants it, and never as the only sign; a closed pipe ends nothing but the output.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 
 use serde::Serialize;
 
@@ -134,6 +134,8 @@ pub struct Output {
 
 /// Characters of a progress line: one that wrapped could not be taken back.
 const PROGRESS_WIDTH: usize = 72;
+/// Longest line that is read as an answer.
+const ANSWER_BYTES_MAX: u64 = 1024;
 /// Back to the first column, and clear the line (ECMA-48 §8.3.41, EL).
 const OVERWRITE: &str = "\r\x1b[K";
 
@@ -144,6 +146,12 @@ impl Output {
         let wanted = no_color.is_none_or(str::is_empty) && term != Some("dumb");
         let rewrite = term != Some("dumb") && std::io::stderr().is_terminal();
         Self { colour: wanted && std::io::stdout().is_terminal(), rewrite }
+    }
+
+    /// The same from the environment of a command.
+    #[must_use]
+    pub fn of(environment: &crate::config::Environment) -> Self {
+        Self::new(environment.get("NO_COLOR"), environment.get("TERM"))
     }
 
     /// A page to standard output.
@@ -215,10 +223,23 @@ impl Output {
     /// A question on standard error; the answer is yes only for `y` or `yes`.
     #[must_use]
     pub fn confirm(&self, question: &str) -> bool {
-        write(std::io::stderr().lock(), &format!("{} [y/N] ", clean(question)));
+        let answer = self.ask(&format!("{question} [y/N]")).unwrap_or_default();
+        matches!(answer.to_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// A question on standard error; `None` where nothing was answered.
+    #[must_use]
+    pub fn ask(&self, question: &str) -> Option<String> {
+        write(std::io::stderr().lock(), &format!("{} ", clean(question)));
+        Self::answer()
+    }
+
+    /// A line of standard input, of at most [`ANSWER_BYTES_MAX`]; `None` where there is none or nothing in it.
+    #[must_use]
+    pub fn answer() -> Option<String> {
         let mut answer = String::new();
-        let read = std::io::stdin().read_line(&mut answer);
-        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+        std::io::stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut answer).ok()?;
+        Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty())
     }
 }
 

@@ -56,7 +56,11 @@ fn end(outcome: Result<(), StartError>, out: &Output) -> Exit {
 
 /// What a person who started it in a terminal wants to know; logs have the same for everyone else.
 fn announcement(status: &Status, notes: &[String], usual: &[PathBuf]) -> String {
-    let sites: Vec<&str> = status.sites.iter().map(|site| site.name.as_str()).collect();
+    let mut sites: Vec<String> = status.sites.iter().map(|site| site.name.clone()).collect();
+    match status.sites_total.saturating_sub(sites.len()) {
+        0 => {}
+        more => sites.push(format!("{more} more")),
+    }
     let addresses = |role: &str| {
         let of_role = status.listeners.iter().filter(|listener| listener.role == role);
         of_role.map(|listener| listener.address.as_str()).collect::<Vec<_>>().join(", ")

@@ -102,6 +102,7 @@ fn short(status: &Status) -> Page {
             certificate(&site.certificate),
         ]);
     }
+    more_sites(&mut page, status);
     attention(&mut page, status, false);
     page
 }
@@ -123,6 +124,7 @@ fn full(status: &Status) -> Page {
     }
     page.blank();
     sites(&mut page, &status.sites);
+    more_sites(&mut page, status);
     page.blank();
     counters(&mut page, status);
     page.blank();
@@ -177,6 +179,14 @@ fn sites(page: &mut Page, sites: &[SiteStatus]) {
             (Tone::Plain, format!("{name}  {upstream}  ")),
             certificate(&site.certificate),
         ]);
+    }
+}
+
+/// A status has those that need attention and as many others as it has room for.
+fn more_sites(page: &mut Page, status: &Status) {
+    let more = status.sites_total.saturating_sub(status.sites.len());
+    if more > 0 {
+        page.line(format!("  {} more: palisade cert list", count(more as u64)));
     }
 }
 

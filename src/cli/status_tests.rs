@@ -70,6 +70,7 @@ fn plain_palisade_is_short_and_leads_with_the_verdict() {
     let mut status = sample::status();
     status.attention.clear();
     status.sites.truncate(1);
+    status.sites_total = 1;
     assert_eq!(
         short(&status).plain(),
         "\
@@ -119,6 +120,7 @@ fn status_shows_what_the_ca_said_and_not_for_ever() {
     let mut status = sample::status();
     let site = status.sites[0].clone();
     status.sites = (0..5).map(|_| site.clone()).collect();
+    status.sites_total = 5;
     for (number, site) in status.sites.iter_mut().enumerate() {
         let name = format!("{number}.example.com");
         site.certificate = sample::failing(&name, CertificateState::Missing);

@@ -11,18 +11,28 @@ use crate::ops::Client;
 use crate::tui::{self, Ended, Look};
 
 const WIDTH: u16 = 80;
+const ONCE: &str = "one frame as text: palisade top --once, as data: palisade top --once --json";
 
 pub(super) fn top(args: &TopArgs, environment: &Environment, out: &Output) -> Exit {
     let look = Look::of(|name| environment.get(name).map(str::to_owned), args.ascii);
     if args.once || args.client.json {
         return once(args, environment, look, out);
     }
-    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        out.complain(
-            "error: this is no terminal\n  one frame as text: palisade top --once, as data: palisade top --once --json",
-        );
+    if !std::io::stdout().is_terminal() {
+        out.complain(format!("error: this is no terminal\n  {ONCE}"));
         return Exit::Usage;
     }
+    if environment.get("TERM") == Some("dumb") {
+        out.complain(format!("error: this terminal cannot place text (TERM=dumb)\n  {ONCE}"));
+        return Exit::Usage;
+    }
+    if !std::io::stdin().is_terminal() {
+        out.complain(format!(
+            "error: standard input is no terminal, so no key could end the dashboard\n  {ONCE}"
+        ));
+        return Exit::Failed;
+    }
+    args.client.skew_told.set(true); // the dashboard says so itself
     // A daemon that was never there is a mistake to tell at once; one that goes away later is waited for.
     let reached =
         ask(

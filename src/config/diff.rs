@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::settings::{Capabilities, Listen, Origins, Route, Settings, Site, TlsSource};
+use crate::base::audit::ActionName;
 use crate::base::units::HumanDuration;
 use crate::base::{Capability, Role, SecretRef};
 use crate::work::acme::settings::Acme;
@@ -199,6 +200,9 @@ fn one_site(c: &mut Changes, old: &Site, new: &Site) {
     c.shown(&key("body_max"), &a.body_max, &b.body_max);
     c.note(&key("methods"), &a.methods, &b.methods, |list| all_or(list));
     c.note(&key("content_types"), &a.content_types, &b.content_types, |list| all_or(list));
+    let or_none =
+        |audit: &Option<ActionName>| audit.as_ref().map_or("none", ActionName::as_str).to_owned();
+    c.note(&key("audit"), &old.audit, &new.audit, or_none);
     routes(c, old, new);
 }
 
@@ -284,7 +288,7 @@ mod tests {
             "{SITE}route.\"/a\" = {{}}\nroute.\"/b\" = {{}}\n[site.\"b.localhost\"]\nupstream = \"x:1\"\n"
         );
         let new = "workers = 3\nlisten.https = [\":8443\"]\ntimeout.head = \"20s\"\ncapability.queue = \"off\"\n\
-            [site.localhost]\nupstream = [\"127.0.0.1:3001\", \"unix:/run/a.sock\"]\nroute.\"/a\" = { first_byte_timeout = \"1s\" }\n\
+            [site.localhost]\nupstream = [\"127.0.0.1:3001\", \"unix:/run/a.sock\"]\naudit = \"any\"\nroute.\"/a\" = { first_byte_timeout = \"1s\" }\n\
             [site.\"c.localhost\"]\nupstream = \"y:2\"\n";
         let old = Settings { workers: 2, ..settings(&old) };
         let changes = diff(&old, &settings(new));
@@ -297,6 +301,7 @@ mod tests {
                 "capability.queue: enforce -> off",
                 "site b.localhost: removed",
                 "site localhost: upstream: 127.0.0.1:3000 -> 127.0.0.1:3001, unix:/run/a.sock",
+                "site localhost: audit: none -> any",
                 "site localhost: route /b removed",
                 "site localhost: route /a changed",
                 "site c.localhost: added, to y:2",

@@ -4,7 +4,7 @@
 //! its capability arrives.
 
 /// Section, key, and what it belongs to.
-const LATER: [(&str, &str, &str); 20] = [
+const LATER: [(&str, &str, &str); 18] = [
     ("", "plan", "plans come with rate limits"),
     ("", "shared", "shared state comes with a later version"),
     ("", "limit", LIMITS),
@@ -17,14 +17,12 @@ const LATER: [(&str, &str, &str); 20] = [
     ("site.*", "access", ACCESS),
     ("site.*", "noindex", NOINDEX),
     ("site.*", "csp", CSP),
-    ("site.*", "audit", AUDIT),
     ("site.*.route.*", "limit", LIMITS),
     ("site.*.route.*", "webhook", WEBHOOKS),
     ("site.*.route.*", "lane", "lanes come with the queue"),
     ("site.*.route.*", "access", ACCESS),
     ("site.*.route.*", "noindex", NOINDEX),
     ("site.*.route.*", "csp", CSP),
-    ("site.*.route.*", "audit", AUDIT),
 ];
 
 const LIMITS: &str = "rate limits come with a later version";
@@ -32,7 +30,6 @@ const WEBHOOKS: &str = "webhook verification comes with a later version";
 const ACCESS: &str = "sign-in and roles come with a later version";
 const NOINDEX: &str = "indexing rules come with a later version";
 const CSP: &str = "content security policies come with a later version";
-const AUDIT: &str = "the audit trail comes with a later version";
 
 /// What a key of a later version belongs to; `None` if there is no such key.
 pub(super) fn what(section: &str, key: &str) -> Option<&'static str> {

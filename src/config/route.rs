@@ -72,8 +72,9 @@ fn route(
     if let Some(matcher) = &matcher {
         intake::all_refused(cx, &mut section, matcher, &intake);
     }
+    let audit = section.optional(cx, "audit", values::action);
     section.finish(cx);
-    Some(Route { name: entry.key.clone(), matcher: matcher?, upstreams, first_byte, intake })
+    Some(Route { name: entry.key.clone(), matcher: matcher?, upstreams, first_byte, intake, audit })
 }
 
 fn matcher(cx: &mut Cx, entry: &Entry, section: &mut Section<'_>) -> Option<RouteMatch> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::audit::ActionName;
 use crate::base::units::Bytes;
 use crate::base::{Capability, Host, Mode, Override, Role, SecretRef, TrustedProxies};
 use crate::guard::intake::settings::{BodyMax, Intake};
@@ -201,6 +202,8 @@ pub struct Site {
     pub connections_per_ip: Option<usize>,
     /// For requests that no route matches.
     pub intake: Intake,
+    /// What its requests are recorded as, where the route does not say.
+    pub audit: Option<ActionName>,
     pub routes: Vec<Route>,
     /// Where the site stands in the configuration, for messages: `file:line:column`.
     pub declared_at: String,
@@ -225,6 +228,12 @@ impl Site {
     #[must_use]
     pub fn intake_of<'a>(&'a self, route: Option<&'a Route>) -> &'a Intake {
         route.map_or(&self.intake, |route| &route.intake)
+    }
+
+    /// What requests of a route are recorded as, or those of none.
+    #[must_use]
+    pub fn audit_of<'a>(&'a self, route: Option<&'a Route>) -> Option<&'a ActionName> {
+        route.and_then(|route| route.audit.as_ref()).or(self.audit.as_ref())
     }
 }
 
@@ -261,6 +270,8 @@ pub struct Route {
     /// `first_byte` of this route.
     pub first_byte: Duration,
     pub intake: Intake,
+    /// What its requests are recorded as; without it, what the site says.
+    pub audit: Option<ActionName>,
 }
 
 /// All parts must match; an empty list or map matches everything.

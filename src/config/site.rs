@@ -74,6 +74,7 @@ fn site(
     let connections_per_ip = connections_per_ip(cx, &mut section, around.connections);
     let everything = Intake { body_max: around.http.body_max, ..Intake::default() };
     let intake = intake::intake(cx, &mut section, &everything);
+    let audit = section.optional(cx, "audit", values::action);
     let routes = section.section(cx, "route", "site.*.route");
     let routes: Vec<Route> = route::routes(cx, &routes, around, &intake);
     section.finish(cx);
@@ -85,6 +86,7 @@ fn site(
         origins,
         connections_per_ip,
         intake,
+        audit,
         routes,
         declared_at: entry.key_place.to_string(),
     }

@@ -11,6 +11,8 @@ use ipnet::IpNet;
 use super::read::{Fault, nearest};
 use super::settings::UpstreamAddr;
 use super::wire::{Node, Value};
+use crate::base::audit::ActionName;
+use crate::base::path;
 use crate::base::units::{Bytes, HumanDuration};
 use crate::base::{Host, HostError, Mode};
 
@@ -76,6 +78,17 @@ pub(super) fn size(node: &Node, bounds: RangeInclusive<u64>) -> Result<Bytes, Fa
     }
     let label = format!("write a size from {} to {}", Bytes(low), Bytes(high));
     Err(Fault::new("the size is out of bounds", label))
+}
+
+/// What requests are recorded as.
+pub(super) fn action(node: &Node) -> Result<ActionName, Fault> {
+    let text = text(node)?;
+    text.parse().map_err(|error| {
+        Fault::new(
+            format!("\"{text}\" is no name of an action: {error}"),
+            "write it as \"refund\" or \"order.refund\"",
+        )
+    })
 }
 
 /// How long something is kept: a day at least, so that a slip does not empty it, and at most a hundred years.
@@ -365,6 +378,14 @@ pub(super) fn path_prefix(text: &str) -> Result<String, Fault> {
     }
     if text.contains("//") || text.split('/').any(|part| part == "." || part == "..") {
         return fault("a path with `//`, `.` or `..` never matches", "write the path without them");
+    }
+    let normal = match path::normal(text) {
+        Ok(normal) => normal,
+        Err(rule) => return fault("a path that no request can have", rule),
+    };
+    if normal.matched(text) != text {
+        let label = format!("write \"{}\"", normal.matched(text));
+        return Err(Fault::new("paths are matched in their normal form", label));
     }
     let cut = text.trim_end_matches('/');
     Ok(if cut.is_empty() { "/".to_owned() } else { cut.to_owned() })

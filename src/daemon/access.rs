@@ -34,11 +34,16 @@ impl Access for Daemon {
     }
 
     fn wants_factor(&self) -> bool {
-        false
+        self.state.factors.wanted()
     }
 
-    fn confirm<'a>(&'a self, _caller: &'a Caller, _proof: Proof) -> Answer<'a, String> {
-        later()
+    fn confirm<'a>(
+        &'a self,
+        caller: &'a Caller,
+        call: &'static str,
+        proof: Proof,
+    ) -> Answer<'a, String> {
+        Box::pin(async move { self.confirm_now(caller, call, &proof) })
     }
 
     fn refused(&self, caller: &Caller, call: Asked, why: &Problem) {
@@ -61,37 +66,33 @@ impl Access for Daemon {
         Box::pin(async move { self.revoke_token_now(caller, id) })
     }
 
-    fn factors(&self, _query: &PageQuery) -> Page<TotpInfo> {
-        Page { items: Vec::new(), next: None }
+    fn factors(&self, query: &PageQuery) -> Page<TotpInfo> {
+        query.of(self.state.factors.list(), |factor| &factor.name)
     }
 
-    fn enroll<'a>(&'a self, _caller: &'a Caller, _name: &'a str) -> Answer<'a, TotpSecret> {
-        later()
+    fn enroll<'a>(&'a self, caller: &'a Caller, name: &'a str) -> Answer<'a, TotpSecret> {
+        Box::pin(async move { self.enroll_now(caller, name) })
     }
 
     fn activate<'a>(
         &'a self,
-        _caller: &'a Caller,
-        _name: &'a str,
-        _code: &'a str,
+        caller: &'a Caller,
+        name: &'a str,
+        code: &'a str,
     ) -> Answer<'a, TotpInfo> {
-        later()
+        Box::pin(async move { self.activate_now(caller, name, code) })
     }
 
-    fn remove_factor<'a>(&'a self, _caller: &'a Caller, _name: &'a str) -> Answer<'a, TotpInfo> {
-        later()
+    fn remove_factor<'a>(&'a self, caller: &'a Caller, name: &'a str) -> Answer<'a, TotpInfo> {
+        Box::pin(async move { self.remove_factor_now(caller, name) })
     }
 
-    fn elevate<'a>(&'a self, _caller: &'a Caller, _code: &'a str) -> Answer<'a, Elevated> {
-        later()
+    fn elevate<'a>(&'a self, caller: &'a Caller, code: &'a str) -> Answer<'a, Elevated> {
+        Box::pin(async move { self.elevate_now(caller, code) })
     }
 }
 
 /// Root, and whoever palisade runs as, have every file of it anyway: no configuration locks them out.
 fn is_own(peer: &Peer) -> bool {
     peer.uid == 0 || peer.uid == rustix::process::geteuid().as_raw()
-}
-
-pub(super) fn later<T>() -> Answer<'static, T> {
-    Box::pin(async { Err(Problem::new(501, "Not Implemented", "not in this version")) })
 }

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
+use super::activity::Reports;
 use super::control::Daemon;
 use super::control::Inner;
 use super::drain::{self, Signals};
@@ -136,6 +137,7 @@ fn assemble(
         metrics,
         log: log.clone(),
         events,
+        actions: state.actions.clone(),
         challenges: Arc::clone(&state.challenges),
         cut: std::sync::atomic::AtomicUsize::new(0),
         collect_memory: sys::memory::collect,
@@ -160,6 +162,7 @@ fn assemble(
     Ok(Arc::new(Daemon {
         started: clock.now(),
         history: live::begin(&*clock),
+        reports: Reports::new(state.store.clone(), Arc::clone(&clock)),
         source: start.source,
         environment: start.environment,
         inner: Mutex::new(inner),
@@ -212,6 +215,8 @@ fn serve(
         watch_live(&mut supervisor, daemon, &stopped);
         let (audit, stop_audit) = (Arc::clone(&daemon.state.audit), stopped.clone());
         supervisor.keep("audit", move || Arc::clone(&audit).run(stop_audit.clone()));
+        let (actions, stop_actions) = (Arc::clone(&daemon.state.actions), stopped.clone());
+        supervisor.keep("actions", move || Arc::clone(&actions).run(stop_actions.clone()));
         watch_switches(&mut supervisor, daemon, &stopped);
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
@@ -266,7 +271,7 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
     daemon.shared.log.event(Level::Info, "started", |line| {
         line.text("version", &status.version)
             .number("pid", u64::from(status.pid))
-            .number("sites", status.sites.len() as u64)
+            .number("sites", status.sites_total as u64)
             .number("workers", status.workers as u64);
         for role in ["https", "http", "ops", "control", "app"] {
             let of_role = status.listeners.iter().filter(|listener| listener.role == role);
@@ -286,7 +291,7 @@ fn started(daemon: &Daemon, announce: Option<Announce>) {
             );
         });
     }
-    let _ = sys::notify::ready(&format!("serving {} sites", status.sites.len()));
+    let _ = sys::notify::ready(&format!("serving {} sites", status.sites_total));
     if let Some(announce) = announce {
         announce(&status, &daemon.state.notes());
     }

@@ -20,31 +20,34 @@ const DAY_S: i64 = 86_400;
 
 impl Daemon {
     pub(super) fn certificate_infos(&self, inner: &Inner) -> Vec<CertificateInfo> {
-        let now_s = self.now_s();
         let sites = inner.settings.sites.iter().zip(&inner.certificates);
-        sites.map(|(site, shown)| info(site, shown, self.outlook(site), now_s)).collect()
+        sites.map(|(site, shown)| self.certificate_of(site, shown)).collect()
+    }
+
+    pub(super) fn certificate_of(&self, site: &Site, shown: &Shown) -> CertificateInfo {
+        info(site, shown, self.outlook(site), self.now_s())
     }
 
     fn outlook(&self, site: &Site) -> Outlook {
         if managed(site) { self.state.manager.outlook(&site.name) } else { Outlook::default() }
     }
 
-    /// What about the sites' certificates needs somebody.
+    /// What about each site's certificate needs somebody, in the order of the sites.
     pub(super) fn about_certificates(
         &self,
         inner: &Inner,
         infos: &[CertificateInfo],
-    ) -> Vec<Attention> {
-        let mut found = Vec::new();
-        for (site, info) in inner.settings.sites.iter().zip(infos) {
+    ) -> Vec<Vec<Attention>> {
+        let about = |(site, info)| {
             let imported = managed(site) && self.state.manager.outlook(&site.name).imported;
-            found.extend(attention(site, imported, info));
+            let mut found = attention(site, imported, info);
             // The manager's word changes while a certificate is served: it may not be on the disk yet.
             let kept = managed(site).then(|| self.state.manager.certificate(&site.name)).flatten();
             let warnings = kept.into_iter().flat_map(|certificate| certificate.warnings);
             found.extend(warnings.map(|message| Attention { level: Level::Warn, message }));
-        }
-        found
+            found
+        };
+        inner.settings.sites.iter().zip(infos).map(about).collect()
     }
 
     fn certificate_info(&self, site: &Host) -> Result<CertificateInfo, Problem> {

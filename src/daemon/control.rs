@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Source;
+use super::activity::Reports;
 use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
 use super::refusals::Refusals;
-use super::state;
 use super::switches::Switchboard;
+use super::{sites, state};
 use crate::base::audit::action;
 use crate::base::timestamp::{SURELY_PAST_S, rfc3339};
 use crate::config::Environment;
@@ -21,6 +22,7 @@ use crate::edge::accept::{Acceptor, Role};
 use crate::ops::api::activity::{Activity, Recorded};
 use crate::ops::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use crate::ops::api::live::{ExplainQuery, Explanation};
+use crate::ops::api::page::{Page, PageQuery};
 use crate::ops::api::{
     Attention, CertificateInfo, CertificateState, Connections, ImportCertificate, KeyRotation,
     Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State, Status, Traffic,
@@ -50,6 +52,7 @@ pub(super) struct Daemon {
     pub inner: Mutex<Inner>,
     pub history: History,
     pub refusals: Refusals,
+    pub reports: Reports,
     pub switchboard: Switchboard,
 }
 
@@ -101,7 +104,8 @@ impl Daemon {
         self.shared.clock.now().saturating_duration_since(self.started).as_secs()
     }
 
-    fn attention(&self, inner: &Inner, certificates: &[CertificateInfo]) -> Vec<Attention> {
+    /// `about` has what the certificates need.
+    fn attention(&self, inner: &Inner, about: Vec<Vec<Attention>>) -> Vec<Attention> {
         let mut found = Vec::new();
         let mut say = |level, message: String| found.push(Attention { level, message });
         if let Health::Refusing { why, .. } = self.state.store.health() {
@@ -146,9 +150,8 @@ impl Daemon {
         }
         found.extend(self.about_switches(inner));
         found.extend(self.about_audit());
-        found.extend(self.about_certificates(inner, certificates));
-        found.sort_by_key(|attention| attention.level);
-        found
+        found.extend(about.into_iter().flatten());
+        sites::bounded(found)
     }
 }
 
@@ -156,15 +159,9 @@ impl Control for Daemon {
     fn status(&self) -> Status {
         let inner = self.inner();
         let certificates = self.certificate_infos(&inner);
-        let attention = self.attention(&inner, &certificates);
+        let about = self.about_certificates(&inner, &certificates);
+        let sites = sites::foremost(&inner.settings.sites, certificates, &about);
         let [_, _, _, responses_4xx, responses_5xx] = self.shared.metrics.classes();
-        let sites = inner.settings.sites.iter().zip(certificates);
-        let sites = sites.map(|(site, certificate)| SiteStatus {
-            name: site.name.to_string(),
-            also: site.also.iter().map(ToString::to_string).collect(),
-            upstreams: site.upstreams.iter().map(ToString::to_string).collect(),
-            certificate,
-        });
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -174,7 +171,8 @@ impl Control for Daemon {
             workers: inner.settings.workers,
             state: inner.state,
             listeners: inner.listeners.clone(),
-            sites: sites.collect(),
+            sites,
+            sites_total: inner.settings.sites.len(),
             capabilities: self.capabilities_of(&inner),
             connections: Connections {
                 open: self.shared.caps.open() as u64,
@@ -193,12 +191,16 @@ impl Control for Daemon {
                 loaded_at: rfc3339(inner.loaded_at_s),
                 last_error: inner.last_error.clone(),
             },
-            attention,
+            attention: self.attention(&inner, about),
         }
     }
 
-    fn certificates(&self) -> Vec<CertificateInfo> {
-        self.certificate_infos(&self.inner())
+    fn sites(&self, query: &PageQuery) -> Page<SiteStatus> {
+        self.sites_page(&self.inner(), query)
+    }
+
+    fn certificates(&self, query: &PageQuery) -> Page<CertificateInfo> {
+        self.certificates_page(&self.inner(), query)
     }
 
     fn local_ca(&self) -> Result<LocalCa, Problem> {
@@ -254,8 +256,8 @@ impl Control for Daemon {
         self.fresh_id()
     }
 
-    fn activity<'a>(&'a self, _caller: &'a Caller, _activity: Activity) -> Answer<'a, Recorded> {
-        super::access::later()
+    fn activity<'a>(&'a self, caller: &'a Caller, activity: Activity) -> Answer<'a, Recorded> {
+        Box::pin(self.reports.take(caller, activity))
     }
 
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, Problem> {

@@ -4,11 +4,13 @@
 //! that cannot be used never replaces one that can (58); what was accepted is finished before the end (59).
 
 mod access;
+mod activity;
 mod audit;
 mod build;
 mod certificates;
 mod control;
 mod drain;
+mod factors;
 mod listen;
 mod live;
 mod master;
@@ -16,6 +18,7 @@ mod materials;
 mod owner;
 mod refusals;
 mod reload;
+mod sites;
 mod state;
 mod supervise;
 mod switches;

@@ -18,9 +18,11 @@ use crate::store::Store;
 use crate::store::audit::AuditLog;
 use crate::telemetry::{Level, Log};
 use crate::work::acme::{self, Challenges, Manager, Parts, Wanted, WantedSite};
+use crate::work::audit::actions::ActionLog;
 use crate::work::audit::{self, Audit};
 use crate::work::certs::Vault;
 use crate::work::tokens::Tokens;
+use crate::work::totp::{self, Factors};
 
 /// What is left to do once every data key is wrapped by the new master key.
 const MASTER_KEY_CHANGED: &str =
@@ -32,7 +34,10 @@ pub(super) struct State {
     pub keyring: Arc<Keyring>,
     pub audit: Arc<Audit>,
     pub tokens: Tokens,
+    /// What happens on the request path, on its way there.
+    pub actions: Arc<ActionLog>,
     pub master: MasterWatch,
+    pub factors: Factors,
     pub manager: Arc<Manager>,
     pub challenges: Arc<Challenges>,
     /// Rung when the manager has stored a certificate.
@@ -82,20 +87,7 @@ pub(super) fn open(
     let book = AuditLog::open(&settings.state_dir, Arc::clone(&clock), log.clone())
         .map_err(|error| StartError::Failed(error.to_string()))?;
     let (keyring, generated) = keyring(settings, environment, &store, &clock, &entropy)?;
-    if let Some(path) = &generated {
-        log.event(Level::Warn, "master_key_generated", |line| {
-            line.text("path", &path.display().to_string()).text(
-                "next",
-                "keep a copy elsewhere: without it the secrets in the state are lost",
-            );
-        });
-    }
-    let rewrapped = keyring.rewrapped();
-    if rewrapped > 0 {
-        log.event(Level::Info, "master_key_changed", |line| {
-            line.number("data_keys", rewrapped as u64).text("next", MASTER_KEY_CHANGED);
-        });
-    }
+    tell_of_keys(&log, generated.as_deref(), keyring.rewrapped());
     let audit = Audit::open(audit::Parts {
         store: store.clone(),
         log: book,
@@ -108,8 +100,16 @@ pub(super) fn open(
     let audit = audit.map_err(|error| StartError::Failed(error.to_string()))?;
     let tokens = Tokens::open(store.clone(), Arc::clone(&clock), Arc::clone(&entropy))
         .map_err(|error| StartError::Failed(error.to_string()))?;
+    let actions = ActionLog::new(store.clone(), log.clone());
     let source = config::master_key_source(settings, environment);
     let master = MasterWatch::new(source, keyring.master());
+    let factors = Factors::new(totp::Parts {
+        store: store.clone(),
+        keyring: Arc::clone(&keyring),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        log: log.clone(),
+    });
     let challenges = Arc::<Challenges>::default();
     let stored = Arc::new(Notify::new());
     let bell = Arc::clone(&stored);
@@ -125,7 +125,36 @@ pub(super) fn open(
     };
     let manager =
         Manager::open(parts, wanted).map_err(|error| StartError::Failed(error.to_string()))?;
-    Ok(State { store, keyring, audit, tokens, master, manager, challenges, stored, generated })
+    Ok(State {
+        store,
+        keyring,
+        audit,
+        tokens,
+        actions,
+        master,
+        factors,
+        manager,
+        challenges,
+        stored,
+        generated,
+    })
+}
+
+/// What a start has done to the keys over the state.
+fn tell_of_keys(log: &Log, generated: Option<&Path>, rewrapped: usize) {
+    if let Some(path) = generated {
+        log.event(Level::Warn, "master_key_generated", |line| {
+            line.text("path", &path.display().to_string()).text(
+                "next",
+                "keep a copy elsewhere: without it the secrets in the state are lost",
+            );
+        });
+    }
+    if rewrapped > 0 {
+        log.event(Level::Info, "master_key_changed", |line| {
+            line.number("data_keys", rewrapped as u64).text("next", MASTER_KEY_CHANGED);
+        });
+    }
 }
 
 /// The keys over the state, and the master key's file if this start has made it.

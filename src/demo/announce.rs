@@ -163,6 +163,7 @@ mod tests {
                 listener("http", "[::1]:8080"),
             ],
             sites: Vec::new(),
+            sites_total: 0,
             capabilities: Vec::new(),
             connections: Connections { open: 0, max: 10_000, refused: 0 },
             traffic: Traffic {

@@ -14,6 +14,7 @@ use http::HeaderValue;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::accept::{Arrival, Role};
+use super::inspect::{Gate, Refused};
 use super::io::{Prefixed, Stream};
 use super::timers::Deadline;
 use super::tunnel::Tunnel;
@@ -47,8 +48,15 @@ pub struct Conn {
     pub unread: Cell<bool>,
     /// Everything written has reached the socket.
     pub flushed: Cell<bool>,
-    /// Bytes of a next request have come while none was in flight.
-    pub(super) head_begun: Cell<bool>,
+    /// Between which parts of HTTP/1 the last byte fell that was read.
+    pub(super) wire: Cell<Wire>,
+    /// HTTP/1 heads that went on to hyper, and requests that began.
+    heads_in: Cell<u64>,
+    heads_out: Cell<u64>,
+    /// A refused head, and the number of the request that stands in for it.
+    refused: RefCell<Option<(u64, Box<Refused>)>>,
+    /// The rule that a request body broke.
+    pub(super) body_fault: Cell<Option<&'static str>>,
     /// A request panicked: nothing more is served here.
     pub(super) poisoned: Cell<bool>,
     /// A request has begun here.
@@ -60,6 +68,19 @@ pub struct Conn {
     pub stream_stall: RefCell<Option<Rc<Deadline>>>,
     /// Set by a request that became a tunnel.
     pub tunnel: RefCell<Option<Tunnel>>,
+}
+
+/// What the last byte that came from an HTTP/1 client was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// The end of a request, or nothing yet.
+    Between,
+    /// Part of a head that has not ended.
+    HalfHead,
+    /// Behind a request that may become a tunnel.
+    Held,
+    /// Part of a body, or of what is not read any more.
+    Inside,
 }
 
 /// A client address with the texts that are made of it.
@@ -100,7 +121,11 @@ impl Conn {
             bodies_open: Cell::new(0),
             unread: Cell::new(false),
             flushed: Cell::new(true),
-            head_begun: Cell::new(false),
+            wire: Cell::new(Wire::Between),
+            heads_in: Cell::new(0),
+            heads_out: Cell::new(0),
+            refused: RefCell::new(None),
+            body_fault: Cell::new(None),
             poisoned: Cell::new(false),
             served: Cell::new(false),
             stream_stall: RefCell::default(),
@@ -142,17 +167,46 @@ impl Conn {
         entry
     }
 
-    /// Called by the stream when it has read something.
-    pub fn bytes_arrived(&self) {
-        if self.exchanges.get() == 0 && self.bodies_open.get() == 0 {
-            self.head_begun.set(true);
+    /// Called by the stream when it has read something: what the gate made of it.
+    pub(super) fn saw(&self, gate: &mut Gate) {
+        self.heads_in.set(self.heads_in.get() + gate.passed());
+        if let Some(refused) = gate.refused() {
+            // The stand-in is a head like any other.
+            self.heads_in.set(self.heads_in.get() + 1);
+            *self.refused.borrow_mut() = Some((self.heads_in.get(), refused));
         }
+        self.wire.set(match gate {
+            gate if gate.is_between() => Wire::Between,
+            gate if gate.has_half_head() => Wire::HalfHead,
+            gate if gate.is_held() => Wire::Held,
+            _ => Wire::Inside,
+        });
+    }
+
+    /// The refused head that the request that has just begun stands in for.
+    pub(super) fn take_refused(&self) -> Option<Box<Refused>> {
+        let number = self.heads_out.get();
+        let mut refused = self.refused.borrow_mut();
+        refused.take_if(|(stand_in, _)| *stand_in == number).map(|(_, refused)| refused)
+    }
+
+    /// Bytes of a next request have come.
+    pub(super) fn head_begun(&self) -> bool {
+        self.wire.get() == Wire::HalfHead || self.heads_in.get() > self.heads_out.get()
+    }
+
+    /// Whether a request that asked for an upgrade is over and the connection still speaks HTTP.
+    pub(super) fn upgrade_is_over(&self) -> bool {
+        self.wire.get() == Wire::Held
+            && self.exchanges.get() == 0
+            && self.heads_in.get() == self.heads_out.get()
+            && self.tunnel.borrow().is_none()
     }
 
     /// A request begins.
     pub fn begin(&self) {
         self.exchanges.set(self.exchanges.get() + 1);
-        self.head_begun.set(false);
+        self.heads_out.set(self.heads_out.get() + 1);
         self.unread.set(false);
         self.served.set(true);
     }

@@ -3,14 +3,14 @@
 //! Two messages per refusal: what the client may know, and what the operator needs. Nothing of the app or of
 //! palisade's inside reaches the first.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
 use super::body::Body;
 use super::pages::{self, Page};
 use super::trip::Trip;
-use crate::base::Denial;
 use crate::base::units::Bytes;
+use crate::base::{Denial, Host};
 
 /// Everything that has to be decided for a refusal.
 struct Answer {
@@ -20,7 +20,9 @@ struct Answer {
     message: &'static str,
     hint: Option<&'static str>,
     why: String,
-    /// What the field `Allow` says (RFC 9110 §15.5.6).
+    /// Seconds after which another try is worth it (RFC 9110 §10.2.3).
+    retry_after_s: Option<u32>,
+    /// What the field `Allow` says (RFC 9110 §15.5.6), where it is not [`METHODS`].
     allow: Option<String>,
     /// The connection cannot be trusted to be in step any more, or should not be kept.
     close: bool,
@@ -66,8 +68,12 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(allow) = answer.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
-        headers.insert(ALLOW, allow);
+    if answer.status == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = answer.allow.and_then(|allow| HeaderValue::try_from(allow).ok());
+        headers.insert(ALLOW, allow.unwrap_or(HeaderValue::from_static(METHODS)));
+    }
+    if let Some(seconds) = answer.retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if answer.close && !trip.conn.http2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -75,6 +81,10 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     response
 }
 
+/// Those that are passed on where nobody says which are taken.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+/// For what a disk or a queue has to recover from.
+const RETRY_AFTER_S: u32 = 5;
 const TRY_AGAIN: Option<&str> = Some("Wait a moment and load the page again.");
 
 fn client(
@@ -90,9 +100,27 @@ fn client(
         message,
         hint: None,
         why: String::new(),
+        retry_after_s: None,
         allow: None,
         close: false,
     }
+}
+
+/// As `client`, with a reason, and nothing more is read from the connection.
+fn closing(
+    status: StatusCode,
+    label: &'static str,
+    title: &'static str,
+    message: &'static str,
+    why: String,
+) -> Answer {
+    Answer { why, close: true, ..client(status, label, title, message) }
+}
+
+/// A request that two parsers could read differently.
+fn malformed(label: &'static str, rule: &str) -> Answer {
+    let message = "The request is not written as HTTP wants it.";
+    closing(StatusCode::BAD_REQUEST, label, "Bad request", message, rule.to_owned())
 }
 
 fn upstream(
@@ -102,19 +130,16 @@ fn upstream(
     message: &'static str,
     why: String,
 ) -> Answer {
-    Answer { status, label, title, message, hint: TRY_AGAIN, why, allow: None, close: false }
-}
-
-fn method_not_allowed(allow: &str) -> Answer {
     Answer {
-        why: format!("methods allows {allow} here"),
-        allow: Some(allow.to_owned()),
-        ..client(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "Method not allowed",
-            "This page does not accept this kind of request.",
-        )
+        status,
+        label,
+        title,
+        message,
+        hint: TRY_AGAIN,
+        why,
+        retry_after_s: None,
+        allow: None,
+        close: false,
     }
 }
 
@@ -123,16 +148,9 @@ fn body_too_large(said: Option<u64>, max: Bytes) -> Answer {
         Some(said) => format!("of {said} bytes, as its Content-Length says"),
         None => "of unknown length, cut off at the limit".to_owned(),
     };
-    Answer {
-        why: format!("a body {found}; raise body_max ({max}) of the route if the app needs it"),
-        close: true,
-        ..client(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "Too large",
-            "What was sent is larger than this page accepts.",
-        )
-    }
+    let message = "What was sent is larger than this page accepts.";
+    let why = format!("a body {found}; raise body_max ({max}) of the route if the app needs it");
+    closing(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Too large", message, why)
 }
 
 fn unsupported_type(found: Option<&str>) -> Answer {
@@ -142,15 +160,9 @@ fn unsupported_type(found: Option<&str>) -> Answer {
         }
         None => "a body without Content-Type, where content_types allows some only".to_owned(),
     };
-    Answer {
-        why,
-        ..client(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "content_type",
-            "Unsupported type",
-            "This page does not accept data of this type.",
-        )
-    }
+    let message = "This page does not accept data of this type.";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Answer { why, ..client(status, "content_type", "Unsupported type", message) }
 }
 
 fn decide(denial: &Denial) -> Answer {
@@ -159,69 +171,74 @@ fn decide(denial: &Denial) -> Answer {
             why: "no site has this host; add it to `also` of a site if it should".into(),
             ..client(StatusCode::NOT_FOUND, "unknown_host", "No site here", "There is no site with this name at this address.")
         },
-        Denial::BadHost => Answer {
-            why: "Host is missing, doubled, unreadable or contradicts the request target".into(),
-            close: true,
-            ..client(StatusCode::BAD_REQUEST, "bad_host", "Bad request", "The request does not say clearly which site it is for.")
-        },
+        Denial::BadHost => closing(StatusCode::BAD_REQUEST, "bad_host", "Bad request",
+            "The request does not say clearly which site it is for.",
+            "Host is missing, doubled, unreadable or contradicts the request target".into()),
         Denial::Misdirected { sni, host } => Answer {
-            why: match sni {
-                Some(sni) => format!("TLS asked for {sni}, the request for {host}"),
-                None => format!("TLS asked for no name, the request for {host}"),
-            },
+            why: format!("TLS asked for {}, the request for {host}", sni.as_ref().map_or("no name", Host::as_str)),
             ..client(StatusCode::MISDIRECTED_REQUEST, "misdirected", "Wrong connection", "This connection was opened for another site.")
         },
         Denial::UriTooLong { uri_bytes } => Answer {
             why: format!("{uri_bytes} bytes; raise http.uri_max if the app needs them"),
             ..client(StatusCode::URI_TOO_LONG, "uri_too_long", "Address too long", "The address of this page is longer than this site accepts.")
         },
-        Denial::MethodNotSupported => Answer {
-            why: "CONNECT, or an upgrade to something else than a WebSocket".into(),
-            allow: Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into()),
-            close: true,
-            ..client(StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed", "This site does not accept this kind of request.")
-        },
+        Denial::BadRequestLine { rule } => malformed("bad_request_line", rule),
+        Denial::BadPath { rule } => Answer { close: false, ..malformed("bad_path", rule) },
+        Denial::BadField { rule } => malformed("bad_field", rule),
+        Denial::BadFraming { rule } => malformed("bad_framing", rule),
+        Denial::BadChunk { rule } => malformed("bad_chunk", rule),
+        Denial::UnknownCoding => closing(StatusCode::NOT_IMPLEMENTED, "unknown_coding", "Not implemented",
+            "The request is encoded in a way that this site does not know.", "Transfer-Encoding names another coding than chunked".into()),
+        Denial::UnknownVersion => closing(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "unknown_version", "Version not supported",
+            "The request is in a version of HTTP that is not spoken here.", "the request line says neither HTTP/1.0 nor HTTP/1.1".into()),
+        Denial::UnknownMethod => closing(StatusCode::NOT_IMPLEMENTED, "unknown_method", "Not implemented",
+            "This site does not know this kind of request.", "the method is longer than 32 bytes".into()),
+        Denial::UnknownExpectation => closing(StatusCode::EXPECTATION_FAILED, "unknown_expectation", "Expectation failed",
+            "The request expects something that this site does not know.", "Expect asks for something else than 100-continue".into()),
+        Denial::HeadTooLarge { head_max } => closing(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", "Request too large",
+            "The head of the request is larger than this site accepts. Removing the cookies of this site may help.",
+            format!("more than {head_max} bytes; raise http.head_max if the app needs them")),
+        Denial::TooManyFields { fields_max } => closing(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_many_fields", "Request too large",
+            "The request has more header fields than this site accepts.",
+            format!("more than {fields_max} header fields; raise http.fields_max if the app needs them")),
+        Denial::MethodNotSupported => closing(StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed",
+            "This site does not accept this kind of request.", "CONNECT, or an upgrade to something else than a WebSocket".into()),
         Denial::ForeignOrigin { origin } => Answer {
             why: format!("a WebSocket from {origin}; add it to websocket_origins if it should be allowed"),
             ..client(StatusCode::FORBIDDEN, "foreign_origin", "Forbidden", "This site does not accept connections from pages of other sites.")
         },
-        Denial::MethodNotAllowed { allow } => method_not_allowed(allow),
+        Denial::MethodNotAllowed { allow } => Answer {
+            allow: Some(allow.clone()),
+            why: format!("methods allows {allow} here"),
+            ..client(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", "This page does not accept this kind of request.")
+        },
         Denial::BodyTooLarge { said, max } => body_too_large(*said, Bytes(*max)),
         Denial::UnsupportedType { found } => unsupported_type(found.as_deref()),
-        Denial::BodyTooSlow => Answer {
-            why: "the request body paused for longer than timeout.body_idle, or came slower than http.rate_min".into(),
-            close: true,
-            ..client(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "Request timed out", "The request was not received completely in time.")
-        },
-        Denial::BodyBroken => Answer {
-            why: "the request body broke off".into(),
-            close: true,
-            ..client(StatusCode::BAD_REQUEST, "body_broken", "Bad request", "The request was not received completely.")
-        },
-        Denial::UpstreamUnreachable { upstream: at, why } => upstream(
-            StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
-            "The app behind this address cannot be reached right now.",
-            format!("{at}: {why}; is the app running and listening there?"),
-        ),
-        Denial::UpstreamBroke { upstream: at, why } => upstream(
-            StatusCode::BAD_GATEWAY, "upstream_broke", "The site is not answering",
-            "The app behind this address ended the connection without an answer.",
-            format!("{at}: {why}; look into the app's own log at this time"),
-        ),
-        Denial::UpstreamTimeout { upstream: at, waited_s } => upstream(
-            StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The site takes too long",
-            "The app behind this address did not answer in time.",
-            format!("{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer"),
-        ),
-        Denial::Internal { what } => Answer {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            label: "internal",
-            title: "Something went wrong",
-            message: "The request could not be handled. The fault is on this side.",
+        Denial::BodyTooSlow => closing(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "Request timed out",
+            "The request was not received completely in time.",
+            "the request body paused for longer than timeout.body_idle, or came slower than http.rate_min".into()),
+        Denial::BodyBroken => closing(StatusCode::BAD_REQUEST, "body_broken", "Bad request",
+            "The request was not received completely.", "the request body broke off".into()),
+        Denial::NotRecordable { why } => Answer {
             hint: TRY_AGAIN,
-            why: format!("a defect in palisade, please report it: {what}"),
-            allow: None,
-            close: true,
+            why: format!("it has `audit`, and could not be recorded: {why}; the app was not asked"),
+            retry_after_s: Some(RETRY_AFTER_S),
+            ..client(StatusCode::SERVICE_UNAVAILABLE, "not_recordable", "Not now", "This action cannot be recorded right now, and was therefore not carried out.")
+        },
+        Denial::UpstreamUnreachable { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
+            "The app behind this address cannot be reached right now.",
+            format!("{at}: {why}; is the app running and listening there?")),
+        Denial::UpstreamBroke { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_broke", "The site is not answering",
+            "The app behind this address ended the connection without an answer.",
+            format!("{at}: {why}; look into the app's own log at this time")),
+        Denial::UpstreamTimeout { upstream: at, waited_s } => upstream(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The site takes too long",
+            "The app behind this address did not answer in time.",
+            format!("{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer")),
+        Denial::Internal { what } => Answer {
+            hint: TRY_AGAIN,
+            ..closing(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong",
+                "The request could not be handled. The fault is on this side.",
+                format!("a defect in palisade, please report it: {what}"))
         },
     }
 }
@@ -240,6 +257,17 @@ mod tests {
             Denial::BadHost,
             Denial::Misdirected { sni: None, host: host() },
             Denial::UriTooLong { uri_bytes: 9000 },
+            Denial::BadRequestLine { rule: "a rule" },
+            Denial::BadPath { rule: "a rule" },
+            Denial::BadField { rule: "a rule" },
+            Denial::BadFraming { rule: "a rule" },
+            Denial::BadChunk { rule: "a rule" },
+            Denial::UnknownCoding,
+            Denial::UnknownVersion,
+            Denial::UnknownMethod,
+            Denial::UnknownExpectation,
+            Denial::HeadTooLarge { head_max: 65_536 },
+            Denial::TooManyFields { fields_max: 100 },
             Denial::MethodNotSupported,
             Denial::ForeignOrigin { origin: "https://evil.example".into() },
             Denial::MethodNotAllowed { allow: "GET".into() },
@@ -247,6 +275,7 @@ mod tests {
             Denial::UnsupportedType { found: Some("text/evil".into()) },
             Denial::BodyTooSlow,
             Denial::BodyBroken,
+            Denial::NotRecordable { why: "a test" },
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
             Denial::UpstreamBroke { upstream: at(), why: "closed".into() },
             Denial::UpstreamTimeout { upstream: at(), waited_s: 60 },

@@ -116,10 +116,15 @@ enum Stopped {
 }
 
 fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&'p Site, Stopped> {
-    let head = &asked.head;
     let client = client(policy, asked, told);
     told.steps.push(client);
     let site = find_site(policy, asked, told)?;
+    let mut head = asked.head.clone();
+    let path = route::settle_path(&mut head).map_err(|denial| Stopped::At(steps::PATH, denial))?;
+    let (head, path) = (&head, path.matched(asked.head.uri.path()));
+    if path != asked.head.uri.path() {
+        told.steps.push(steps::matched(path));
+    }
     if head.uri.path().starts_with(HTTP_PREFIX) {
         let note = "while a certificate authority is waiting for it, it is answered here";
         told.steps.push(steps::step(steps::CHALLENGE, Outcome::Skipped, note));
@@ -135,7 +140,7 @@ fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&
         return Ok(site);
     }
     told.steps.push(steps::redirect(true));
-    let route = find_route(site, head, told);
+    let route = find_route(site, head, path, told);
     proxy::admit(policy, head).map_err(|denial| Stopped::At(steps::ADMIT, denial))?;
     told.steps.push(steps::admitted());
     let taken = site.intake_of(route.and_then(|at| site.routes.get(at)));
@@ -151,6 +156,7 @@ fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&
     });
     told.to_app = to_app(asked, &told.client);
     let route = route.and_then(|at| site.routes.get(at));
+    told.steps.extend(site.audit_of(route).map(steps::audit));
     told.upstreams = site.upstreams_of(route).iter().map(ToString::to_string).collect();
     let note = match &told.upstreams[..] {
         [] => "there is none".to_owned(),
@@ -202,12 +208,12 @@ fn find_site<'p>(
     Ok(site)
 }
 
-fn find_route(site: &Site, head: &Parts, told: &mut Explained) -> Option<usize> {
-    let found = route::route(site, head);
+fn find_route(site: &Site, head: &Parts, path: &str, told: &mut Explained) -> Option<usize> {
+    let found = route::route(site, head, path);
     let tried = site.routes.iter().take(found.map_or(usize::MAX, |at| at + 1));
     told.routes = tried
         .map(|route| {
-            let mismatch = route::mismatch(&route.matcher, head);
+            let mismatch = route::mismatch(&route.matcher, head, path);
             (route.name.clone(), mismatch.map(|mismatch| why_not(&route.matcher, mismatch)))
         })
         .collect();

@@ -19,6 +19,7 @@ methods = ["GET", "POST"]
 content_types = "application/json"
 [site."app.example.com".route.refund]
 match = { path = "/api/refund", method = ["POST"], header = { "x-version" = "2" } }
+audit = "refund"
 [site."other.example.com"]
 upstream = "127.0.0.1:5000"
 tls = "local"
@@ -155,6 +156,21 @@ fn the_other_refusals_are_those_of_the_request_path() {
 }
 
 #[test]
+fn another_spelling_of_a_path_meets_the_same_route_and_is_told() {
+    let fields = [("x-version", "1")];
+    for spelled in ["/x/../%61pi/refund/7", "//api/refund/7"] {
+        let told = told("POST", &format!("https://app.example.com{spelled}"), &fields);
+        assert_eq!(told.route.as_deref(), Some("/api"), "{spelled}");
+        assert_eq!(
+            (way(&told)[2], told.steps[2].note.as_ref()),
+            (("path", "passed"), "matched as /api/refund/7")
+        );
+    }
+    let refused = told("GET", "https://app.example.com/a%2fb", &[]);
+    assert_eq!((way(&refused)[2], refused.status), (("path", "refused"), Some(400)));
+}
+
+#[test]
 fn what_is_no_request_is_named() {
     let asked = |url: &str, method: &str, field: &str| {
         let fields = [(field.to_owned(), "x".to_owned())];
@@ -164,4 +180,16 @@ fn what_is_no_request_is_named() {
     assert!(asked("https://a b/", "GET", "a").contains("is no URL"));
     assert!(asked("https://a.example/", "G T", "a").contains("is no method"));
     assert!(asked("https://a.example/", "GET", "a b").contains("is no header field"));
+}
+
+#[test]
+fn an_action_is_told_to_be_recorded() {
+    let told = told("POST", "https://app.example.com/api/refund", &[("x-version", "2")]);
+    let way = way(&told);
+    let at = way.iter().position(|(name, _)| *name == "audit").expect("the step");
+    assert_eq!(
+        (way[at - 1].0, way[at], way[at + 1].0),
+        ("websocket", ("audit", "passed"), "upstream")
+    );
+    assert_eq!(told.steps[at].note, "recorded as route.refund before the answer leaves");
 }

@@ -14,7 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWrite;
 
-use super::conn::Conn;
+use super::conn::{Conn, Wire};
+use super::inspect::Limits;
 use super::io::{ClientIo, Readable, Stream};
 use super::request;
 use super::tunnel::Tunnel;
@@ -25,6 +26,9 @@ const PARK_AFTER: Duration = Duration::from_secs(1);
 /// How long a client that still sends may go on after its answer, so that the answer is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// What hyper's buffer may hold beyond the longest head.
+const ABOVE_HEAD_MAX: usize = 4096;
+
 /// How a stretch of HTTP/1 ended.
 enum Stretch {
     /// The connection is over.
@@ -33,30 +37,25 @@ enum Stretch {
     Unread(Stream),
     /// Idle for a second and with nothing in the air.
     Idle(Stream),
-    /// Idle but for the beginning of a next head, which was read together with something before it.
-    HalfHead(Stream, bytes::Bytes),
     Tunnel(Stream, Tunnel, bytes::Bytes),
 }
 
 /// Alternates between waiting for bytes with the stream alone, and HTTP/1.
 pub(super) async fn serve(conn: Rc<Conn>, mut stream: Stream) {
     let keep_alive = conn.worker.timeouts().keep_alive;
-    let mut ahead = bytes::Bytes::new();
     conn.deadline.arm(keep_alive);
     loop {
-        if ahead.is_empty() {
-            match wait_for_bytes(&conn, &mut stream).await {
-                Waited::Bytes => {}
-                // The client has said goodbye or gone: an answer would only be met by a reset.
-                Waited::Gone => return,
-                Waited::Enough => {
-                    let _ = close(&conn, stream).await;
-                    return;
-                }
+        match wait_for_bytes(&conn, &mut stream).await {
+            Waited::Bytes => {}
+            // The client has said goodbye or gone: an answer would only be met by a reset.
+            Waited::Gone => return,
+            Waited::Enough => {
+                let _ = close(&conn, stream).await;
+                return;
             }
         }
         // Boxed: a parked connection holds none of this.
-        match Box::pin(http1_stretch(&conn, stream, std::mem::take(&mut ahead))).await {
+        match Box::pin(http1_stretch(&conn, stream)).await {
             Stretch::Closed => return,
             Stretch::Unread(stream) => {
                 Box::pin(linger(&conn, stream)).await;
@@ -65,10 +64,6 @@ pub(super) async fn serve(conn: Rc<Conn>, mut stream: Stream) {
             Stretch::Idle(idle) => {
                 stream = idle;
                 conn.deadline.arm(keep_alive.saturating_sub(PARK_AFTER));
-            }
-            Stretch::HalfHead(idle, begun) => {
-                stream = idle;
-                ahead = begun;
             }
             Stretch::Tunnel(stream, tunnel, early) => {
                 Box::pin(tunnel.run(&conn, stream, early)).await;
@@ -139,8 +134,9 @@ async fn linger(conn: &Conn, mut stream: Stream) {
     .await;
 }
 
-async fn http1_stretch(conn: &Rc<Conn>, stream: Stream, ahead: bytes::Bytes) -> Stretch {
-    let limits = conn.worker.view().policy.settings.http.clone();
+async fn http1_stretch(conn: &Rc<Conn>, stream: Stream) -> Stretch {
+    let limits = limits(conn);
+    let client = ClientIo::inspected(stream, Rc::clone(conn), limits);
     let service = {
         let conn = Rc::clone(conn);
         service_fn(move |request| request::serve(&conn, request))
@@ -151,15 +147,23 @@ async fn http1_stretch(conn: &Rc<Conn>, stream: Stream, ahead: bytes::Bytes) -> 
         .writev(false)
         .header_read_timeout(None)
         .max_headers(limits.fields_max)
-        .max_buf_size(limits.head_max.as_usize())
-        .serve_connection(TokioIo::new(ClientIo::new(stream, ahead, Rc::clone(conn))), service);
+        // The inspector has the last word on sizes: hyper would refuse without headers, id or a line in the log.
+        .max_buf_size(limits.head_max + ABOVE_HEAD_MAX)
+        .serve_connection(TokioIo::new(client), service);
     let mut clock = Http1Clock::new(conn);
+    let mut released = false;
     let ended = poll_fn(|cx| {
         if let Poll::Ready(result) = Pin::new(&mut http).poll(cx) {
             return Poll::Ready(if result.is_ok() { Ended::Finished } else { Ended::Broken });
         }
+        let over = conn.upgrade_is_over();
+        if over && !released {
+            // What was held behind it is to be read, and no socket will say so.
+            cx.waker().wake_by_ref();
+        }
+        released = over;
         // A head that has begun is waited for; its answer says `Connection: close`.
-        if conn.worker.draining.get() && !conn.head_begun.get() && !conn.is_fresh() {
+        if conn.worker.draining.get() && !conn.head_begun() && !conn.is_fresh() {
             Pin::new(&mut http).graceful_shutdown();
             if let Poll::Ready(_done) = Pin::new(&mut http).poll(cx) {
                 return Poll::Ready(Ended::Finished);
@@ -169,14 +173,23 @@ async fn http1_stretch(conn: &Rc<Conn>, stream: Stream, ahead: bytes::Bytes) -> 
     })
     .await;
     let parts = http.into_parts();
-    let stream = parts.io.into_inner().stream;
+    let (stream, held) = parts.io.into_inner().into_parts();
     let tunnel = conn.tunnel.borrow_mut().take();
     match (ended, tunnel) {
-        (Ended::Finished, Some(tunnel)) => Stretch::Tunnel(stream, tunnel, parts.read_buf),
+        (Ended::Finished, Some(tunnel)) => Stretch::Tunnel(stream, tunnel, held.into()),
         (Ended::Finished, None) if conn.unread.get() => Stretch::Unread(stream),
         (Ended::Park, _) if parts.read_buf.is_empty() => Stretch::Idle(stream),
-        (Ended::Park, _) => Stretch::HalfHead(stream, parts.read_buf),
         _ => Stretch::Closed,
+    }
+}
+
+fn limits(conn: &Conn) -> Limits {
+    let view = conn.worker.view();
+    let http = &view.policy.settings.http;
+    Limits {
+        head_max: http.head_max.as_usize(),
+        fields_max: http.fields_max,
+        uri_max: http.uri_max.as_usize(),
     }
 }
 
@@ -218,7 +231,7 @@ impl Http1Clock {
         }
         let phase = if conn.is_busy() {
             Phase::Busy
-        } else if conn.head_begun.get() {
+        } else if conn.head_begun() {
             Phase::Head
         } else {
             Phase::Idle
@@ -235,7 +248,11 @@ impl Http1Clock {
             return Poll::Pending;
         }
         match phase {
-            Phase::Idle if conn.flushed.get() && !conn.unread.get() => Poll::Ready(Ended::Park),
+            Phase::Idle
+                if conn.flushed.get() && !conn.unread.get() && conn.wire.get() == Wire::Between =>
+            {
+                Poll::Ready(Ended::Park)
+            }
             Phase::Idle if conn.idle_for() >= self.keep_alive => Poll::Ready(Ended::Timeout),
             // Something is still in the air: the write deadline decides, or keep-alive.
             Phase::Idle => {

@@ -83,10 +83,7 @@ pub(super) async fn serve(conn: Rc<Conn>, stream: Stream) {
         .max_pending_accept_reset_streams(limits.pending_reset_max)
         .max_local_error_reset_streams(limits.local_reset_max)
         .max_send_buf_size(STREAM_SEND_MAX)
-        .serve_connection(
-            TokioIo::new(ClientIo::new(stream, bytes::Bytes::new(), Rc::clone(&conn))),
-            service,
-        );
+        .serve_connection(TokioIo::new(ClientIo::new(stream, Rc::clone(&conn))), service);
     let mut leaving = false;
     conn.deadline.arm(keep_alive);
     poll_fn(|cx| {

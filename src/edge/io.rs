@@ -1,5 +1,5 @@
 //! The byte stream of a client connection, as hyper sees it: TLS or plain, with bytes that were read ahead put back
-//! in front, and with a deadline for clients that do not read.
+//! in front, with HTTP/1 inspected on its way in, and with a deadline for clients that do not read.
 
 use std::io;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::conn::Conn;
+use super::inspect::{Gate, Limits, Wants};
 use super::timers::{Deadline, Pace};
 
 /// A TCP stream whose first bytes were read already.
@@ -127,21 +128,32 @@ pub enum Readable {
     End,
 }
 
-/// The stream with its bookkeeping: whether everything written is flushed, whether a request head has begun, and
-/// whether the client still reads.
+/// The stream with its bookkeeping: whether everything written is flushed, what of HTTP/1 has come, and whether the
+/// client still reads.
 pub struct ClientIo {
     pub stream: Stream,
-    /// Read before, to be read again first.
-    ahead: bytes::Bytes,
+    /// `None`: what comes is not HTTP/1.
+    gate: Option<Gate>,
     conn: Rc<Conn>,
     stall: Deadline,
     pace: Pace,
 }
 
 impl ClientIo {
-    pub fn new(stream: Stream, ahead: bytes::Bytes, conn: Rc<Conn>) -> Self {
+    /// For anything but HTTP/1.
+    pub fn new(stream: Stream, conn: Rc<Conn>) -> Self {
         let stall = conn.worker.timers.deadline();
-        Self { stream, ahead, conn, stall, pace: Pace::default() }
+        Self { stream, gate: None, conn, stall, pace: Pace::default() }
+    }
+
+    /// For HTTP/1 from the beginning of a head on.
+    pub fn inspected(stream: Stream, conn: Rc<Conn>, limits: Limits) -> Self {
+        Self { gate: Some(Gate::new(limits)), ..Self::new(stream, conn) }
+    }
+
+    /// The stream, and what was read behind a request that has become a tunnel.
+    pub fn into_parts(self) -> (Stream, Vec<u8>) {
+        (self.stream, self.gate.map(Gate::into_held).unwrap_or_default())
     }
 
     /// Accounts for a write that moved `result` bytes or none.
@@ -181,27 +193,73 @@ fn slow_reader() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the client does not read what it asked for")
 }
 
+impl Stream {
+    fn poll_some(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+            Self::Plain(plain) => Pin::new(plain).poll_read(cx, buf),
+        }
+    }
+}
+
 impl AsyncRead for ClientIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            let taken = self.ahead.len().min(buf.remaining());
-            buf.put_slice(&self.ahead.split_to(taken));
-            self.conn.bytes_arrived();
-            return Poll::Ready(Ok(()));
+        let Self { stream, gate, conn, .. } = &mut *self;
+        let Some(gate) = gate else { return stream.poll_some(cx, buf) };
+        if conn.upgrade_is_over() {
+            gate.release();
+            conn.saw(gate);
         }
-        let before = buf.filled().len();
-        let result = match &mut self.stream {
-            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
-            Stream::Plain(plain) => Pin::new(plain).poll_read(cx, buf),
-        };
-        if buf.filled().len() > before {
-            self.conn.bytes_arrived();
+        loop {
+            let ready = gate.ready();
+            if !ready.is_empty() {
+                let taken = ready.len().min(buf.remaining());
+                buf.put_slice(ready.get(..taken).unwrap_or_default());
+                gate.took(taken);
+                conn.saw(gate);
+                return Poll::Ready(Ok(()));
+            }
+            match gate.wants() {
+                Wants::Direct => {
+                    let before = buf.filled().len();
+                    ready!(stream.poll_some(cx, buf))?;
+                    let come = buf.filled().get(before..).unwrap_or_default();
+                    if come.is_empty() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    let pass = gate.look(come);
+                    buf.set_filled(before + pass);
+                    conn.saw(gate);
+                    if pass > 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Wants::More(room) => {
+                    // hyper's buffer is only borrowed: what waits is none of hyper's business yet.
+                    let mut part = buf.take(room);
+                    if part.remaining() == 0 {
+                        return Poll::Pending;
+                    }
+                    ready!(stream.poll_some(cx, &mut part))?;
+                    if part.filled().is_empty() {
+                        // The end; behind an upgrade it is not told before its time, since hyper would end the exchange.
+                        let early = gate.is_held() && gate.kept_bytes() > 0;
+                        return if early { Poll::Pending } else { Poll::Ready(Ok(())) };
+                    }
+                    gate.add(part.filled());
+                    conn.saw(gate);
+                }
+                Wants::Silence => return Poll::Pending,
+                Wants::Fault(rule) => {
+                    conn.body_fault.set(Some(rule));
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, rule)));
+                }
+            }
         }
-        result
     }
 }
 

@@ -4,6 +4,9 @@
 //! comes from an immutable [`Policy`] that is swapped whole.
 
 pub mod accept;
+mod action;
+#[cfg(test)]
+mod action_tests;
 mod announced;
 mod body;
 mod caps;
@@ -18,6 +21,7 @@ pub mod hello;
 mod http1;
 mod http2;
 mod ids;
+pub mod inspect;
 mod io;
 pub mod pages;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use super::body::Body;
 use super::conn::Conn;
 use super::trip::Trip;
-use super::{challenge, deny, forwarded, proxy, respond, route, tunnel};
+use super::{action, challenge, deny, forwarded, proxy, respond, route, tunnel};
 use crate::base::Denial;
 use crate::guard::intake;
 
@@ -23,14 +23,27 @@ pub(super) fn serve(
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
     let (head, body) = request.into_parts();
     let mut trip = Trip::start(conn, &head); // id, arrival: everything later can be correlated
+    let refused = conn.take_refused(); // this request may only stand in for one that nobody got to see
     async move {
-        let bodiless = body.is_end_stream();
-        let outcome = answer(&mut trip, head, body).await;
+        let bodiless = body.is_end_stream() && refused.is_none();
+        let outcome = match refused {
+            Some(refused) => Err(trip.stands_in_for(*refused)),
+            None => answer(&mut trip, head, body).await,
+        };
         let response = outcome.unwrap_or_else(|denial| {
             trip.conn.unread.set(!bodiless); // a refused client may still be sending
+            let denial = of_body(&trip.conn, denial);
             deny::answer(&mut trip, &denial)
         });
         Ok(respond::finish(trip, response)) // headers, then metrics and the log line when the body ends
+    }
+}
+
+/// A body that broke off may have broken a rule.
+fn of_body(conn: &Conn, denial: Denial) -> Denial {
+    match (denial, conn.body_fault.get()) {
+        (Denial::BodyBroken, Some(rule)) => Denial::BadChunk { rule },
+        (denial, _) => denial,
     }
 }
 
@@ -42,6 +55,8 @@ async fn answer(
     trip.client = forwarded::client(trip, &head.headers); // whoever is behind the trusted proxies
     let host = route::site(&trip.view, &trip.conn, &head)?; // SNI and Host agree, or 421 before any work is spent
     trip.host = Some(Rc::clone(&host));
+    let path = route::settle_path(&mut head)?; // one form for every spelling, before anything looks at it
+    trip.settled(&path, &head);
     if let Some(answer) = challenge::http(trip, &host) {
         return Ok(answer); // a CA asks whether the name is ours, on whichever port it arrives
     }
@@ -50,12 +65,21 @@ async fn answer(
     }
     let policy = Rc::clone(&trip.view);
     let site = policy.policy.site(host.site).ok_or(Denial::UnknownHost)?;
-    trip.route = route::route(site, &head);
+    trip.route = route::route(site, &head, path.matched(head.uri.path()));
     proxy::admit(&policy.policy, &head)?; // sizes and methods that no app should see
     intake::check(site.intake_of(trip.route()), &head, !body.is_end_stream())?; // what the app was meant to take
     let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
+    action::reserve(trip)?; // what is always recorded does not begin without a place for its record
     forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
-    if upgrade { tunnel::open(trip, head).await } else { proxy::forward(trip, head, body).await }
+    let response = if upgrade {
+        tunnel::open(trip, head).await?
+    } else {
+        proxy::forward(trip, head, body).await?
+    };
+    if trip.place.is_none() {
+        return Ok(response);
+    }
+    Ok(Box::pin(action::recorded(trip, response)).await) // rare: not part of every request's future
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
 //! Which site and which route a request belongs to (promise 21).
+//!
+//! Promises: every spelling of a path is matched as the same, and what was matched is what the app sees (`base::path`).
 
 use std::rc::Rc;
 
+use http::Version;
 use http::header::HOST;
 use http::request::Parts;
+use http::uri::{PathAndQuery, Uri};
 
 use super::conn::{Conn, HostEntry};
 use super::policy::Policy;
 use super::worker::View;
+use crate::base::path::{self, Normal};
 use crate::base::{Denial, Host};
 use crate::config::settings::{RouteMatch, Site};
 
@@ -59,12 +64,36 @@ pub(super) fn authority(head: &Parts) -> Result<&[u8], Denial> {
     }
 }
 
-/// Position of the first route that matches, in the order that the configuration settled.
-pub(super) fn route(site: &Site, head: &Parts) -> Option<usize> {
+/// Judges the path of a request and finds the form that it is matched in. Where the app must not get the path as it was
+/// sent, the head is changed.
+pub(super) fn settle_path(head: &mut Parts) -> Result<Normal, Denial> {
+    let bad = |rule| Denial::BadPath { rule };
+    let normal = path::normal(head.uri.path()).map_err(bad)?;
+    // HTTP/1 was judged as a whole before; HTTP/2 was not.
+    if head.version == Version::HTTP_2 {
+        path::check_query(head.uri.query().unwrap_or_default().as_bytes()).map_err(bad)?;
+    }
+    if let Normal::Rewritten(path) = &normal {
+        let target = match head.uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_string(),
+        };
+        let target = PathAndQuery::try_from(target)
+            .map_err(|_| Denial::Internal { what: "a normal path that is no path" })?;
+        let mut parts = std::mem::take(&mut head.uri).into_parts();
+        parts.path_and_query = Some(target);
+        head.uri = Uri::from_parts(parts)
+            .map_err(|_| Denial::Internal { what: "a normal path that fits no address" })?;
+    }
+    Ok(normal)
+}
+
+/// Position of the first route that matches, in the order that the configuration settled; `path` is in normal form.
+pub(super) fn route(site: &Site, head: &Parts, path: &str) -> Option<usize> {
     if site.routes.is_empty() {
         return None;
     }
-    site.routes.iter().position(|route| mismatch(&route.matcher, head).is_none())
+    site.routes.iter().position(|route| mismatch(&route.matcher, head, path).is_none())
 }
 
 /// The part of a route that a request does not fit.
@@ -77,9 +106,13 @@ pub(super) enum Mismatch<'a> {
 }
 
 /// Why a request does not belong to a route; `None` if it does.
-pub(super) fn mismatch<'a>(matcher: &'a RouteMatch, head: &Parts) -> Option<Mismatch<'a>> {
+pub(super) fn mismatch<'a>(
+    matcher: &'a RouteMatch,
+    head: &Parts,
+    path: &str,
+) -> Option<Mismatch<'a>> {
     let method = head.method.as_str();
-    if !below(head.uri.path(), &matcher.path_prefix) {
+    if !below(path, &matcher.path_prefix) {
         return Some(Mismatch::Path);
     }
     if !matcher.methods.is_empty() && !matcher.methods.iter().any(|allowed| allowed == method) {
@@ -131,6 +164,23 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_could_be_read_as_another_reaches_the_app_in_its_normal_form() {
+        let settled = |uri: &str| {
+            let mut head = head(uri, &["a.example"]);
+            settle_path(&mut head).map(|_| head.uri.to_string())
+        };
+        assert_eq!(settled("/a/b?c=%2f..").as_deref(), Ok("/a/b?c=%2f.."));
+        assert_eq!(settled("/x/../%61dmin?q").as_deref(), Ok("/admin?q"));
+        assert_eq!(settled("https://a.example/./a").as_deref(), Ok("https://a.example/a"));
+        assert_eq!(settled("//a//b").as_deref(), Ok("//a//b"), "matched as /a/b");
+        assert!(matches!(settled("/a/..;/b"), Err(Denial::BadPath { .. })));
+        assert_eq!(settled("*").as_deref(), Ok("*"));
+        let mut http2 = head("https://a.example/?%00", &[]);
+        http2.version = Version::HTTP_2;
+        assert!(matches!(settle_path(&mut http2), Err(Denial::BadPath { .. })));
+    }
+
+    #[test]
     fn a_prefix_ends_at_a_segment() {
         assert!(below("/api", "/api") && below("/api/x", "/api") && below("/api/", "/api/"));
         assert!(!below("/apix", "/api") && !below("/ap", "/api"));
@@ -148,10 +198,10 @@ mod tests {
             let request = http::Request::builder().method(method).uri("/api/refund");
             request.header("x-version", version).body(()).expect("a request").into_parts().0
         };
-        assert_eq!(mismatch(&matcher, &request("POST", "2")), None);
-        assert_eq!(mismatch(&matcher, &request("GET", "2")), Some(Mismatch::Method));
+        assert_eq!(mismatch(&matcher, &request("POST", "2"), "/api/refund"), None);
+        assert_eq!(mismatch(&matcher, &request("GET", "2"), "/api/refund"), Some(Mismatch::Method));
         let header = Some(Mismatch::Header("x-version"));
-        assert_eq!(mismatch(&matcher, &request("POST", "1")), header);
-        assert_eq!(mismatch(&matcher, &head("/apix", &[])), Some(Mismatch::Path));
+        assert_eq!(mismatch(&matcher, &request("POST", "1"), "/api/refund"), header);
+        assert_eq!(mismatch(&matcher, &head("/apix", &[]), "/apix"), Some(Mismatch::Path));
     }
 }

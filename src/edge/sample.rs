@@ -16,8 +16,9 @@ use super::accept::{Acceptor, Listener, Role};
 use super::worker::{self, ARRIVALS_MAX, Inbox};
 use super::{Caps, Drain, Policy, Shared, tls};
 use crate::config::{self, Environment};
+use crate::ports::actions::{Actions, Place};
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy};
-use crate::ports::{Pending, Resolver};
+use crate::ports::{Clock, Pending, Resolver};
 use crate::telemetry::{Log, Metrics};
 
 /// A resolver that is a defect.
@@ -26,6 +27,15 @@ struct Defect;
 impl Resolver for Defect {
     fn resolve<'a>(&'a self, _: &'a str, _: u16) -> Pending<'a, std::io::Result<Vec<SocketAddr>>> {
         panic!("told to")
+    }
+}
+
+/// Records nothing.
+struct NoActions;
+
+impl Actions for NoActions {
+    fn reserve(&self) -> Result<Box<dyn Place>, &'static str> {
+        Err("told to")
     }
 }
 
@@ -54,6 +64,16 @@ pub(super) fn certificate(name: &str) -> (Arc<CertifiedKey>, RootCertStore) {
 impl Edge {
     /// Serves these sites; `name` is that of the first.
     pub fn start(dir: &Path, name: &str, sites: &str) -> Self {
+        Self::start_with(dir, (name, sites), Arc::new(SystemClock), Arc::new(NoActions))
+    }
+
+    /// The same, with a clock and with somebody who takes the records.
+    pub fn start_with(
+        dir: &Path,
+        (name, sites): (&str, &str),
+        clock: Arc<dyn Clock>,
+        actions: Arc<dyn Actions>,
+    ) -> Self {
         let file = dir.join("palisade.toml");
         std::fs::write(&file, sites).expect("a file");
         let settings = match config::load_file(&file, &Environment::default()) {
@@ -64,7 +84,6 @@ impl Edge {
         let server = tls::TlsFactory::new().and_then(|factory| factory.config(key)).expect("TLS");
         let mut servers = vec![None; settings.sites.len()];
         servers[0] = Some(server);
-        let clock = Arc::new(SystemClock);
         let (log, _writer) = Log::open(Some(&dir.join("log")), clock.clone()).expect("a log");
         let events = crate::telemetry::events::Hub::new(1, clock.clone());
         let shared = Arc::new(Shared {
@@ -77,6 +96,7 @@ impl Edge {
             metrics: Metrics::new(1),
             log,
             events,
+            actions,
             challenges: Arc::default(),
             cut: AtomicUsize::new(0),
             collect_memory: || {},

@@ -9,6 +9,7 @@ use http::StatusCode;
 use super::conn::is_trusted;
 use super::policy::Policy;
 use super::trip::Trip;
+use crate::base::audit::ActionName;
 use crate::base::{Capability, ClientIp, Mode};
 use crate::guard::intake::settings::{BodyMax, Intake};
 use crate::telemetry::events::{Outcome, Step};
@@ -16,12 +17,14 @@ use crate::work::acme::challenges::HTTP_PREFIX;
 
 pub(super) const CLIENT: &str = "client";
 pub(super) const SITE: &str = "site";
+pub(super) const PATH: &str = "path";
 pub(super) const CHALLENGE: &str = "challenge";
 pub(super) const REDIRECT: &str = "redirect";
 pub(super) const ROUTE: &str = "route";
 pub(super) const ADMIT: &str = "admit";
 pub(super) const INTAKE: &str = "intake";
 pub(super) const WEBSOCKET: &str = "websocket";
+pub(super) const AUDIT: &str = "audit";
 pub(super) const UPSTREAM: &str = "upstream";
 pub(super) const HEADERS: &str = "headers";
 
@@ -41,9 +44,18 @@ pub(super) fn of(trip: &Trip) -> Vec<Step> {
     let trusted = is_trusted(&trip.view, peer).then_some(peer);
     steps.push(client(trip.client.ip, trusted, trip.conn.announced_by));
     let refused = trip.denied.map(|label| (refusing_step(trip, label), trip.why.as_deref()));
-    for name in [SITE, CHALLENGE, REDIRECT, ROUTE, ADMIT, INTAKE, WEBSOCKET, UPSTREAM] {
+    const ORDER: [&str; 10] =
+        [SITE, PATH, CHALLENGE, REDIRECT, ROUTE, ADMIT, INTAKE, WEBSOCKET, AUDIT, UPSTREAM];
+    for name in ORDER {
         if name == CHALLENGE && !was_challenge(trip) {
             continue; // nearly every request: no word about it
+        }
+        let settled = trip.matched.is_none() && refused.is_none_or(|(at, _)| at != PATH);
+        if name == PATH && settled {
+            continue; // it was sent as it is matched
+        }
+        if name == AUDIT && trip.action().is_none() {
+            continue; // so are these
         }
         let found = match refused {
             Some((at, why)) if at == name => {
@@ -86,10 +98,12 @@ fn was_challenge(trip: &Trip) -> bool {
 fn refusing_step(trip: &Trip, label: &str) -> &'static str {
     match label {
         "unknown_host" | "bad_host" | "misdirected" => SITE,
-        "uri_too_long" => ADMIT,
+        "bad_path" => PATH,
+        "uri_too_long" if trip.host.is_some() => ADMIT,
         "method_not_allowed" | "body_too_large" | "content_type" => INTAKE,
         "method" if trip.method == http::Method::CONNECT => ADMIT,
         "method" | "foreign_origin" => WEBSOCKET,
+        "not_recordable" => AUDIT,
         _ if trip.host.is_none() => SITE,
         _ if !trip.conn.tls => REDIRECT,
         _ => UPSTREAM,
@@ -103,6 +117,7 @@ fn passed(trip: &Trip, name: &'static str) -> Step {
             Some(site) => step(SITE, Outcome::Passed, site.name.to_string()),
             None => step(SITE, Outcome::Passed, ""),
         },
+        PATH => matched(trip.matched.as_deref().unwrap_or_default()),
         CHALLENGE => step(CHALLENGE, Outcome::Answered, "the question of a certificate authority"),
         REDIRECT => redirect(trip.conn.tls),
         ROUTE => match trip.route() {
@@ -115,8 +130,16 @@ fn passed(trip: &Trip, name: &'static str) -> Step {
             step(WEBSOCKET, Outcome::Passed, "a WebSocket was opened")
         }
         WEBSOCKET => no_websocket(),
+        AUDIT => match trip.action() {
+            Some(action) => audit(action),
+            None => step(AUDIT, Outcome::Skipped, ""),
+        },
         _ => upstream(trip),
     }
+}
+
+pub(super) fn matched(path: &str) -> Step {
+    step(PATH, Outcome::Passed, format!("matched as {}", crate::telemetry::events::cut(path)))
 }
 
 pub(super) fn redirect(tls: bool) -> Step {
@@ -154,6 +177,11 @@ pub(super) fn taken_in(intake: Option<&Intake>) -> Step {
 
 pub(super) fn no_websocket() -> Step {
     step(WEBSOCKET, Outcome::Skipped, "not asked for")
+}
+
+pub(super) fn audit(action: &ActionName) -> Step {
+    let note = format!("recorded as {} before the answer leaves", action.of_route());
+    step(AUDIT, Outcome::Passed, note)
 }
 
 fn upstream(trip: &Trip) -> Step {

@@ -10,12 +10,19 @@ use tokio::time::Instant;
 
 use super::body::BodyState;
 use super::conn::{Client, Conn, HostEntry};
-use super::steps;
+use super::inspect::Refused;
 use super::worker::View;
+use super::{action, steps};
+use crate::base::audit::ActionName;
+use crate::base::path::Normal;
 use crate::base::{Denial, REQUEST_ID_LEN, RequestId};
 use crate::config::settings::{Route, Site};
 use crate::guard::intake::settings::Intake;
+use crate::ports::actions::Place;
 use crate::telemetry::access::Entry;
+
+/// Stands for what could not be read, in the log.
+const UNREAD: &str = "-";
 
 /// The status that is logged for a client that left before it was answered; the field's custom since nginx.
 const CLIENT_LEFT: u16 = 499;
@@ -30,6 +37,10 @@ pub struct Trip {
     pub id_value: HeaderValue,
     pub method: Method,
     pub target: Option<PathAndQuery>,
+    /// The target could not be read: the log has no path.
+    unread: bool,
+    /// What the path was matched as, where that is not what was sent.
+    pub matched: Option<Box<str>>,
     /// For the form of a refusal.
     pub accept: Option<HeaderValue>,
     pub client: Client,
@@ -42,6 +53,8 @@ pub struct Trip {
     pub answered: Option<Duration>,
     pub denied: Option<&'static str>,
     pub why: Option<String>,
+    /// Of an action that has no record yet.
+    pub place: Option<Box<dyn Place>>,
     /// Why the response did not reach its end, if it did not.
     pub aborted: Option<&'static str>,
     /// How far the request body has got, where there is one.
@@ -72,6 +85,8 @@ impl Trip {
             id_value: id_value.unwrap_or(HeaderValue::from_static("")),
             method: head.method.clone(),
             target: head.uri.path_and_query().cloned(),
+            unread: false,
+            matched: None,
             accept: head.headers.get(http::header::ACCEPT).cloned(),
             client: conn.client.clone(),
             host: None,
@@ -82,9 +97,31 @@ impl Trip {
             answered: None,
             denied: None,
             why: None,
+            place: None,
             aborted: None,
             upload: None,
         })
+    }
+
+    /// Takes over what could be read of the request that was refused before anybody saw it.
+    pub fn stands_in_for(&mut self, refused: Refused) -> Denial {
+        self.method = refused.method.unwrap_or_else(unread_method);
+        self.target = refused.target;
+        self.unread = self.target.is_none();
+        self.accept = refused.accept;
+        refused.denial
+    }
+
+    /// From here on the record has the path that the app gets.
+    pub fn settled(&mut self, path: &Normal, head: &http::request::Parts) {
+        match path {
+            Normal::AsSent => {}
+            Normal::Matched(path) => self.matched = Some(path.clone()),
+            Normal::Rewritten(path) => {
+                self.matched = Some(path.clone());
+                self.target = head.uri.path_and_query().cloned();
+            }
+        }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -97,7 +134,8 @@ impl Trip {
     }
 
     pub fn path(&self) -> &str {
-        self.target.as_ref().map_or("/", PathAndQuery::path)
+        let absent = if self.unread { UNREAD } else { "/" };
+        self.target.as_ref().map_or(absent, PathAndQuery::path)
     }
 
     pub fn site(&self) -> Option<&Site> {
@@ -117,6 +155,11 @@ impl Trip {
     pub fn upload_fault(&self) -> Option<Denial> {
         self.upload.as_ref()?.fault.get()?.refusal()
     }
+
+    /// What it is recorded as, if it is an action.
+    pub fn action(&self) -> Option<&ActionName> {
+        self.site()?.audit_of(self.route())
+    }
 }
 
 impl Drop for Trip {
@@ -128,6 +171,7 @@ impl Drop for Trip {
             self.status = CLIENT_LEFT;
             self.aborted = Some("client_left");
         }
+        action::ended(self);
         let elapsed = self.elapsed();
         let latency_us = micros(elapsed);
         let worker = &self.conn.worker;
@@ -159,6 +203,10 @@ impl Drop for Trip {
         }
         self.conn.end();
     }
+}
+
+fn unread_method() -> Method {
+    Method::from_bytes(UNREAD.as_bytes()).unwrap_or_default()
 }
 
 fn micros(duration: Duration) -> u64 {

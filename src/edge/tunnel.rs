@@ -111,7 +111,7 @@ impl Tunnel {
     pub(super) async fn run(self, conn: &Rc<Conn>, client: Stream, from_client: bytes::Bytes) {
         use tokio::io::AsyncWriteExt;
         let Self { mut upstream, early } = self;
-        let mut client = ClientIo::new(client, bytes::Bytes::new(), Rc::clone(conn));
+        let mut client = ClientIo::new(client, Rc::clone(conn));
         conn.exchanges.set(conn.exchanges.get() + 1);
         let copied = async {
             client.write_all(&early).await?;

@@ -29,6 +29,7 @@ use super::strangers::Strangers;
 use super::timers::{TICK, Timers};
 use super::upstream::{Group, Pool};
 use crate::config::settings::{Timeouts, UpstreamAddr};
+use crate::ports::actions::Actions;
 use crate::ports::{Clock, Dial, Entropy, Resolver};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::events::Hub;
@@ -49,6 +50,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub log: Log,
     pub events: Arc<Hub>,
+    /// Where requests that are actions get their records.
+    pub actions: Arc<dyn Actions>,
     /// What a CA that asks for proof is told.
     pub challenges: Arc<Challenges>,
     /// Connections that were open when the grace time was over.

@@ -3,9 +3,12 @@
 use axum::Extension;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 
-use super::api::activity::Activity;
-use super::basic::taken;
+use super::api::Problem;
+use super::api::activity::{Activity, BODY_BYTES_MAX};
+use super::basic::whole;
 use super::caller::Caller;
 use super::control::Daemon;
 use super::router::{answer, refuse};
@@ -16,8 +19,17 @@ pub(super) async fn record(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Response {
-    match taken::<Activity>(request.into_body()).await {
+    let bytes = match whole(request.into_body(), BODY_BYTES_MAX).await {
+        Ok(bytes) => bytes,
+        Err(problem) => return refuse(&problem),
+    };
+    let mut response = match Activity::read(&bytes) {
         Ok(activity) => answer(daemon.activity(&caller, activity).await),
-        Err(problem) => refuse(&problem),
+        Err(wrong) => refuse(&Problem::new(400, "Bad Request", wrong.to_string())),
+    };
+    let later = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
+    if later.contains(&response.status()) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    response
 }

@@ -9,6 +9,7 @@ pub mod live;
 pub mod page;
 pub mod switches;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Capability, Mode};
@@ -19,9 +20,13 @@ pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const API_HEADER: &str = "palisade-api";
 /// The version; the client compares it.
 pub const API_VERSION: &str = "1";
+/// Names the version of palisade on every answer.
+pub const VERSION_HEADER: &str = "palisade-version";
+/// Most sites in a [`Status`].
+pub const STATUS_SITES_MAX: usize = 100;
 
 /// `GET /v1/status`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     pub version: String,
     pub pid: u32,
@@ -34,16 +39,20 @@ pub struct Status {
     /// `ready`, `draining`
     pub state: State,
     pub listeners: Vec<Listener>,
+    /// At most 100: those that need attention first, each part by name. `GET /v1/sites` has all of them.
     pub sites: Vec<SiteStatus>,
+    /// How many sites there are.
+    #[serde(default)]
+    pub sites_total: usize,
     pub capabilities: Vec<CapabilityStatus>,
     pub connections: Connections,
     pub traffic: Traffic,
     pub reload: ReloadStatus,
-    /// Sentences, most urgent first; empty when all is well.
+    /// Sentences, most urgent first; empty when all is well. At most 100, the last one then says how many are left out.
     pub attention: Vec<Attention>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     Starting,
@@ -51,7 +60,7 @@ pub enum State {
     Draining,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Listener {
     /// `https`, `http`, `ops` or `control`
     pub role: String,
@@ -59,7 +68,8 @@ pub struct Listener {
     pub address: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /v1/sites` lists these, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SiteStatus {
     pub name: String,
     pub also: Vec<String>,
@@ -67,8 +77,8 @@ pub struct SiteStatus {
     pub certificate: CertificateInfo,
 }
 
-/// `GET /v1/certificates` lists these, one per site.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /v1/certificates` lists these, one per site and by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateInfo {
     pub site: String,
     /// What the site asks for: `acme`, `imported`, `local` or `files`
@@ -101,7 +111,7 @@ pub struct CertificateInfo {
     pub warnings: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CertificateState {
     /// What the site asks for is served.
@@ -113,7 +123,7 @@ pub enum CertificateState {
 }
 
 /// When the next certificate is fetched, and why then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Renewal {
     /// RFC 3339, UTC
     pub at: String,
@@ -123,7 +133,7 @@ pub struct Renewal {
 }
 
 /// An attempt to get a certificate that failed: the CA's words first (RFC 8555 §6.7), then ours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateFailure {
     /// RFC 3339, UTC
     pub at: String,
@@ -143,14 +153,14 @@ pub struct CertificateFailure {
 
 /// `POST /v1/certificates/{site}/import` takes this and answers the [`CertificateInfo`].
 /// `POST /v1/certificates/{site}/renew` takes nothing and answers the same when the attempt has ended.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ImportCertificate {
     pub cert_pem: String,
     pub key_pem: String,
 }
 
 /// `POST /v1/crypto/rotate`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyRotation {
     /// Number of the data key now in use.
     pub key: u32,
@@ -162,7 +172,7 @@ const fn yes() -> bool {
     true
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CapabilityStatus {
     pub name: Capability,
     /// In force.
@@ -181,7 +191,7 @@ pub struct CapabilityStatus {
     pub runtime: Option<switches::CapabilityOverride>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Connections {
     pub open: u64,
     pub max: u64,
@@ -189,7 +199,7 @@ pub struct Connections {
     pub refused: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     pub requests: u64,
     pub responses_4xx: u64,
@@ -198,7 +208,7 @@ pub struct Traffic {
     pub log_lines_dropped: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadStatus {
     /// Starts at 1, grows with each successful reload.
     pub generation: u64,
@@ -208,13 +218,15 @@ pub struct ReloadStatus {
     pub last_error: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attention {
     pub level: Level,
     pub message: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Level {
     Fail,
@@ -222,7 +234,7 @@ pub enum Level {
 }
 
 /// `POST /v1/reload` answers this with 200, or a [`Problem`] with 422 when the configuration is refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     pub generation: u64,
     /// What changed, a line each; empty when nothing did.
@@ -230,7 +242,7 @@ pub struct Reloaded {
 }
 
 /// `GET /v1/local-ca` : the PEM of the local root, for `palisade cert trust`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LocalCa {
     pub pem: String,
     pub path: String,
@@ -238,15 +250,22 @@ pub struct LocalCa {
 }
 
 /// `GET /health`: nothing secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     pub status: String,
     pub version: String,
     pub uptime_s: u64,
 }
 
+/// `GET /healthz` and `GET /readyz`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Signal {
+    /// `ok` or `ready`
+    pub status: String,
+}
+
 /// RFC 9457 problem document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     #[serde(rename = "type")]
     pub kind: String,

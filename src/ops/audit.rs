@@ -34,6 +34,9 @@ fn query(pairs: Pairs) -> Result<AuditQuery, Problem> {
         let time = |value: &str| value.parse().map_err(|_| bad("a time in Unix milliseconds"));
         match name.as_str() {
             "after" => query.after = value.parse().map_err(|_| bad("the number of a record"))?,
+            "before" => {
+                query.before = Some(value.parse().map_err(|_| bad("the number of a record"))?);
+            }
             "limit" => {
                 let limit = value.parse().ok().filter(|limit| (1..=RECORDS_MAX).contains(limit));
                 query.limit = Some(limit.ok_or_else(|| bad("from 1 to 1000"))?);
@@ -45,7 +48,8 @@ fn query(pairs: Pairs) -> Result<AuditQuery, Problem> {
             "until_ms" => query.until_ms = Some(time(&value)?),
             "text" => query.text = Some(value),
             _ => {
-                let known = "after, limit, action, actor, subject, since_ms, until_ms, text";
+                let known =
+                    "after, before, limit, action, actor, subject, since_ms, until_ms, text";
                 let detail = format!("`{name}` is no filter; there are {known}");
                 return Err(Problem::new(400, "Bad Request", detail));
             }
@@ -68,6 +72,10 @@ mod tests {
         let query = asked(&[("after", "7"), ("limit", "1000"), ("actor", "0"), ("since_ms", "-5")]);
         let query = query.expect("a query");
         assert_eq!((query.after, query.limit, query.since_ms), (7, Some(1000), Some(-5)));
+        assert_eq!(query.before, None, "the oldest first");
+        let back = asked(&[("before", "18446744073709551615")]).expect("a query");
+        assert_eq!(back, AuditQuery { before: Some(u64::MAX), ..AuditQuery::default() });
+        assert!(asked(&[("before", "last")]).expect_err("refused").contains("number of a record"));
         assert_eq!(asked(&[("limit", "0")]).expect_err("refused"), "limit must be from 1 to 1000");
         assert!(asked(&[("since", "1h")]).expect_err("refused").contains("`since` is no filter"));
     }

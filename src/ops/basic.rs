@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::Extension;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State as Shared};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
+use http::Uri;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
-use super::api::{BODY_BYTES_MAX, Health, Problem, State, Status};
+use super::api::{BODY_BYTES_MAX, Health, Problem, Signal, State, Status};
 use super::caller::Caller;
+use super::calls::OPENMETRICS;
 use super::control::Daemon;
+use super::live::page_query;
 use super::router::{answer, refuse};
 
 /// For the body of a call, which comes from the same machine.
@@ -25,8 +28,14 @@ pub(super) async fn status(Shared(daemon): Shared<Daemon>) -> Response {
     answer(Ok(daemon.status()))
 }
 
-pub(super) async fn certificates(Shared(daemon): Shared<Daemon>) -> Response {
-    answer(Ok(daemon.certificates()))
+/// `GET /v1/sites`
+pub(super) async fn sites(Shared(daemon): Shared<Daemon>, uri: Uri) -> Response {
+    answer(page_query(&uri).map(|query| daemon.sites(&query)))
+}
+
+/// `GET /v1/certificates`
+pub(super) async fn certificates(Shared(daemon): Shared<Daemon>, uri: Uri) -> Response {
+    answer(page_query(&uri).map(|query| daemon.certificates(&query)))
 }
 
 pub(super) async fn local_ca(Shared(daemon): Shared<Daemon>) -> Response {
@@ -87,18 +96,23 @@ pub(super) fn named(segment: Segment) -> Result<String, Problem> {
     Ok(name)
 }
 
+/// The bytes of a body.
+pub(super) async fn whole(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+    let whole = timeout(BODY_TIME, Limited::new(body, bytes_max).collect());
+    match whole.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let detail = format!("the body is larger than {} KiB", bytes_max >> 10);
+            Err(Problem::new(413, "Content Too Large", detail))
+        }
+        Ok(Err(_)) => Err(Problem::new(400, "Bad Request", "the body ended too early")),
+        Err(_) => Err(Problem::new(408, "Request Timeout", "the body did not arrive")),
+    }
+}
+
 /// The body of a call. A refusal never repeats it: it may hold a private key.
 pub(super) async fn taken<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Problem> {
-    let whole = timeout(BODY_TIME, Limited::new(body, BODY_BYTES_MAX).collect());
-    let bytes = match whole.await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let detail = format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20);
-            return Err(Problem::new(413, "Content Too Large", detail));
-        }
-        Ok(Err(_)) => return Err(Problem::new(400, "Bad Request", "the body ended too early")),
-        Err(_) => return Err(Problem::new(408, "Request Timeout", "the body did not arrive")),
-    };
+    let bytes = whole(body, BODY_BYTES_MAX).await?;
     let unread = "the body is not what this call takes; is the command another palisade?";
     serde_json::from_slice(&bytes).map_err(|_| Problem::new(400, "Bad Request", unread))
 }
@@ -121,17 +135,16 @@ pub(super) async fn health(Shared(daemon): Shared<Daemon>) -> Response {
 }
 
 pub(super) async fn live() -> Response {
-    Json(serde_json::json!({ "status": "ok" })).into_response()
+    answer(Ok(Signal { status: "ok".into() }))
 }
 
 pub(super) async fn ready(Shared(daemon): Shared<Daemon>) -> Response {
     match daemon.readiness() {
-        Ok(()) => Json(serde_json::json!({ "status": "ready" })).into_response(),
+        Ok(()) => answer(Ok(Signal { status: "ready".into() })),
         Err(reasons) => refuse(&Problem::new(503, "Not ready", reasons.join("; "))),
     }
 }
 
 pub(super) async fn metrics(Shared(daemon): Shared<Daemon>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], daemon.metrics()).into_response()
+    ([(CONTENT_TYPE, OPENMETRICS)], daemon.metrics()).into_response()
 }

@@ -3,12 +3,15 @@
 //! Promises: every call ends within its time; an answer of another API version is never misread.
 //! Bounds: calls of at most 2 MiB, answers of at most 4 MiB.
 
+mod lists;
 mod stream;
 mod tokens;
+mod totp;
 mod switches;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +27,7 @@ use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use super::api::live::{EventsQuery, ExplainQuery, Explanation, History};
 use super::api::{
     API_HEADER, API_VERSION, CertificateInfo, ImportCertificate, KeyRotation, LocalCa, Problem,
-    Reloaded, Status,
+    Reloaded, Status, VERSION_HEADER,
 };
 
 pub use stream::EventStream;
@@ -44,6 +47,7 @@ const AUDIT_TIME: Duration = Duration::from_secs(60);
 /// The whole log is read.
 const VERIFY_TIME: Duration = Duration::from_secs(290);
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+const VERSION_BYTES_MAX: usize = 64;
 
 /// Why there is no answer, or not the hoped-for one.
 #[derive(Debug, thiserror::Error)]
@@ -67,13 +71,35 @@ pub enum ClientError {
 #[derive(Debug, Clone)]
 pub struct Client {
     path: PathBuf,
+    carried: totp::Carried,
+    heard: Heard,
+}
+
+/// The version of palisade that the daemon has named first. Shared by clones of a client.
+#[derive(Debug, Clone, Default)]
+struct Heard(Arc<OnceLock<String>>);
+
+impl Heard {
+    /// Takes it from an answer; one that is no version has not been said.
+    fn hear(&self, head: &http::response::Parts) {
+        let text = head.headers.get(VERSION_HEADER).and_then(|value| value.to_str().ok());
+        if let Some(text) = text.filter(|text| text.len() <= VERSION_BYTES_MAX) {
+            self.0.get_or_init(|| text.to_owned());
+        }
+    }
 }
 
 impl Client {
     /// A daemon by its control socket.
     #[must_use]
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), carried: totp::Carried::default(), heard: Heard::default() }
+    }
+
+    /// Which palisade the daemon is, once it has answered; one that is too old does not say.
+    #[must_use]
+    pub fn daemon_version(&self) -> Option<&str> {
+        self.heard.0.get().map(String::as_str)
     }
 
     #[must_use]
@@ -91,12 +117,6 @@ impl Client {
     /// [`ClientError::Refused`] with status 422 when the configuration is not taken.
     pub async fn reload(&self) -> Result<Reloaded, ClientError> {
         self.call(Method::POST, "/v1/reload", Bytes::new(), RELOAD_TIME).await
-    }
-
-    /// # Errors
-    /// As every call.
-    pub async fn certificates(&self) -> Result<Vec<CertificateInfo>, ClientError> {
-        self.call(Method::GET, "/v1/certificates", Bytes::new(), CALL_TIME).await
     }
 
     /// # Errors
@@ -144,10 +164,12 @@ impl Client {
     /// As every call.
     pub async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, ClientError> {
         let (after, limit) = (query.after.to_string(), query.limit.map(|limit| limit.to_string()));
+        let before = query.before.map(|before| before.to_string());
         let (since, until) =
             (query.since_ms.map(|t| t.to_string()), query.until_ms.map(|t| t.to_string()));
         let query = query_string([
             ("after", Some(after.as_str())),
+            ("before", before.as_deref()),
             ("limit", limit.as_deref()),
             ("action", query.action.as_deref()),
             ("actor", query.actor.as_deref()),
@@ -180,7 +202,7 @@ impl Client {
     /// # Errors
     /// As every call; refused when too many watch already, or a filter is none.
     pub async fn events(&self, query: &EventsQuery) -> Result<EventStream, ClientError> {
-        EventStream::open(self.path.clone(), self.connect().await?, query).await
+        EventStream::open((self.path.clone(), &self.heard), self.connect().await?, query).await
     }
 
     /// What happened until now, in points of `1s`, `10s` or `1m`.
@@ -221,8 +243,12 @@ impl Client {
         body: Bytes,
         time: Duration,
     ) -> Result<T, ClientError> {
+        let mut request = asking(method, path, body)?;
+        if let Some((name, value)) = self.carried.field()? {
+            request.headers_mut().insert(name, value);
+        }
         let stream = self.connect().await?;
-        match timeout(time, exchange(stream, method, path, body)).await {
+        match timeout(time, send(stream, &self.heard, request)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientError::Silent { path: self.path.clone(), after_s: time.as_secs() }),
         }
@@ -257,23 +283,22 @@ fn asking(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>
 /// # Errors
 /// Everything but [`ClientError::Unreachable`] and [`ClientError::Silent`]: the caller owns the connection and the time.
 /// [`ClientError::Cut`] where the daemon ended in the middle.
-pub async fn exchange<T, S>(
+async fn send<T, S>(
     stream: S,
-    method: Method,
-    path: &str,
-    body: Bytes,
+    heard: &Heard,
+    request: Request<Full<Bytes>>,
 ) -> Result<T, ClientError>
 where
     T: DeserializeOwned,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = asking(method, path, body)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(&error))?;
     let answer = async move {
         let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         let (head, body) = response.into_parts();
+        heard.hear(&head);
         let body =
             Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| match error
                 .downcast_ref::<hyper::Error>(

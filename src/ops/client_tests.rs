@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::*;
 use crate::ops::sample::{self, Daemon};
@@ -12,12 +13,16 @@ use crate::ops::{Door, SocketKind, bind_socket, serve_unix};
 
 /// Runs `calls` against a daemon on a socket of its own.
 async fn with_daemon<F: Future>(reloads: bool, calls: impl FnOnce(Client) -> F) -> F::Output {
+    with(Daemon { reloads, ..Daemon::default() }, calls).await
+}
+
+async fn with<F: Future>(daemon: Daemon, calls: impl FnOnce(Client) -> F) -> F::Output {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("control.sock");
     let listener = UnixListener::from_std(bind_socket(SocketKind::CONTROL, &path).expect("bound"))
         .expect("registered");
     let (stop, stopped) = watch::channel(false);
-    let daemon = Arc::new(Daemon { reloads, ..Daemon::default() });
+    let daemon = Arc::new(daemon);
     let calls = async {
         let output = calls(Client::unix(&path)).await;
         stop.send(true).expect("heard");
@@ -34,6 +39,24 @@ async fn every_call_arrives_and_its_answer_too() {
         assert_eq!(client.reload().await.expect("answered").generation, 4);
         let refused = client.local_ca().await.expect_err("refused");
         assert_eq!(refused.to_string(), "no site uses the local CA");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_code_goes_with_every_call_and_is_shown_nowhere() {
+    with(Daemon { factor: true, ..Daemon::default() }, |client| async move {
+        assert!(client.whoami().await.expect("answered").totp);
+        let error = client.rotate_keys().await.expect_err("refused");
+        assert!(error.wants_code() && !error.is_wrong_code());
+        let confirmed = client.clone().with_code(" 123 456\n");
+        assert_eq!(confirmed.rotate_keys().await.expect("answered").key, 2);
+        assert!(!format!("{confirmed:?}").contains("123"));
+        confirmed.lower();
+        assert!(confirmed.rotate_keys().await.expect_err("refused").wants_code());
+        let error = client.with_code("12\u{0}3").rotate_keys().await.expect_err("refused");
+        assert!(matches!(error, ClientError::Garbled(_)), "{error}");
+        assert!(!error.to_string().contains("12"), "{error}");
     })
     .await;
 }
@@ -84,6 +107,38 @@ async fn a_missing_daemon_is_told_from_a_dead_one() {
     assert!(error.ends_with("left behind by a daemon that is gone"), "{error}");
 }
 
+/// A daemon that answers every call with this, as JSON.
+async fn says(body: &'static str) -> (tempfile::TempDir, JoinSet<()>, Client) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("control.sock");
+    let listener = UnixListener::bind(&path).expect("bound");
+    let head =
+        "HTTP/1.1 200 OK\r\npalisade-api: 1\r\npalisade-version: 0.0.7\r\nconnection: close\r\n";
+    let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut seen = [0; 1024];
+            let _ = stream.read(&mut seen).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (dir, tasks, Client::unix(path))
+}
+
+#[tokio::test]
+async fn a_list_whose_pages_lead_nowhere_is_not_followed_for_ever() {
+    for body in [r#"{"items":[],"next":"a"}"#, r#"{"items":[1],"next":"a"}"#] {
+        let (_dir, _tasks, client) = says(body).await;
+        let error = client.all::<u8>("/v1/made-up").await.expect_err("endless").to_string();
+        assert!(error.contains("/v1/made-up does not end"), "{error}");
+    }
+    let (_dir, _tasks, client) = says(r#"{"items":[1,2],"next":null}"#).await;
+    assert_eq!(client.daemon_version(), None);
+    assert_eq!(client.all::<u8>("/v1/made-up").await.expect("a list"), [1, 2]);
+    assert_eq!(client.clone().daemon_version(), Some("0.0.7"));
+}
+
 async fn against(answer: &[u8]) -> ClientError {
     let (client, mut server) = tokio::io::duplex(64 * 1024);
     let server = async move {
@@ -91,7 +146,9 @@ async fn against(answer: &[u8]) -> ClientError {
         let _ = server.read(&mut seen).await.expect("a request");
         server.write_all(answer).await.expect("sent");
     };
-    let call = exchange::<Status, _>(client, Method::GET, "/v1/status", Bytes::new());
+    let heard = Heard::default();
+    let request = asking(Method::GET, "/v1/status", Bytes::new()).expect("a request");
+    let call = send::<Status, _>(client, &heard, request);
     tokio::join!(call, server).0.expect_err("no status")
 }
 

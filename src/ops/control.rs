@@ -12,7 +12,7 @@ use super::api::page::{Page, PageQuery};
 use super::api::switches::SetCapability;
 use super::api::{
     CapabilityStatus, CertificateInfo, ImportCertificate, KeyRotation, LocalCa, Problem, Reloaded,
-    Status,
+    SiteStatus, Status,
 };
 use super::caller::{Caller, Proof};
 use crate::base::{Capability, Role, Scope};
@@ -59,8 +59,13 @@ pub trait Access: Send + Sync + 'static {
     fn stands(&self, token: &str) -> bool;
     /// Whether calls that destroy or grant something want a second factor.
     fn wants_factor(&self) -> bool;
-    /// Uses a proof up; answers the name of the factor.
-    fn confirm<'a>(&'a self, caller: &'a Caller, proof: Proof) -> Answer<'a, String>;
+    /// Uses a proof for a call up, if it is a code; answers the name of the factor.
+    fn confirm<'a>(
+        &'a self,
+        caller: &'a Caller,
+        call: &'static str,
+        proof: Proof,
+    ) -> Answer<'a, String>;
     /// A call was refused for who made it. Bounded: what comes too often is counted only.
     fn refused(&self, caller: &Caller, call: Asked, why: &Problem);
 
@@ -94,7 +99,10 @@ pub trait Switches: Send + Sync + 'static {
 
 pub trait Control: Access + Switches {
     fn status(&self) -> Status;
-    fn certificates(&self) -> Vec<CertificateInfo>;
+    /// By name.
+    fn sites(&self, query: &PageQuery) -> Page<SiteStatus>;
+    /// By the names of their sites.
+    fn certificates(&self, query: &PageQuery) -> Page<CertificateInfo>;
     /// # Errors
     /// No site uses the local CA.
     fn local_ca(&self) -> Result<LocalCa, Problem>;

@@ -42,7 +42,7 @@ pub(super) async fn admit(
     }
     if call.confirm && daemon.wants_factor() {
         let proof = proof(headers)?;
-        caller.confirmed = Some(daemon.confirm(&caller, proof).await?);
+        caller.confirmed = Some(daemon.confirm(&caller, call.name, proof).await?);
     }
     Ok(Some(caller))
 }
@@ -107,7 +107,13 @@ fn proof(headers: &HeaderMap) -> Result<Proof, Problem> {
     let proof = text(TOTP_HEADER).map(Proof::Code);
     proof.or_else(|| text(ELEVATION_HEADER).map(Proof::Elevation)).ok_or_else(|| Problem {
         kind: TOTP_REQUIRED.into(),
-        ..Problem::new(403, "A code is needed", "this call wants a code of a second factor")
+        ..Problem::new(
+            403,
+            "A code is needed",
+            format!(
+                "this call wants a code of a second factor: {TOTP_HEADER}, or {ELEVATION_HEADER}"
+            ),
+        )
     })
 }
 

@@ -9,12 +9,13 @@ use axum::{Extension, Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 
-use super::api::{API_HEADER, API_VERSION, Problem};
+use super::api::{API_HEADER, API_VERSION, Problem, VERSION_HEADER};
 use super::auth;
 use super::caller::Door;
 use super::calls::{CALLS, Call};
 use super::control::Daemon;
 use super::gate::admit;
+use super::openapi::Document;
 use super::patience::Patience;
 use crate::sys::peer::Peer;
 
@@ -35,6 +36,7 @@ pub fn router(door: Door, control: Daemon) -> Router {
         .layer(middleware::from_fn(no_web_page))
         .layer(middleware::map_response(stamp))
         .layer(Extension(door))
+        .layer(Extension(Document::default()))
         .with_state(control)
 }
 
@@ -74,6 +76,7 @@ async fn enter(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> 
 async fn stamp(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(API_HEADER, HeaderValue::from_static(API_VERSION));
+    headers.insert(VERSION_HEADER, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

@@ -283,3 +283,24 @@ async fn a_site_that_is_no_text_is_refused_with_a_problem_document() {
         assert!(body.contains("not UTF-8"), "{body}");
     }
 }
+
+#[tokio::test]
+async fn the_app_reports_at_its_own_door_and_is_told_which_field_is_wrong() {
+    let app = |uid| Peer { uid, gid: uid, groups: Vec::new() };
+    let at = |door| router(door, Arc::new(Daemon::default()));
+    let call = ("POST", "/v1/activity");
+    let good = r#"{"action": "order.refund", "user": "ada"}"#;
+    let (head, body) = ask_as(at(Door::App), app(3), call, &[], good).await;
+    assert_eq!((head.status.as_u16(), body.as_str()), (200, r#"{"request_id":"019-id"}"#));
+    assert_eq!(ask_as(at(Door::App), app(4), call, &[], good).await.0.status, 403);
+    for door in [Door::Control, Door::Ops] {
+        assert_eq!(ask_as(at(door), root(), call, &[], good).await.0.status, 404);
+    }
+    let bad = r#"{"action": "order.refund", "amount": "S3cret"}"#;
+    let (head, body) = ask_as(at(Door::App), app(3), call, &[], bad).await;
+    assert!(head.status == 400 && body.contains("`amount` is no field"), "{body}");
+    assert!(!body.contains("S3cret"), "{body}");
+    let large = "x".repeat(api::activity::BODY_BYTES_MAX + 1);
+    let (head, body) = ask_as(at(Door::App), app(3), call, &[], large).await;
+    assert!(head.status == 413 && body.contains("256 KiB"), "{body}");
+}

@@ -112,6 +112,7 @@ pub(crate) fn status() -> Status {
             site("app.example.com", &["www.example.com"], 63),
             site("shop.example.com", &[], -2),
         ],
+        sites_total: 2,
         capabilities: Capability::ALL
             .map(|name| CapabilityStatus {
                 name,
@@ -175,11 +176,20 @@ pub(crate) struct Daemon {
     pub factor: bool,
     /// Every token that was good is so no more.
     pub revoked: Arc<std::sync::atomic::AtomicBool>,
+    /// The user that is the app.
+    pub app: u32,
 }
 
 impl Default for Daemon {
     fn default() -> Self {
-        Self { ready: true, reloads: true, slow: None, factor: false, revoked: Arc::default() }
+        Self {
+            ready: true,
+            reloads: true,
+            slow: None,
+            factor: false,
+            revoked: Arc::default(),
+            app: 3,
+        }
     }
 }
 
@@ -187,14 +197,14 @@ fn later<T>() -> Answer<'static, T> {
     Box::pin(async { Err(Problem::new(501, "Not here", "the sample does not do this")) })
 }
 
-/// Users 0 to 2 are admin, operator and viewer; user 3 is the app. Tokens are the names of roles.
+/// Users 0 to 2 are admin, operator and viewer; user 3 is the app, if not told otherwise. Tokens are the names of roles.
 impl Access for Daemon {
     fn role(&self, peer: &Peer) -> Option<Role> {
         [Role::Admin, Role::Operator, Role::Viewer].get(peer.uid as usize).copied()
     }
 
     fn is_app(&self, peer: &Peer) -> bool {
-        peer.uid == 3
+        peer.uid == self.app
     }
 
     fn holder(&self, token: &str) -> Result<Holder, Problem> {
@@ -213,7 +223,7 @@ impl Access for Daemon {
         self.factor
     }
 
-    fn confirm<'a>(&'a self, _caller: &'a Caller, proof: Proof) -> Answer<'a, String> {
+    fn confirm<'a>(&'a self, _: &'a Caller, _: &'static str, proof: Proof) -> Answer<'a, String> {
         Box::pin(async move {
             if proof == Proof::Code("123456".into()) {
                 return Ok("phone".into());
@@ -282,8 +292,12 @@ impl Control for Daemon {
         status()
     }
 
-    fn certificates(&self) -> Vec<CertificateInfo> {
-        status().sites.into_iter().map(|site| site.certificate).collect()
+    fn sites(&self, query: &PageQuery) -> Page<SiteStatus> {
+        query.of(status().sites, |site| &site.name)
+    }
+
+    fn certificates(&self, query: &PageQuery) -> Page<CertificateInfo> {
+        query.of(status().sites.into_iter().map(|site| site.certificate), |info| &info.site)
     }
 
     fn local_ca(&self) -> Result<LocalCa, Problem> {

@@ -135,6 +135,32 @@ fn both_loops_can_run_on_any_runtime() {
     });
 }
 
+#[tokio::test]
+async fn the_app_is_known_at_its_own_socket_by_the_word_of_the_kernel() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("app.sock");
+    let own = rustix::process::geteuid().as_raw();
+    for (app, status) in [(own, "200 OK"), (own + 1, "403 Forbidden")] {
+        let listener = UnixListener::bind(&path).expect("bound");
+        let (stop, stopped) = watch::channel(false);
+        let served =
+            serve_unix(listener, Door::App, Arc::new(Daemon { app, ..Daemon::default() }), stopped);
+        let asked = async {
+            let mut client = tokio::net::UnixStream::connect(&path).await.expect("connected");
+            let call = b"POST /v1/activity HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                content-length: 18\r\n\r\n{\"action\":\"login\"}";
+            client.write_all(call).await.expect("sent");
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.expect("an answer");
+            stop.send(true).expect("it still serves");
+            answer
+        };
+        let ((), answer) = tokio::join!(served, asked);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        std::fs::remove_file(&path).expect("removed");
+    }
+}
+
 const EVENTS: &[u8] = b"GET /v1/events?kinds=state HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// A connection to a desk that has no other, with a small buffer in between.

@@ -1,8 +1,10 @@
-//! What palisade needs from the world, as traits: time, randomness, names, connections.
+//! What palisade needs from the world, as traits: time, randomness, names, connections; and what the
+//! request path needs from the rest of it.
 //!
 //! Promises: nothing else in the program asks the system for any of these (`.clippy.toml` sees to it), so a test
 //! that hands in the fakes controls them all.
 
+pub mod actions;
 #[cfg(test)]
 pub mod fake;
 pub mod system;

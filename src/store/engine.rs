@@ -66,6 +66,10 @@ impl Engine {
         self.inner.shared.health()
     }
 
+    pub fn is_writable(&self) -> bool {
+        !self.inner.shared.refusing()
+    }
+
     /// Commits one row durably, to prove that the state can be written (promise 6).
     pub fn probe(&self) -> Receipt<()> {
         let at_s = self.inner.shared.now_s();

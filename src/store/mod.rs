@@ -25,6 +25,7 @@ pub mod switches;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod totp;
 mod writer;
 
 use std::path::Path;
@@ -72,6 +73,12 @@ impl Store {
     #[must_use]
     pub fn health(&self) -> Health {
         self.0.health()
+    }
+
+    /// As [`Self::health`], for those who only want to know whether. One atomic load.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.0.is_writable()
     }
 
     /// Ends when the state can be written again after it could not, or at once if that was so since the last call. For

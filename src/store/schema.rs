@@ -2,7 +2,7 @@
 //!
 //! Everything else (opening with every check, one writer, commits, recovery) is the same for all of them.
 
-use super::{audit, certs, local_ca, outbox, sealed, switches, tokens};
+use super::{audit, certs, local_ca, outbox, sealed, switches, tokens, totp};
 
 /// Who wrote the file, in which format, and the row that proves that it can be written.
 pub(super) const META: &str = "meta";
@@ -45,6 +45,7 @@ pub(super) static CORE: Schema = Schema {
         &outbox::ALL,
         &switches::ALL,
         &tokens::ALL,
+        &totp::ALL,
     ],
     thread: "state",
     restore: "stop palisade, move the file away and put a backup in its place; without a backup move \

@@ -19,17 +19,26 @@ pub const AUDIT_KEYS: &str = "sealed_audit_keys";
 
 /// The private key of the local CA.
 pub const LOCAL_CA_KEYS: &str = "sealed_local_ca_keys";
+/// Secrets of second factors, by name.
+pub const TOTP_KEYS: &str = "sealed_totp_keys";
 
 /// All tables that hold sealed rows.
-pub const TABLES: [&str; 5] =
-    [ACCOUNT_KEYS, ORDER_KEYS, CERTIFICATE_KEYS, LOCAL_CA_KEYS, AUDIT_KEYS];
+pub const TABLES: [&str; 6] =
+    [ACCOUNT_KEYS, ORDER_KEYS, CERTIFICATE_KEYS, LOCAL_CA_KEYS, AUDIT_KEYS, TOTP_KEYS];
 
 /// Data keys, by number.
 const WRAPPED_KEYS: &str = "wrapped_keys";
 
 /// The tables of this file.
-pub(super) const ALL: [&str; 6] =
-    [ACCOUNT_KEYS, ORDER_KEYS, CERTIFICATE_KEYS, LOCAL_CA_KEYS, AUDIT_KEYS, WRAPPED_KEYS];
+pub(super) const ALL: [&str; 7] = [
+    ACCOUNT_KEYS,
+    ORDER_KEYS,
+    CERTIFICATE_KEYS,
+    LOCAL_CA_KEYS,
+    AUDIT_KEYS,
+    TOTP_KEYS,
+    WRAPPED_KEYS,
+];
 
 /// Number of a data key; 1 is the first.
 pub type KeyId = u32;

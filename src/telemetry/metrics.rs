@@ -125,11 +125,22 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 15] = [
+pub const DENIALS: [&str; 27] = [
     "unknown_host",
     "bad_host",
     "misdirected",
     "uri_too_long",
+    "bad_request_line",
+    "bad_path",
+    "bad_field",
+    "bad_framing",
+    "bad_chunk",
+    "unknown_coding",
+    "unknown_version",
+    "unknown_method",
+    "unknown_expectation",
+    "head_too_large",
+    "too_many_fields",
     "method",
     "foreign_origin",
     "method_not_allowed",
@@ -137,6 +148,7 @@ pub const DENIALS: [&str; 15] = [
     "content_type",
     "body_too_slow",
     "body_broken",
+    "not_recordable",
     "upstream_unreachable",
     "upstream_broke",
     "upstream_timeout",

@@ -41,9 +41,13 @@ impl Data {
 
     /// What the view has fetched, once it has.
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "no view of this version fetches for itself"))]
     pub fn document<T: Any>(&self, view: &'static str) -> Option<&T> {
-        self.documents.get(view)?.downcast_ref()
+        self.kept(view)?.downcast_ref()
+    }
+
+    #[must_use]
+    pub fn kept(&self, view: &'static str) -> Option<&(dyn Any + Send + Sync)> {
+        self.documents.get(view).map(AsRef::as_ref)
     }
 
     pub fn live(&mut self, event: live::Event) {

@@ -2,6 +2,7 @@
 
 use crate::base::Mode;
 use crate::ops::api::Status;
+use crate::ops::api::access::WhoAmI;
 use crate::ops::api::live::{self, History};
 
 use super::data::Document;
@@ -64,6 +65,18 @@ pub enum Event {
     },
     /// A mutation has ended: what came of it, or why nothing did.
     Done(Result<String, String>),
+    /// Who this is to the daemon, or why that is not known.
+    Who(Result<WhoAmI, String>),
+    /// A code was looked at.
+    Elevated(Result<Granted, String>),
+    /// The daemon knows of no elevation any more.
+    Lapsed,
+}
+
+/// What a code has given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted {
+    pub for_ms: u64,
 }
 
 /// What the loop does for the state.
@@ -71,6 +84,12 @@ pub enum Event {
 pub enum Effect {
     Quit,
     Mutate(Mutation),
+    /// Ask the daemon who this is.
+    WhoAmI,
+    /// Give the daemon a code.
+    Elevate(String),
+    /// Forget what the daemon gave for one.
+    Lower,
     /// To the clipboard of whoever looks at the terminal.
     Copy(String),
     Mouse(bool),

@@ -11,14 +11,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use crate::ops::api::Status;
+use crate::ops::api::access::WhoAmI;
 use crate::ops::api::live::{self, EventsQuery, History};
 use crate::ops::api::switches::SetCapability;
 use crate::ops::client::{Client, ClientError, EventStream};
 
 use super::data::Document;
-use super::event::{Event, Mutation};
+use super::event::{Event, Granted, Mutation};
 use super::table::{Fact, Narrow};
-use super::views::{Fetch, VIEWS};
+use super::views::{Fetch, FetchPart, VIEWS, Want};
 
 /// What a question comes to.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
@@ -30,8 +31,15 @@ pub trait Feed: Send + Sync + 'static {
     /// What happens from now on; of the requests only those that meet every narrowing.
     fn tail<'a>(&'a self, narrow: &'a [Narrow]) -> Pending<'a, Box<dyn Tail>>;
     fn document(&self, fetch: Fetch) -> Pending<'_, Document>;
+    fn part(&self, fetch: FetchPart, want: Want) -> Pending<'_, Document>;
     /// Answers what was done, in a sentence.
     fn mutate<'a>(&'a self, mutation: &'a Mutation) -> Pending<'a, String>;
+    /// Who this is to the daemon.
+    fn whoami(&self) -> Pending<'_, WhoAmI>;
+    /// Gives a code; what comes of it confirms mutations from then on.
+    fn elevate<'a>(&'a self, code: &'a str) -> Pending<'a, Granted>;
+    /// Confirms nothing any more.
+    fn lower(&self);
 }
 
 /// The stream of events; `None` is its end.
@@ -59,6 +67,10 @@ impl Feed for Client {
         fetch(self)
     }
 
+    fn part(&self, fetch: FetchPart, want: Want) -> Pending<'_, Document> {
+        fetch(self, want)
+    }
+
     fn mutate<'a>(&'a self, mutation: &'a Mutation) -> Pending<'a, String> {
         Box::pin(async move {
             match mutation {
@@ -83,6 +95,21 @@ impl Feed for Client {
                 }
             }
         })
+    }
+
+    fn whoami(&self) -> Pending<'_, WhoAmI> {
+        Box::pin(Self::whoami(self))
+    }
+
+    fn elevate<'a>(&'a self, code: &'a str) -> Pending<'a, Granted> {
+        Box::pin(async move {
+            let elevated = Self::elevate(self, code).await?;
+            Ok(Granted { for_ms: elevated.expires_in_s.saturating_mul(1_000) })
+        })
+    }
+
+    fn lower(&self) {
+        Self::lower(self);
     }
 }
 
@@ -114,6 +141,8 @@ pub struct Ask {
     pub resolution: &'static str,
     /// Index in [`VIEWS`].
     pub view: usize,
+    /// Which part of what the view shows.
+    pub want: Want,
     /// Grows when something has changed: ask at once.
     pub news: u64,
 }
@@ -162,9 +191,14 @@ async fn round(feed: &dyn Feed, ask: Ask, to: &mpsc::Sender<Event>) -> Result<()
     };
     let _ = to.send(Event::History(history)).await;
     let Some(view) = VIEWS.get(ask.view) else { return Ok(()) };
+    let name = view.about().name;
     if let Some(fetch) = view.fetch() {
         let document = feed.document(fetch).await?;
-        let _ = to.send(Event::Document { view: view.about().name, document }).await;
+        let _ = to.send(Event::Document { view: name, document }).await;
+    }
+    if let Some(fetch) = view.fetch_part().filter(|_| ask.want != Want::Nothing) {
+        let document = feed.part(fetch, ask.want).await?;
+        let _ = to.send(Event::Document { view: name, document }).await;
     }
     Ok(())
 }

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend, TestBackend};
 use ratatui::style::{Color, Modifier};
 
 use super::canvas::Canvas;
 use super::event::{Event, Key};
+use super::keys_tests::press;
 use super::state::State;
 use super::text::Charset;
 use super::theme::Look;
@@ -22,13 +24,7 @@ fn after(look: Look, size: (u16, u16), keys: &str) -> State {
     for event in sample::events(&str::to_owned) {
         state.fold(event);
     }
-    for c in keys.chars() {
-        let key = match c {
-            '\n' => Key::Enter,
-            c => Key::Char(c),
-        };
-        state.fold(Event::Key(key));
-    }
+    press(&mut state, keys);
     state
 }
 
@@ -70,6 +66,9 @@ fn every_view_is_drawn_as_agreed() {
         ("palette", ":"),
         ("narrowed", "2nj\n1"),
         ("confirm", "e\nR"),
+        ("marked", "3 j e\nr"),
+        ("audit", "7"),
+        ("record", "7jj\n"),
         ("capabilities", ":cap\n"),
         ("capability", ":cap\n\n"),
         ("switch", ":cap\ne\no"),
@@ -82,6 +81,19 @@ fn every_view_is_drawn_as_agreed() {
         }
         golden(&format!("{name}-80x24-ascii.txt"), &text(&after(ASCII, (80, 24), keys)));
     }
+}
+
+#[test]
+fn a_code_is_asked_for_in_a_box_that_says_why_the_last_one_was_not_taken() {
+    let mut state = after(UTF8, (80, 24), "");
+    state.fold(Event::Who(Ok(sample::me(true, &str::to_owned))));
+    for c in "123".chars() {
+        state.fold(Event::Key(Key::Char(c)));
+    }
+    golden("code-80x24.txt", &text(&state));
+    let why = "a code works once\n  wait for the next one, at most 30 s";
+    state.fold(Event::Elevated(Err(why.into())));
+    golden("code-refused-80x24.txt", &text(&state));
 }
 
 #[test]
@@ -142,9 +154,11 @@ fn a_terminal_that_is_too_small_is_told_in_a_sentence() {
 
 #[test]
 fn every_size_can_be_drawn_with_every_popup_open() {
-    for keys in ["", "2", "2\n", "3j\n", ":cap\n\n", "?", "e", "e\nR", ":", "/x", "2n"] {
-        for width in (38..130).step_by(7) {
-            for height in 8..45 {
+    for keys in [
+        "", "2", "2\n", "3j\n", "7", "7\n", ":cap\n\n", "?", "e", "e\nR", ":", "/x", "2n", "3*e\nr",
+    ] {
+        for width in (38..130).step_by(13) {
+            for height in (8..45).step_by(3) {
                 let mut state = after(UTF8, (120, 40), keys);
                 state.fold(Event::Resize { width, height });
                 drawn(&state);
@@ -187,6 +201,97 @@ fn an_unchanged_screen_costs_next_to_nothing() {
     assert!(third < 800, "two seconds later took {third} bytes");
 }
 
+/// A step of somebody who tries everything.
+#[derive(Debug, Clone)]
+enum Step {
+    Key(Key),
+    Resize(u16, u16),
+    /// One of all that a daemon may tell.
+    Told(usize),
+    Click(u16, u16),
+    Tick,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let named = prop::sample::select(vec![
+        Key::Enter,
+        Key::Esc,
+        Key::Tab,
+        Key::BackTab,
+        Key::Backspace,
+        Key::Up,
+        Key::Down,
+        Key::Left,
+        Key::Right,
+        Key::Home,
+        Key::End,
+        Key::PageUp,
+        Key::PageDown,
+        Key::Ctrl('u'),
+        Key::Ctrl('d'),
+    ]);
+    let working: Vec<char> = "1234567?:/nNsSfteRyrm* gGjkhlqxY(".chars().collect();
+    prop_oneof![
+        4 => named.prop_map(Step::Key),
+        8 => prop::sample::select(working).prop_map(|c| Step::Key(Key::Char(c))),
+        1 => any::<char>().prop_map(|c| Step::Key(Key::Char(c))),
+        2 => (0..140_u16, 0..50_u16).prop_map(|(width, height)| Step::Resize(width, height)),
+        2 => any::<usize>().prop_map(Step::Told),
+        1 => (0..140_u16, 0..50_u16).prop_map(|(x, y)| Step::Click(x, y)),
+        1 => Just(Step::Tick),
+    ]
+}
+
+/// Draws into a part of a larger buffer, and looks at what is around it.
+fn drawn_inside(state: &State) {
+    const AROUND: u16 = 3;
+    let (width, height) = state.size;
+    let area = ratatui::layout::Rect::new(0, 0, width + 2 * AROUND, height + 2 * AROUND);
+    let mut buffer = ratatui::buffer::Buffer::filled(area, ratatui::buffer::Cell::new("~"));
+    let mut canvas = Canvas::new(&mut buffer, state.look);
+    screen::draw(state, &mut canvas.part(AROUND, AROUND, width, height));
+    for (at, cell) in buffer.content().iter().enumerate() {
+        let at = u16::try_from(at).expect("small");
+        let (x, y) = (at % area.width, at / area.width);
+        let inside =
+            (AROUND..AROUND + width).contains(&x) && (AROUND..AROUND + height).contains(&y);
+        assert!(inside || *cell == ratatui::buffer::Cell::new("~"), "{x},{y} of {area:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn whatever_is_pressed_told_and_resized_nothing_is_drawn_outside(
+        size in (0..140_u16, 0..50_u16),
+        steps in prop::collection::vec(any_step(), 1..40),
+        text in "(\\p{Cc}|\\p{M}|.){0,8}",
+        ascii in any::<bool>(),
+    ) {
+        let say = |own: &str| format!("{own}{text}");
+        let mut told = sample::events(&say);
+        told.push(Event::History(None));
+        told.push(Event::Lost { why: say("gone"), retry_ms: 1_000 });
+        told.push(Event::TailLost { why: say("gone") });
+        told.push(Event::Done(Ok(say(&"done ".repeat(200)))));
+        told.push(Event::Done(Err(say("refused\n\n"))));
+        let mut state = State::new(if ascii { ASCII } else { UTF8 }, size, 2_000);
+        drawn_inside(&state);
+        for step in steps {
+            let now_ms = state.now_ms;
+            let event = match step {
+                Step::Key(key) => Event::Key(key),
+                Step::Resize(width, height) => Event::Resize { width, height },
+                Step::Told(which) => told[which % told.len()].clone(),
+                Step::Click(x, y) => Event::Click { x, y },
+                Step::Tick => Event::Tick { now_ms: now_ms + 61_000 },
+            };
+            state.fold(event);
+            drawn_inside(&state);
+        }
+    }
+}
+
 fn no_control_reaches_a_cell(text: &str) {
     for charset in [Charset::Utf8, Charset::Ascii] {
         for size in [(80, 24), (120, 40)] {
@@ -217,8 +322,8 @@ fn no_control_character_of_any_kind_reaches_a_cell() {
     }
 }
 
-proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn whatever_a_daemon_says_no_control_reaches_a_cell(text in "(\\p{Cc}|\\p{Cf}|\\p{M}|.){0,24}") {
         no_control_reaches_a_cell(&text);

@@ -1,5 +1,7 @@
 //! Which key does what, and which keys work now: the bottom line and the help are made from the same list.
 
+use super::bulk;
+use super::elevation;
 use super::event::{Effect, Key, Mutation};
 use super::popup::{self, Popup, Prompt};
 use super::screen;
@@ -46,6 +48,13 @@ pub fn offers_below(state: &State) -> Vec<Offer> {
             offers.push(offer(&act.key.to_string(), act.word, act.more));
         }
     }
+    if !opened && arranged.cursor.is_some() && !state.view().acts().is_empty() {
+        offers.push(offer(
+            "Space",
+            "mark",
+            "a row, `*` all that are shown: an act is for all of them",
+        ));
+    }
     if !opened && !arranged.table.rows.is_empty() {
         offers.push(offer(
             "/",
@@ -54,7 +63,11 @@ pub fn offers_below(state: &State) -> Vec<Offer> {
         ));
     }
     if subject.as_ref().is_some_and(|(_, facts)| !facts.is_empty()) {
-        offers.push(offer("n", "narrow", "every view to an address, status, site or path"));
+        offers.push(offer(
+            "n",
+            "narrow",
+            "every view to what this row has: an address, a site, an actor",
+        ));
     }
     if !state.narrow.is_empty() {
         offers.push(offer("N", "widen", "show everything again, in every view"));
@@ -62,6 +75,8 @@ pub fn offers_below(state: &State) -> Vec<Offer> {
     if !opened && arranged.rows.len() > 1 && sortable(&arranged) {
         offers.push(offer("s", "sort", "by the next column; S turns it around"));
     }
+    let word = if state.elevated() { "read-only" } else { "elevate" };
+    offers.push(offer("e", word, "until then nothing can be changed from here"));
     if state.view().charts() {
         offers.push(offer("t", "time", "10 minutes, 2 hours or 24 hours"));
     }
@@ -73,8 +88,6 @@ pub fn offers_below(state: &State) -> Vec<Offer> {
     if state.elevated() {
         offers.push(offer("R", "reload", "the daemon's configuration"));
     }
-    let word = if state.elevated() { "read-only" } else { "elevate" };
-    offers.push(offer("e", word, "until then nothing can be changed from here"));
     if subject.is_some() {
         offers.push(offer("y", "copy", "its id, through the terminal (OSC 52)"));
     }
@@ -112,6 +125,8 @@ pub fn press(state: &mut State, key: Key) -> Option<Effect> {
             let before = state.filter().cloned();
             state.popups.push(Popup::Prompt(Prompt::filter(before)));
         }
+        Key::Char(' ') => mark(state, false),
+        Key::Char('*') => mark(state, true),
         Key::Char('n') => narrow(state),
         Key::Char('N') => state.narrow.clear(),
         Key::Char('s') => sort(state),
@@ -120,7 +135,7 @@ pub fn press(state: &mut State, key: Key) -> Option<Effect> {
         }),
         Key::Char('f') => state.toggle_freeze(),
         Key::Char('t') if state.view().charts() => state.reach = state.reach.next(),
-        Key::Char('e') => elevate(state),
+        Key::Char('e') => return Some(elevation::toggle(state)),
         Key::Char('R') => popup::ask(state, Mutation::Reload),
         Key::Char('y') => return copy(state),
         Key::Char('m') => {
@@ -176,6 +191,7 @@ pub fn scroll(state: &mut State, lines: i32) {
                     });
                 }
             }
+            None if lines == i32::MIN => state.move_to_first(),
             None => {
                 let arranged = state.arranged();
                 if let Some(cursor) = arranged.cursor {
@@ -199,7 +215,14 @@ fn back(state: &mut State, key: Key) {
     if opened {
         state.change_pane(|pane| pane.opened = None);
     } else if key == Key::Esc {
-        state.change_pane(|pane| pane.filter = None);
+        if let Some(bulk) = &mut state.bulk {
+            bulk.stop();
+            return;
+        }
+        state.change_pane(|pane| match pane.marked.is_empty() {
+            true => pane.filter = None,
+            false => pane.marked.clear(),
+        });
     }
 }
 
@@ -210,6 +233,30 @@ fn open(state: &mut State) {
     let id = state.arranged().chosen().map(|row| row.id.clone());
     if let Some(id) = id {
         state.change_pane(|pane| pane.opened = Some(super::state::Opened { id, scroll: 0 }));
+    }
+}
+
+/// Marks the row under the cursor and goes on to the next, or takes its mark back; or marks all rows that are shown.
+fn mark(state: &mut State, all: bool) {
+    if state.pane().is_some_and(|pane| pane.opened.is_some()) {
+        return;
+    }
+    if state.view().acts().is_empty() {
+        state.said = Some("nothing can be done to several rows here".into());
+        return;
+    }
+    let arranged = state.arranged();
+    if all {
+        let ids = arranged.rows.iter().map(|row| row.id.clone());
+        state.change_pane(|pane| pane.marked.extend(ids));
+    } else if let (Some(row), Some(cursor)) = (arranged.chosen(), arranged.cursor) {
+        let id = row.id.clone();
+        state.change_pane(|pane| {
+            if !pane.marked.remove(&id) {
+                pane.marked.insert(id);
+            }
+        });
+        state.move_to(&arranged, cursor + 1);
     }
 }
 
@@ -244,18 +291,13 @@ fn sort(state: &mut State) {
     });
 }
 
-fn elevate(state: &mut State) {
-    if state.elevated() {
-        state.elevated_until_ms = None;
-        state.said = Some("read-only again".into());
-    } else {
-        state.popups.push(Popup::Elevate);
-    }
-}
-
 fn act(state: &mut State, key: char) {
     let act = state.view().acts().iter().find(|act| act.key == key);
-    if let (Some(act), Some((id, _))) = (act, state.subject()) {
+    let pane = state.pane();
+    let several = pane.is_some_and(|pane| pane.opened.is_none() && !pane.marked.is_empty());
+    if let (Some(act), true) = (act, several) {
+        bulk::ask(state, act.mutation);
+    } else if let (Some(act), Some((id, _))) = (act, state.subject()) {
         popup::ask(state, (act.mutation)(&id));
     }
 }

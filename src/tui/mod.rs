@@ -4,14 +4,18 @@
 //! goes through one sanitiser (`text`); the terminal is put back whatever ends it (`terminal`).
 //! Refuses: any way to the daemon but the typed client. Bounds: what it remembers, and the bytes it sends a second.
 
+mod bulk;
 mod canvas;
 mod data;
 mod decode;
+mod elevation;
 mod event;
 mod feed;
 mod glyphs;
 mod input;
 mod keys;
+#[cfg(test)]
+mod keys_tests;
 mod once;
 mod overlay;
 mod page;

@@ -1,6 +1,8 @@
 //! Boxes over the view: help, questions, choices, answers.
 
+use super::bulk;
 use super::canvas::{Canvas, Span};
+use super::elevation::CodePrompt;
 use super::event::Mutation;
 use super::keys;
 use super::popup::{Consent, Popup, Prompt, PromptKind};
@@ -19,7 +21,7 @@ const ALWAYS: [(&str, &str); 8] = [
     ("arrows, hjkl", "move; right opens, left goes back"),
     ("g G", "first, last"),
     ("PgUp PgDn", "a page; Ctrl-u Ctrl-d half of one"),
-    ("Esc", "one back; drops the filter of a list"),
+    ("Esc", "one back; in a list it drops marks, then the filter"),
     ("Ctrl-l", "draw the screen anew"),
     ("?", "this help"),
     ("q, Ctrl-c", "leave"),
@@ -47,11 +49,18 @@ pub fn draw(state: &State, popup: &Popup, canvas: &mut Canvas<'_>) {
                         10 minutes; every change still asks first.";
             ("Elevate".to_owned(), wrapped(state, text, inner), 0)
         }
+        Popup::Code(prompt) => ("Elevate".to_owned(), code(state, prompt, inner), 0),
         Popup::Confirm { mutation, consent, typed } => (
             format!("{}?", mutation.question()),
             question(state, mutation, consent, typed, inner),
             0,
         ),
+        Popup::ConfirmAll { targets, hidden } => {
+            let mut lines = wrapped(state, &bulk::touches(targets, *hidden), inner);
+            lines.push(Vec::new());
+            lines.push(yes_or_no());
+            (format!("{}?", bulk::question(targets)), lines, 0)
+        }
         Popup::Note { title, text } => (title.clone(), wrapped(state, text, inner), 0),
     };
     let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX);
@@ -72,6 +81,25 @@ fn wrapped(state: &State, text: &str, width: u16) -> Vec<Vec<Span>> {
     lines.into_iter().map(|line| vec![(Tone::Plain, line)]).collect()
 }
 
+fn code(state: &State, prompt: &CodePrompt, width: u16) -> Vec<Vec<Span>> {
+    let text = "Until now this dashboard can only look. With a code of a second factor it can change things for 10 \
+                minutes; every change still asks first.";
+    let mut lines = wrapped(state, text, width);
+    if let Some(fault) = &prompt.fault {
+        lines.push(Vec::new());
+        let words = text::wrap(&format!("FAIL {fault}"), width, state.look.charset);
+        lines.extend(words.into_iter().map(|line| vec![(Tone::Bad, line)]));
+    }
+    lines.push(Vec::new());
+    lines.push(if prompt.asked {
+        vec![(Tone::Plain, "Code: asking the daemon ...".into())]
+    } else {
+        let typed = (Tone::Strong, prompt.typed.clone());
+        vec![(Tone::Plain, "Code: ".into()), typed, (Tone::Chosen, " ".into())]
+    });
+    lines
+}
+
 fn question(
     state: &State,
     mutation: &Mutation,
@@ -82,12 +110,7 @@ fn question(
     let mut lines = wrapped(state, mutation.touches(), width);
     lines.push(Vec::new());
     lines.push(match consent {
-        Consent::Yes => vec![
-            (Tone::Strong, "y".into()),
-            (Tone::Plain, " yes   ".into()),
-            (Tone::Strong, "n".into()),
-            (Tone::Plain, " no".into()),
-        ],
+        Consent::Yes => yes_or_no(),
         Consent::Word(word) => vec![
             (Tone::Plain, format!("Type {word} to go on: ")),
             (Tone::Strong, typed.to_owned()),
@@ -95,6 +118,15 @@ fn question(
         ],
     });
     lines
+}
+
+fn yes_or_no() -> Vec<Span> {
+    vec![
+        (Tone::Strong, "y".into()),
+        (Tone::Plain, " yes   ".into()),
+        (Tone::Strong, "n".into()),
+        (Tone::Plain, " no".into()),
+    ]
 }
 
 fn help(state: &State, width: u16) -> Vec<Vec<Span>> {

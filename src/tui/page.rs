@@ -6,7 +6,7 @@ use super::text;
 use super::theme::{Look, Tone};
 
 /// Where values stand, behind their labels.
-const LABEL_CELLS: u16 = 11;
+pub const LABEL_CELLS: u16 = 11;
 
 #[derive(Debug, Clone)]
 pub struct Page {

@@ -3,6 +3,8 @@
 //! Promises: nothing is changed without elevation and an answer; what would hurt wants its name typed.
 //! Bounds: what is typed is at most 200 characters.
 
+use super::bulk::{self, Target};
+use super::elevation::{self, CodePrompt};
 use super::event::{Effect, Key, Mutation};
 use super::keys::Offer;
 use super::state::{ELEVATED_MS, State};
@@ -22,12 +24,30 @@ pub enum Consent {
 
 #[derive(Debug, Clone)]
 pub enum Popup {
-    Help { scroll: usize },
+    Help {
+        scroll: usize,
+    },
     Prompt(Prompt),
-    Narrow { facts: Vec<Narrow>, at: usize },
+    Narrow {
+        facts: Vec<Narrow>,
+        at: usize,
+    },
     Elevate,
-    Confirm { mutation: Mutation, consent: Consent, typed: String },
-    Note { title: String, text: String },
+    ConfirmAll {
+        targets: Vec<Target>,
+        hidden: usize,
+    },
+    /// The daemon wants a code for it.
+    Code(CodePrompt),
+    Confirm {
+        mutation: Mutation,
+        consent: Consent,
+        typed: String,
+    },
+    Note {
+        title: String,
+        text: String,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -97,8 +117,10 @@ impl Popup {
             }
             Self::Prompt(_) => &[("Enter", "keep"), ("Esc", "as before"), ("!text", "inverse")],
             Self::Narrow { .. } => &[("Enter", "narrow"), ("j/k", "choose"), ("Esc", "close")],
-            Self::Elevate => &[("Enter", "elevate"), ("Esc", "stay read-only")],
-            Self::Confirm { consent: Consent::Yes, .. } => &[("y", "yes"), ("n", "no")],
+            Self::Elevate | Self::Code(_) => &[("Enter", "elevate"), ("Esc", "stay read-only")],
+            Self::ConfirmAll { .. } | Self::Confirm { consent: Consent::Yes, .. } => {
+                &[("y", "yes"), ("n", "no")]
+            }
             Self::Confirm { .. } => &[("Enter", "do it"), ("Esc", "no")],
             Self::Note { .. } => &[("Enter", "close")],
         };
@@ -133,9 +155,13 @@ pub fn press(state: &mut State, popup: Popup, key: Key) -> Option<Effect> {
         Popup::Help { scroll } => help(state, scroll, key),
         Popup::Prompt(prompt) => return typed(state, prompt, key),
         Popup::Narrow { facts, at } => narrow(state, facts, at, key),
-        Popup::Elevate => elevate(state, key),
+        Popup::Elevate => elevation::press(state, key),
+        Popup::Code(prompt) => return elevation::type_code(state, prompt, key),
         Popup::Confirm { mutation, consent, typed } => {
             return confirm(state, mutation, consent, typed, key);
+        }
+        Popup::ConfirmAll { targets, hidden } => {
+            return bulk::confirm(state, targets, hidden, key);
         }
         Popup::Note { title, text } => {
             if !matches!(key, Key::Enter | Key::Esc | Key::Char('q' | ' ')) {
@@ -176,17 +202,6 @@ fn narrow(state: &mut State, facts: Vec<Narrow>, at: usize, key: Key) {
     state.popups.push(Popup::Narrow { facts, at });
 }
 
-fn elevate(state: &mut State, key: Key) {
-    match key {
-        Key::Enter | Key::Char('y') => {
-            state.elevated_until_ms = Some(state.now_ms.saturating_add(ELEVATED_MS));
-            state.said = Some("elevated for 10 minutes; every change still asks".into());
-        }
-        Key::Esc | Key::Char('n' | 'q' | 'e') => {}
-        _ => state.popups.push(Popup::Elevate),
-    }
-}
-
 fn confirm(
     state: &mut State,
     mutation: Mutation,
@@ -212,7 +227,10 @@ fn confirm(
         state.said = Some("the elevation has ended; nothing was changed".into());
         return None;
     }
-    state.elevated_until_ms = Some(state.now_ms.saturating_add(ELEVATED_MS));
+    // What the daemon has given for a code ends when it said.
+    if !state.elevated_by_code {
+        state.elevated_until_ms = Some(state.now_ms.saturating_add(ELEVATED_MS));
+    }
     state.busy = true;
     state.said = Some(format!("{} ...", mutation.question()));
     Some(Effect::Mutate(mutation))

@@ -20,7 +20,9 @@ use super::state::State;
 use super::table::Narrow;
 use super::terminal::Screen;
 use super::theme::Look;
+use super::views::Want;
 use crate::ops::api::live;
+use crate::ops::client::ClientError;
 
 const FRAME_GAP: Duration = Duration::from_millis(250);
 const BYTES_PER_S: u64 = 8_000;
@@ -48,7 +50,7 @@ pub async fn run(feed: Arc<dyn Feed>, look: Look, rate: Duration) -> io::Result<
     let size = crossterm::terminal::size()?;
     let rate_ms = u64::try_from(rate.as_millis()).unwrap_or(u64::MAX);
     let state = State::new(look, size, rate_ms);
-    let first = Ask { resolution: state.reach.resolution(), view: 0, news: 0 };
+    let first = Ask { resolution: state.reach.resolution(), view: 0, want: Want::Newest, news: 0 };
     let (to, mut events) = mpsc::channel(EVENTS_MAX);
     let (ask, wanted) = watch::channel(first);
     let mut tasks = JoinSet::new();
@@ -129,8 +131,9 @@ impl Desk {
         let late = self.tick().0;
         let (changed, effect) = self.state.fold(event);
         let (resolution, view) = (self.state.reach.resolution(), self.state.at());
+        let want = self.state.want();
         self.ask.send_if_modified(|ask| {
-            let wanted = Ask { resolution, view, news: ask.news + u64::from(news) };
+            let wanted = Ask { resolution, view, want, news: ask.news + u64::from(news) };
             std::mem::replace(ask, wanted) != wanted
         });
         self.narrow.send_if_modified(|narrow| {
@@ -148,7 +151,7 @@ impl Desk {
 
     /// Keys only where text is typed: what is pasted by mistake must not answer a question.
     fn paste(&mut self, text: &str) -> Told {
-        if matches!(self.state.popups.last(), Some(Popup::Prompt(_))) {
+        if matches!(self.state.popups.last(), Some(Popup::Prompt(_) | Popup::Code(_))) {
             for c in text.chars().filter(|c| !c.is_control()) {
                 self.take(Event::Key(Key::Char(c)));
             }
@@ -161,6 +164,9 @@ impl Desk {
         match effect {
             Effect::Quit => return Ok(true),
             Effect::Mutate(mutation) => self.mutate(mutation),
+            Effect::WhoAmI => self.whoami(),
+            Effect::Elevate(code) => self.elevate(code),
+            Effect::Lower => self.feed.lower(),
             Effect::Copy(text) => screen.copy(&text)?,
             Effect::Mouse(on) => screen.mouse(on)?,
             Effect::Redraw => screen.forget()?,
@@ -171,8 +177,29 @@ impl Desk {
     fn mutate(&mut self, mutation: Mutation) {
         let (feed, to) = (Arc::clone(&self.feed), self.to.clone());
         self.tasks.spawn(async move {
-            let done = feed.mutate(&mutation).await.map_err(|error| error.to_string());
+            let done = feed.mutate(&mutation).await;
+            if done.as_ref().is_err_and(ClientError::wants_code) {
+                feed.lower();
+                let _ = to.send(Event::Lapsed).await; // as below
+            }
+            let done = done.map_err(|error| error.to_string());
             let _ = to.send(Event::Done(done)).await; // nobody listens: the dashboard has ended
+        });
+    }
+
+    fn whoami(&mut self) {
+        let (feed, to) = (Arc::clone(&self.feed), self.to.clone());
+        self.tasks.spawn(async move {
+            let me = feed.whoami().await.map_err(|error| feed::one_line(&error));
+            let _ = to.send(Event::Who(me)).await; // nobody listens: the dashboard has ended
+        });
+    }
+
+    fn elevate(&mut self, code: String) {
+        let (feed, to) = (Arc::clone(&self.feed), self.to.clone());
+        self.tasks.spawn(async move {
+            let elevated = feed.elevate(&code).await.map_err(|error| error.to_string());
+            let _ = to.send(Event::Elevated(elevated)).await; // nobody listens: the dashboard has ended
         });
     }
 }

@@ -2,8 +2,10 @@
 //! in its place.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::base::{Capability, Mode};
+use crate::base::{Capability, Mode, Role};
+use crate::ops::api::access::WhoAmI;
 use crate::ops::api::live::{self, History, LogLine, Point, RequestSeen, StateChange, Step};
 use crate::ops::api::switches::CapabilityOverride;
 use crate::ops::api::{
@@ -12,6 +14,7 @@ use crate::ops::api::{
 };
 
 use super::event::Event;
+use super::views;
 
 /// 2026-11-21T20:17:46Z
 const NOW_S: i64 = 1_795_292_266;
@@ -39,9 +42,17 @@ pub fn events(say: Say<'_>) -> Vec<Event> {
             text: say("generation 3 is in force: site shop.example.com added"),
         })),
     ];
+    let document = Arc::new(views::audit::sample(say));
+    events.push(Event::Document { view: "audit", document });
     let requests = (0..40).map(|number| request(number, say));
     events.extend(requests.map(|request| Event::Live(live::Event::Request(Box::new(request)))));
     events
+}
+
+/// An operator, to a daemon that wants a code or not.
+#[must_use]
+pub fn me(totp: bool, say: Say<'_>) -> WhoAmI {
+    WhoAmI { name: say("deploy"), role: Role::Operator, scopes: Vec::new(), totp }
 }
 
 /// Four sites, one of which has no luck with its CA.
@@ -58,6 +69,7 @@ pub fn status(say: Say<'_>) -> Status {
         state: State::Ready,
         listeners: vec![listener("https", "[::]:443"), listener("ops", "127.0.0.1:9180")],
         sites: sites(say),
+        sites_total: 4,
         capabilities: capabilities(say),
         connections: Connections { open: 214, max: 20_000, refused: 3 },
         traffic: Traffic {

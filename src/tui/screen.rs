@@ -10,7 +10,7 @@ use super::overlay;
 use super::popup::{Popup, PromptKind};
 use super::state::State;
 use super::theme::Tone;
-use super::views::sites::more;
+use super::views::sites::{listed, more, unlisted};
 use super::views::{Scene, VIEWS};
 use super::{glyphs, text};
 
@@ -117,6 +117,11 @@ pub fn notice(state: &State) -> Vec<Span> {
     if let Some(filter) = state.filter() {
         parts.push((Tone::Strong, format!("FILTER /{}", filter.text)));
     }
+    if let Some(bulk) = &state.bulk {
+        parts.push((Tone::Strong, bulk.words()));
+    } else if let Some(marked) = state.pane().map(|pane| pane.marked.len()).filter(|n| *n > 0) {
+        parts.push((Tone::Strong, format!("MARKED {marked}")));
+    }
     if state.view().about().name == "requests" {
         let data = state.data();
         if data.one_in > 1 {
@@ -125,6 +130,14 @@ pub fn notice(state: &State) -> Vec<Span> {
         }
         if data.missed > 0 {
             parts.push((Tone::Warn, format!("MISSED {}", count(data.missed))));
+        }
+    }
+    if state.view().about().name == "sites" {
+        let (shown, more) = (listed(state.data()).len(), unlisted(state.data()));
+        if more > 0 {
+            let count = |number: usize| count(number as u64);
+            let words = format!("{} of {} sites", count(shown), count(shown + more));
+            parts.push((Tone::Plain, words));
         }
     }
     if let Some(said) = &state.said {
@@ -154,10 +167,8 @@ fn title(state: &State, canvas: &mut Canvas<'_>) {
         left.push((tone, format!("  {verdict}")));
         left.push((Tone::Quiet, format!("  up {}", span(status.uptime_s))));
         let first = status.sites.first().map_or("no site", |site| &site.name);
-        left.push((
-            Tone::Plain,
-            format!("  {}", more(first, status.sites.len().saturating_sub(1))),
-        ));
+        let all = status.sites_total.max(status.sites.len());
+        left.push((Tone::Plain, format!("  {}", more(first, all.saturating_sub(1)))));
     } else {
         left.push((tone, format!("  {verdict}")));
     }

@@ -2,20 +2,24 @@
 //!
 //! Promises: the same events give the same state; a key acts on what was on the screen when it was pressed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::base::words::skew;
+use crate::ops::api::Status;
 use crate::ops::api::live::History;
 
-use super::data::Data;
+use super::bulk::Bulk;
+use super::data::{Data, Document};
 use super::event::{Effect, Event};
 use super::page::Page;
 use super::popup::Popup;
 use super::table::{self, Filter, Narrow, Row, Sort, Table};
 use super::theme::Look;
-use super::views::{VIEWS, View};
-use super::{keys, screen};
+use super::views::{VIEWS, View, Want};
+use super::{bulk, elevation, keys, screen};
 
-/// How long an elevation lasts; each mutation begins it anew.
+/// How long an elevation without a code lasts; each mutation begins it anew.
 pub const ELEVATED_MS: u64 = 10 * 60 * 1_000;
 
 /// What a daemon that answers may be late before the screen says so.
@@ -76,6 +80,8 @@ pub struct Pane {
     pub sort: Option<Sort>,
     pub filter: Option<Filter>,
     pub opened: Option<Opened>,
+    /// Ids of the rows that the next act is for.
+    pub marked: BTreeSet<String>,
 }
 
 /// The daemon's side of things.
@@ -91,6 +97,8 @@ pub struct Arranged {
     pub table: Table,
     pub rows: Vec<Row>,
     pub cursor: Option<usize>,
+    /// Ids of rows that are marked.
+    pub marked: BTreeSet<String>,
 }
 
 impl Arranged {
@@ -115,7 +123,11 @@ pub struct State {
     pub said: Option<String>,
     /// A mutation is under way.
     pub busy: bool,
+    /// A change of many rows, while it is under way.
+    pub bulk: Option<Bulk>,
     pub elevated_until_ms: Option<u64>,
+    /// The daemon gave it for a code, for so long and no longer.
+    pub elevated_by_code: bool,
     data: Data,
     frozen: Option<Box<Data>>,
     at: usize,
@@ -137,7 +149,9 @@ impl State {
             mouse: false,
             said: None,
             busy: false,
+            bulk: None,
             elevated_until_ms: None,
+            elevated_by_code: false,
             data: Data::default(),
             frozen: None,
             at: 0,
@@ -155,10 +169,11 @@ impl State {
             Event::Resize { width, height } => self.size = (width, height),
             Event::Status(status) => {
                 self.answered();
+                self.compare(&status);
                 self.data.status = Some(Arc::from(status));
             }
             Event::History(history) => self.history(history),
-            Event::Document { view, document } => self.data.store(view, document),
+            Event::Document { view, document } => self.keep(view, document),
             Event::Live(event) => self.data.live(event),
             Event::TailLost { why } => {
                 (self.data.tailing, self.data.tail_fault) = (false, Some(why))
@@ -166,10 +181,10 @@ impl State {
             Event::Lost { why, retry_ms } => {
                 self.link.fault = Some((why, self.now_ms.saturating_add(retry_ms)));
             }
-            Event::Done(outcome) => {
-                self.busy = false;
-                self.popups.push(Popup::outcome(outcome));
-            }
+            Event::Done(outcome) => return (true, bulk::ended(self, outcome)),
+            Event::Who(answer) => elevation::who(self, answer),
+            Event::Elevated(answer) => return (true, elevation::answered(self, answer)),
+            Event::Lapsed => elevation::end(self),
         }
         (true, None)
     }
@@ -178,9 +193,18 @@ impl State {
         let before = (screen::notice(self), self.elevated_minutes());
         self.now_ms = now_ms;
         if self.elevated_until_ms.is_some_and(|until| now_ms >= until) {
-            self.elevated_until_ms = None;
+            elevation::end(self);
         }
         before != (screen::notice(self), self.elevated_minutes())
+    }
+
+    /// Says once that the daemon is another version, and again when it becomes yet another one.
+    fn compare(&mut self, status: &Status) {
+        let before = self.data.status.as_ref().map(|status| &status.version);
+        let own = env!("CARGO_PKG_VERSION");
+        if before != Some(&status.version) && status.version != own {
+            self.said = Some(skew(&status.version, own, "dashboard"));
+        }
     }
 
     fn answered(&mut self) {
@@ -192,6 +216,29 @@ impl State {
             self.data.clock(history.end_s);
         }
         self.data.history = history.map(Arc::from);
+    }
+
+    fn keep(&mut self, name: &'static str, document: Document) {
+        let view = VIEWS.iter().find(|view| view.about().name == name);
+        let document = match view {
+            Some(view) => view.keep(self.data.kept(name), document),
+            None => document,
+        };
+        self.data.store(name, document);
+    }
+
+    /// Which part of something long the view needs next. A frozen screen needs nothing.
+    #[must_use]
+    pub fn want(&self) -> Want {
+        if self.frozen() {
+            return Want::Nothing;
+        }
+        let pane = self.pane();
+        let cursor = pane.and_then(|pane| pane.cursor.as_deref());
+        let opened = pane.and_then(|pane| pane.opened.as_ref()).map(|opened| opened.id.as_str());
+        let sifted = !self.narrow.is_empty()
+            || pane.is_some_and(|pane| pane.filter.is_some() || pane.sort.is_some());
+        self.view().want(&self.data, cursor.or(opened), sifted)
     }
 
     fn click(&mut self, x: u16, y: u16) {
@@ -309,13 +356,27 @@ impl State {
             let index = pane.filter(|pane| pane.cursor.is_some()).map_or(0, |pane| pane.index);
             place.unwrap_or(index).min(rows.len() - 1)
         });
-        Arranged { table, rows, cursor }
+        let marked = pane.map(|pane| pane.marked.clone()).unwrap_or_default();
+        Arranged { table, rows, cursor, marked }
     }
 
     pub fn move_to(&mut self, arranged: &Arranged, index: usize) {
         let index = index.min(arranged.rows.len().saturating_sub(1));
-        let id = arranged.rows.get(index).filter(|_| index > 0).map(|row| row.id.clone());
+        // Who stands on the first row follows what comes, if it is the first of all.
+        let follows = index == 0 && self.view().begins(self.data());
+        let id = arranged.rows.get(index).filter(|_| !follows).map(|row| row.id.clone());
         self.change_pane(|pane| (pane.cursor, pane.index) = (id, index));
+    }
+
+    pub fn unmark(&mut self, view: usize, id: &str) {
+        if let Some(pane) = self.panes.get_mut(view) {
+            pane.marked.remove(id);
+        }
+    }
+
+    /// To the first row of all, even where it is not there yet.
+    pub fn move_to_first(&mut self) {
+        self.change_pane(|pane| (pane.cursor, pane.index) = (None, 0));
     }
 
     /// What Enter has opened, made from what is known now.

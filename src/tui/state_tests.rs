@@ -1,9 +1,11 @@
 //! What keys and data make of the state.
 
 use super::*;
-use crate::base::Mode;
+use crate::base::{Mode, Role};
+use crate::ops::api::access::WhoAmI;
 use crate::ops::api::live;
-use crate::tui::event::{Effect, Event, Key, Mutation};
+use crate::tui::event::{Effect, Event, Granted, Key, Mutation};
+use crate::tui::keys_tests::press;
 use crate::tui::popup::{self, Consent, Popup};
 use crate::tui::sample;
 use crate::tui::table::Fact;
@@ -19,28 +21,39 @@ fn told() -> State {
     state
 }
 
-fn press(state: &mut State, keys: &str) -> Option<Effect> {
-    let mut last = None;
-    for c in keys.chars() {
-        let key = match c {
-            '\n' => Key::Enter,
-            '\x1b' => Key::Esc,
-            '\t' => Key::Tab,
-            c => Key::Char(c),
-        };
-        last = state.fold(Event::Key(key)).1;
-    }
-    last
-}
-
 fn name(state: &State) -> &'static str {
     state.view().about().name
 }
 
 #[test]
+fn a_daemon_of_another_version_is_told_of_once() {
+    let mut state = told();
+    assert_eq!(state.said, None, "the same version");
+    let mut status = sample::status(&str::to_owned);
+    status.version = "0.0.9".into();
+    state.fold(Event::Status(Box::new(status.clone())));
+    let said = state.said.clone().unwrap_or_default();
+    assert!(said.starts_with("the daemon is palisade 0.0.9, this dashboard "), "{said}");
+    press(&mut state, "2");
+    state.fold(Event::Status(Box::new(status)));
+    assert_eq!(state.said, None, "a key has taken it away, and it stays away");
+}
+
+#[test]
+fn a_status_that_lacks_sites_is_not_taken_for_all_of_them() {
+    let mut state = told();
+    let mut status = sample::status(&str::to_owned);
+    status.sites_total = 5_000;
+    state.fold(Event::Status(Box::new(status)));
+    press(&mut state, "3");
+    let notice: String = screen::notice(&state).into_iter().map(|(_, text)| text).collect();
+    assert!(notice.contains("4 of 5,000 sites"), "{notice}");
+}
+
+#[test]
 fn numbers_never_shift_and_only_views_that_exist_are_reached() {
     let mut state = told();
-    for (key, view) in [("2", "requests"), ("3", "sites"), ("1", "overview")] {
+    for (key, view) in [("2", "requests"), ("3", "sites"), ("7", "audit"), ("1", "overview")] {
         press(&mut state, key);
         assert_eq!(name(&state), view);
     }
@@ -169,6 +182,63 @@ fn an_elevation_ends_by_itself_even_before_an_open_question() {
     assert!(state.elevated());
     press(&mut state, "e");
     assert!(!state.elevated());
+}
+
+/// Presses `e` at a daemon that has second factors.
+fn asked_for_a_code() -> State {
+    let mut state = told();
+    assert_eq!(state.fold(Event::Key(Key::Char('e'))).1, Some(Effect::WhoAmI));
+    state.fold(Event::Who(Ok(sample::me(true, &str::to_owned))));
+    state
+}
+
+#[test]
+fn a_daemon_with_second_factors_wants_a_code_and_its_elevation_ends_when_it_says() {
+    let mut state = asked_for_a_code();
+    assert_eq!(press(&mut state, "12x345 \n"), None, "five digits are no code");
+    assert!(!state.elevated());
+    assert_eq!(press(&mut state, "67\n"), Some(Effect::Elevate("123456".into())));
+    assert_eq!(press(&mut state, "1\n"), None, "it has one to look at");
+    state.fold(Event::Elevated(Err("a code works once".into())));
+    let Some(Popup::Code(prompt)) = state.popups.last() else { panic!("the prompt stays") };
+    assert_eq!((prompt.fault.as_deref(), prompt.typed.as_str()), (Some("a code works once"), ""));
+    press(&mut state, "654321\n");
+    assert_eq!(state.fold(Event::Elevated(Ok(Granted { for_ms: 5_000 }))).1, None);
+    assert!(state.elevated() && state.popups.is_empty());
+    state.fold(Event::Tick { now_ms: 4_000 });
+    assert_eq!(press(&mut state, "Ry"), Some(Effect::Mutate(Mutation::Reload)));
+    state.fold(Event::Tick { now_ms: 5_000 });
+    assert!(!state.elevated(), "a change does not begin it anew");
+}
+
+#[test]
+fn an_elevation_that_nobody_waits_for_or_that_the_daemon_forgot_is_none() {
+    let mut state = asked_for_a_code();
+    press(&mut state, "123456\n\x1b");
+    let granted = Event::Elevated(Ok(Granted { for_ms: 600_000 }));
+    assert_eq!(state.fold(granted.clone()).1, Some(Effect::Lower));
+    assert!(!state.elevated());
+    state = asked_for_a_code();
+    press(&mut state, "123456\n");
+    state.fold(granted);
+    assert!(state.elevated());
+    state.fold(Event::Lapsed);
+    assert!(!state.elevated());
+}
+
+#[test]
+fn a_viewer_hears_which_role_is_needed_and_an_answer_never_comes_over_another_question() {
+    let mut state = told();
+    let me = sample::me(true, &str::to_owned);
+    let viewer = WhoAmI { role: Role::Viewer, ..me.clone() };
+    state.fold(Event::Who(Ok(viewer)));
+    let said = "changing something needs the role operator; deploy is viewer";
+    assert_eq!((state.said.as_deref(), state.popups.len()), (Some(said), 0));
+    state.fold(Event::Who(Err("no palisade answers".into())));
+    assert_eq!(state.said.as_deref(), Some("not elevated: no palisade answers"));
+    press(&mut state, ":");
+    state.fold(Event::Who(Ok(me)));
+    assert!(matches!(state.popups.as_slice(), [Popup::Prompt(_)]));
 }
 
 #[test]

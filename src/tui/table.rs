@@ -7,8 +7,11 @@ use std::cmp::Ordering;
 use regex_lite::{Regex, RegexBuilder};
 
 use super::canvas::Canvas;
+use super::state::Arranged;
 use super::theme::Tone;
 
+/// Beside a row that is marked.
+const MARK: &str = "*";
 const FILTER_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +81,8 @@ pub enum Fact {
     Status,
     Site,
     Path,
+    Actor,
+    Action,
 }
 
 impl Fact {
@@ -88,6 +93,8 @@ impl Fact {
             Self::Status => "status",
             Self::Site => "site",
             Self::Path => "path",
+            Self::Actor => "actor",
+            Self::Action => "action",
         }
     }
 }
@@ -224,13 +231,9 @@ fn layout(columns: &[Column], width: u16) -> Vec<Option<u16>> {
 
 /// Draws a page of the rows: the one that holds the cursor. Lists turn like pages, because a list that scrolls by
 /// one line repaints a whole screen for every key on a slow line.
-pub fn draw(
-    canvas: &mut Canvas<'_>,
-    table: &Table,
-    rows: &[Row],
-    cursor: Option<usize>,
-    sort: Option<Sort>,
-) {
+pub fn draw(canvas: &mut Canvas<'_>, list: &Arranged, sort: Option<Sort>) {
+    let Arranged { table, rows, cursor, .. } = list;
+    let cursor = *cursor;
     let cells = layout(table.columns, canvas.width().saturating_sub(2));
     head(canvas, table.columns, &cells, sort);
     if rows.is_empty() {
@@ -244,6 +247,9 @@ pub fn draw(
     }
     let page = page(canvas.height().saturating_sub(1), cursor);
     for (y, row) in (1..canvas.height()).zip(rows.iter().skip(page)) {
+        if list.marked.contains(&row.id) {
+            canvas.line(0, y, Tone::Strong, MARK);
+        }
         line(canvas, y, table.columns, &cells, row);
         if cursor == Some(page + usize::from(y) - 1) {
             canvas.choose(y);

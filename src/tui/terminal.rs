@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
@@ -24,10 +25,15 @@ use super::state::State;
 const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
 const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 
+/// Whether there is something to put back. There is one terminal, and a panic anywhere has to find it.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// Standard output, gathered until it is flushed.
 struct Wire {
     pending: Vec<u8>,
     sent: Rc<Cell<u64>>,
+    /// The terminal was put back: what the library sends after that goes nowhere.
+    is_over: Rc<Cell<bool>>,
 }
 
 impl Write for Wire {
@@ -38,6 +44,9 @@ impl Write for Wire {
 
     fn flush(&mut self) -> io::Result<()> {
         let bytes = std::mem::take(&mut self.pending);
+        if self.is_over.get() {
+            return Ok(());
+        }
         self.sent.set(self.sent.get().saturating_add(bytes.len() as u64));
         let mut out = io::stdout().lock();
         out.write_all(&bytes)?;
@@ -48,6 +57,7 @@ impl Write for Wire {
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Wire>>,
     sent: Rc<Cell<u64>>,
+    is_over: Rc<Cell<bool>>,
 }
 
 impl Screen {
@@ -58,13 +68,15 @@ impl Screen {
     pub fn open() -> io::Result<Self> {
         restore_on_panic();
         enable_raw_mode()?;
-        let sent = Rc::new(Cell::new(0));
-        let mut wire = Wire { pending: Vec::new(), sent: Rc::clone(&sent) };
+        TAKEN.store(true, Ordering::SeqCst);
+        let (sent, is_over) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+        let (counted, over) = (Rc::clone(&sent), Rc::clone(&is_over));
+        let mut wire = Wire { pending: Vec::new(), sent: counted, is_over: over };
         let opened = execute!(wire, EnterAlternateScreen, EnableBracketedPaste)
             .and_then(|()| Terminal::new(CrosstermBackend::new(wire)))
-            .and_then(|mut terminal| terminal.clear().map(|()| terminal));
+            .and_then(|mut terminal| blank(&mut terminal).map(|()| terminal));
         match opened {
-            Ok(terminal) => Ok(Self { terminal, sent }),
+            Ok(terminal) => Ok(Self { terminal, sent, is_over }),
             Err(error) => {
                 restore();
                 Err(error)
@@ -88,7 +100,7 @@ impl Screen {
     /// # Errors
     /// The terminal is gone.
     pub fn forget(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        blank(&mut self.terminal)
     }
 
     /// Whether the wheel and clicks come here, or select text.
@@ -112,14 +124,25 @@ impl Screen {
     }
 }
 
+/// The library's own way asks the terminal for its cursor first: the answer would come among the keys, or never.
+fn blank(terminal: &mut Terminal<CrosstermBackend<Wire>>) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(size.into())
+}
+
 impl Drop for Screen {
     fn drop(&mut self) {
+        self.is_over.set(true);
         restore();
     }
 }
 
 /// Puts the terminal back; what fails is left, since there is nobody to tell.
 fn restore() {
+    // Once: a terminal that leaves its other screen twice moves its cursor onto what was said in between.
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let mut out = io::stdout().lock();
     let _ = out.write_all(MOUSE_OFF);
     let _ = queue!(out, DisableBracketedPaste, LeaveAlternateScreen, Show);

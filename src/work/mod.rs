@@ -4,3 +4,4 @@ pub mod acme;
 pub mod audit;
 pub mod certs;
 pub mod tokens;
+pub mod totp;

@@ -1,34 +1,16 @@
 //! A state that cannot be written: nothing is ordered that would be lost, and everything goes on by itself later.
 
-use std::process::Command;
-
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
-
 use crate::support::acme_site::{
     AcmePlace, assert_serves, certificate, certificate_when, shown, wait_for_site,
 };
 use crate::support::ca::{Endpoint, Moment};
+use crate::support::no_room::{let_write, start_enduring};
 use crate::support::{Daemon, FakeClock};
 
 const NAME: &str = "app.example.com";
 
-/// A daemon that meets an error, and no signal, where a file may not grow.
 fn start(place: &AcmePlace, clock: &FakeClock) -> Daemon {
-    let place = &place.place;
-    let binary = place.command();
-    let mut command = Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(binary.get_program());
-    command.arg("run").arg("--config").arg(place.config());
-    command.env_clear().env("PATH", "/usr/bin:/bin").envs(clock.environment());
-    command.current_dir(place.dir());
-    Daemon::spawn(place.clone(), command)
-}
-
-/// From now on no byte more, or as many as it likes, may be written into files: what a full disk does.
-fn let_write(daemon: &Daemon, writes: bool) {
-    let pid = Pid::from_raw(daemon.pid().try_into().unwrap());
-    let current = if writes { None } else { Some(0) };
-    prlimit(pid, Resource::Fsize, Rlimit { current, maximum: None }).unwrap();
+    start_enduring(&place.place, clock.environment())
 }
 
 #[test]

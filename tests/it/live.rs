@@ -240,3 +240,19 @@ fn the_history_has_what_happened_second_by_second() {
     let unknown = ask("5m").unwrap_err().to_string();
     assert_eq!(unknown, "resolution must be one of 1s, 10s, 1m");
 }
+
+#[test]
+fn an_action_is_seen_with_the_record_that_it_got() {
+    let app = Upstream::text("hello");
+    let route = "[site.\"app.localhost\".route.\"/refund\"]\naudit = \"refund\"";
+    let site = format!("[site.\"app.localhost\"]\nupstream = \"{}\"\n{route}\n", app.address());
+    let daemon = Daemon::start(&site);
+    let watch = Watch::start(&daemon, &["--json"]);
+    daemon.curl(&["https://app.localhost/refund"]);
+    let seen = watch.event("request");
+    let steps = seen["steps"].as_array().unwrap();
+    let at = steps.iter().position(|step| step["name"] == "audit").unwrap();
+    assert_eq!(steps[at]["outcome"], "passed", "{seen}");
+    assert_eq!(steps[at]["note"], "recorded as route.refund before the answer leaves");
+    assert_eq!(steps[at + 1]["name"], "upstream", "{seen}");
+}

@@ -74,12 +74,14 @@ fn the_app_always_learns_the_host_that_was_asked_for() {
     let app = Upstream::text("ok");
     let daemon = site(&app.address(), "");
     let mut connection = h1(&daemon);
-    connection.send("GET http://app.localhost/a?b HTTP/1.1\r\n\r\n").unwrap();
+    connection
+        .send("GET http://app.localhost/a?b HTTP/1.1\r\nHost: APP.localhost\r\n\r\n")
+        .unwrap();
     assert_eq!(connection.answer("GET").unwrap().status, 200);
     connection.send("OPTIONS * HTTP/1.1\r\nHost: APP.localhost.:1\r\n\r\n").unwrap();
     assert_eq!(connection.answer("OPTIONS").unwrap().status, 200);
     let seen = app.requests();
-    assert_eq!((seen[0].target(), seen[0].fields("host")), ("/a?b", vec!["app.localhost"]));
+    assert_eq!((seen[0].target(), seen[0].fields("host")), ("/a?b", vec!["APP.localhost"]));
     assert_eq!((seen[1].target(), seen[1].fields("host")), ("*", vec!["APP.localhost.:1"]));
 }
 

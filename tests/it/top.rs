@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Daemon, Place, Upstream, deadline, left, palisade};
+use palisade::tui::probe::Taken;
+
+use crate::support::totp::Stopped;
+use crate::support::{Daemon, Place, Pty, Upstream, deadline, left, palisade};
 
 /// A terminal with the dashboard in it; the shell around it says how it ended.
 struct Terminal {
@@ -21,12 +24,17 @@ impl Terminal {
 
     /// The same with other variables, as `NAME=value` words.
     fn open_as(daemon: &Daemon, size: (u16, u16), options: &str, variables: &str) -> Self {
+        Self::run(daemon, size, &format!("top {options}"), variables)
+    }
+
+    /// Another verb on it.
+    fn run(daemon: &Daemon, size: (u16, u16), verb: &str, variables: &str) -> Self {
         let place = Place::new();
         let socket = place.path("tmux.sock");
         let (pid, control) = (place.path("pid"), daemon.control());
         let binary = env!("CARGO_BIN_EXE_palisade");
         let script = format!(
-            "env TERM=xterm-256color {variables} sh -c 'echo $$ > {}; exec {binary} top --socket {} {options}'\n\
+            "env TERM=xterm-256color {variables} sh -c 'echo $$ > {}; exec {binary} {verb} --socket {}'\n\
              echo \"ended with $?\"; stty -a | tr ' ;' '\\n\\n' | grep icanon; exec cat\n",
             pid.display(),
             control.display()
@@ -113,7 +121,9 @@ impl Terminal {
         let mut passed = 0;
         self.wait("time", |screen| {
             meanwhile();
-            passed = clock(screen).map_or(0, |now| (now + 86_400 - from) % 86_400);
+            // The clock may go back a second, between two that tell it; that is no day.
+            let now = clock(screen).map_or(0, |now| (now + 86_400 - from) % 86_400);
+            passed = if now < 43_200 { now } else { 0 };
             passed >= seconds
         });
         self.tmux(&["pipe-pane"]);
@@ -142,7 +152,7 @@ fn keys_lead_through_the_views_to_one_request() {
     let terminal = Terminal::open(&daemon, (80, 24), "--rate 250ms");
     terminal.wait_for("Nothing needs attention.");
     terminal.keys(&["2"]);
-    terminal.wait_for("waiting for the first request");
+    terminal.wait_for("waiting for requests");
     assert_eq!(daemon.curl(&["https://app.localhost/first"]).status, 200);
     terminal.wait_for("/first");
     assert_eq!(daemon.curl(&["https://app.localhost/second"]).status, 200);
@@ -172,7 +182,7 @@ fn narrowing_asks_the_daemon_too_and_one_key_widens_again() {
     let terminal = Terminal::open(&daemon, (120, 40), "--rate 250ms");
     terminal.wait_for("Nothing needs attention.");
     terminal.keys(&["2"]);
-    terminal.wait_for("waiting for the first request");
+    terminal.wait_for("waiting for requests");
     assert_eq!(daemon.curl(&["https://app.localhost/wanted"]).status, 200);
     terminal.wait_for("/wanted");
     terminal.keys(&["n"]);
@@ -197,7 +207,9 @@ fn a_reload_wants_elevation_and_an_answer() {
     terminal.wait_for("Nothing needs attention.");
     terminal.keys(&["R"]);
     terminal.wait_for("read-only: press e to elevate first");
-    terminal.keys(&["e", "Enter"]);
+    terminal.keys(&["e"]);
+    terminal.wait_for("Enter elevate");
+    terminal.keys(&["Enter"]);
     terminal.wait_for("ELEVATED 10 min");
     terminal.keys(&["R"]);
     terminal.wait_for("Reload the configuration?");
@@ -309,13 +321,173 @@ fn an_idle_dashboard_is_nearly_silent_and_a_busy_one_bounded() {
     let idle = terminal.bytes_per_second(6, || {});
     assert!(idle < 200, "{idle} bytes a second with nothing to tell");
     terminal.keys(&["2"]);
-    terminal.wait_for("waiting for the first request");
+    terminal.wait_for("waiting for requests");
     let busy = terminal.bytes_per_second(6, || {
         for _ in 0..10 {
             assert_eq!(daemon.curl(&["https://app.localhost/busy"]).status, 200);
         }
     });
-    assert!(busy < 10_000, "{busy} bytes a second");
+    assert!(busy > idle && busy < 10_000, "{busy} bytes a second");
+    println!("bytes a second at 120x40: {idle} idle, {busy} busy"); // for docs/DASHBOARD.md
+}
+
+/// `palisade top` beside this daemon, with what a test makes of its terminal.
+fn top(daemon: &Daemon) -> Command {
+    let mut command = daemon.place().command();
+    command.args(["top", "--socket"]).arg(daemon.control());
+    command.env("TERM", "xterm").env("LANG", "C.UTF-8").stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_terminal_that_answers_no_question_is_drawn_on_all_the_same() {
+    let (_app, daemon) = daemon();
+    let mut terminal = Pty::open(80, 24);
+    let mut child = top(&daemon).stdin(terminal.side()).stdout(terminal.side()).spawn().unwrap();
+    terminal.wait_for("attention.");
+    terminal.skip();
+    terminal.keys("\x0c"); // Ctrl-l
+    let sent = terminal.wait_for("attention.");
+    assert!(!sent.contains("\x1b[6n"), "the cursor is not asked for: {sent:?}");
+    terminal.keys("q");
+    assert!(child.wait().unwrap().success());
+    assert!(terminal.is_cooked());
+}
+
+#[test]
+fn a_terminal_that_hangs_up_in_the_middle_ends_it_with_a_sentence() {
+    let (_app, daemon) = daemon();
+    let mut terminal = Pty::open(80, 24);
+    let child = top(&daemon).stdin(terminal.side()).stdout(terminal.side()).spawn().unwrap();
+    terminal.wait_for("attention.");
+    drop(terminal);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("palisade top: the terminal is gone ("), "{said}");
+}
+
+#[test]
+fn without_keys_or_without_a_screen_it_says_so_and_touches_nothing() {
+    let (_app, daemon) = daemon();
+    let mut terminal = Pty::open(80, 24);
+    let (nothing, pipe) = (Stdio::null, Stdio::piped);
+    let cases = [
+        (nothing(), terminal.side(), "xterm", 1, "standard input is no terminal"),
+        (terminal.side(), pipe(), "xterm", 2, "this is no terminal"),
+        (terminal.side(), terminal.side(), "dumb", 2, "cannot place text (TERM=dumb)"),
+    ];
+    for (stdin, stdout, term, code, words) in cases {
+        let mut command = top(&daemon);
+        let child = command.env("TERM", term).stdin(stdin).stdout(stdout).spawn().unwrap();
+        drop(command); // it holds the terminal, too
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(words) && said.contains("palisade top --once"), "{said}");
+        assert!(terminal.is_cooked() && output.stdout.is_empty());
+    }
+    // Not a byte of it came before this.
+    let mut command = Command::new("echo");
+    command.arg("first").stdout(terminal.side()).status().unwrap();
+    assert_eq!(terminal.wait_for("first\r\n"), "first\r\n");
+}
+
+#[test]
+fn a_panic_puts_the_terminal_back_before_it_is_told() {
+    // The test starts itself on a terminal of its own, and panics there.
+    const NAME: &str = "top::a_panic_puts_the_terminal_back_before_it_is_told";
+    const HERE: &str = "IT_PANICS_ON_ITS_TERMINAL";
+    if std::env::var_os(HERE).is_some() {
+        let mut screen = Taken::open().expect("a terminal");
+        screen.draw((80, 24)).expect("a frame");
+        panic!("said on the operator's own screen");
+    }
+    let mut terminal = Pty::open(80, 24);
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", NAME, "--nocapture"]).env(HERE, "1").env("TERM", "xterm");
+    command.stdin(terminal.side()).stdout(terminal.side()).stderr(terminal.side());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    terminal.wait_for("\x1b[?1049h");
+    let sent = terminal.wait_for("test result: FAILED. 0 passed; 1 failed");
+    assert!(!child.wait().unwrap().success());
+    assert!(terminal.is_cooked(), "it was left raw");
+    let (before, told) = sent.split_once("said on the operator's own screen").expect("told");
+    for (taken, back) in [
+        ("\x1b[?1049h", "\x1b[?1049l"),
+        ("\x1b[?2004h", "\x1b[?2004l"),
+        ("\x1b[?1000h", "\x1b[?1000l"),
+    ] {
+        let (taken, back) = (before.rfind(taken), before.rfind(back));
+        assert!(taken.is_some() && taken < back, "{sent:?}");
+    }
+    assert!(before.contains("\x1b[?25h"), "the cursor");
+    assert!(!told.contains("\x1b[?1049l"), "leaving twice would move the cursor: {sent:?}");
+}
+
+#[test]
+fn a_daemon_that_goes_away_under_an_open_question_is_told_and_the_question_still_works() {
+    let (_app, daemon) = daemon();
+    let terminal = Terminal::open(&daemon, (80, 24), "--rate 250ms");
+    terminal.wait_for("Nothing needs attention.");
+    terminal.keys(&["e"]);
+    terminal.wait_for("Enter elevate");
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("ELEVATED 10 min");
+    terminal.keys(&["R"]);
+    terminal.wait_for("Reload the configuration?");
+    daemon.sigkill();
+    let place = daemon.place().clone();
+    drop(daemon);
+    let gone = terminal.wait_for("GONE");
+    assert!(gone.contains("Reload the configuration?") && gone.contains("FAIL  "), "{gone}");
+    terminal.keys(&["y"]);
+    let said = terminal.wait_for("FAIL: nothing was changed");
+    assert!(said.contains("no palisade answers at"), "{said}");
+    terminal.keys(&["Enter"]);
+    terminal.wait_without("nothing was changed");
+    let _daemon = place.start();
+    terminal.wait_without("GONE");
+}
+
+#[test]
+fn the_audit_log_shows_changes_as_they_are_made_and_one_in_full() {
+    let (_app, daemon) = daemon();
+    let terminal = Terminal::open(&daemon, (100, 30), "--rate 250ms");
+    terminal.wait_for("Nothing needs attention.");
+    terminal.keys(&["7"]);
+    terminal.wait_for("daemon.start");
+    daemon.reload();
+    terminal.wait_for("config.reload");
+    terminal.keys(&["Enter"]);
+    let page = terminal.wait_for("Before and after");
+    assert!(page.contains("generation 1 -> 2") && page.contains("through    control"), "{page}");
+}
+
+#[test]
+fn many_sites_are_renewed_one_after_another_and_the_first_that_fails_ends_it() {
+    let app = Upstream::text("hello");
+    let site = |name: &str| format!("[site.\"{name}\"]\nupstream = \"{}\"\n", app.address());
+    let daemon = Daemon::start(&format!("{}{}", site("a.localhost"), site("b.localhost")));
+    let terminal = Terminal::open(&daemon, (100, 30), "--rate 250ms");
+    terminal.wait_for("Nothing needs attention.");
+    terminal.keys(&["3"]);
+    terminal.wait_for("RENEWS");
+    terminal.keys(&["*"]);
+    terminal.wait_for("MARKED 2");
+    terminal.keys(&["e"]);
+    terminal.wait_for("Enter elevate");
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("ELEVATED");
+    terminal.keys(&["r"]);
+    terminal.wait_for("Renew the certificates of 2 sites now?");
+    terminal.keys(&["y"]);
+    // Certificates of the local CA are not renewed by an order: the daemon refuses the first.
+    let told = terminal.wait_for("FAIL: 0 of 2 done");
+    assert!(told.contains("Not done, and still marked, 2:"), "{told}");
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("MARKED 2");
 }
 
 #[test]
@@ -345,4 +517,70 @@ fn without_a_daemon_it_says_so_and_ends() {
     let exit = place.palisade(&["top", "--once", "--socket", &socket]);
     assert_eq!(exit.code, 3, "{exit:?}");
     assert!(exit.err.contains("nobody.sock"), "{}", exit.err);
+}
+
+/// A daemon with a second factor, the clock that its codes are made by, and the factor's secret.
+fn with_factor() -> (Stopped, Daemon, String) {
+    let place = Place::new();
+    place.configure("[site.\"app.localhost\"]\nupstream = \"127.0.0.1:9\"\n");
+    let clock = Stopped::now(&place);
+    let daemon = clock.start(&place);
+    let secret = clock.enroll(&daemon, "phone", &[]);
+    (clock, daemon, secret)
+}
+
+#[test]
+fn with_a_second_factor_elevating_wants_a_code_and_says_why_one_is_not_taken() {
+    let (clock, daemon, secret) = with_factor();
+    let terminal = Terminal::open(&daemon, (80, 24), "--rate 250ms");
+    terminal.wait_for("e elevate");
+    let used = clock.code(&secret);
+    terminal.keys(&["e"]);
+    terminal.wait_for("Code: ");
+    terminal.keys(&[&used, "Enter"]);
+    terminal.wait_for("a code works once");
+    terminal.keys(&[&clock.next_code(&secret), "Enter"]);
+    terminal.wait_for("elevated for 10 minutes");
+    terminal.keys(&["R"]);
+    terminal.wait_for("Reload the configuration?");
+    terminal.keys(&["y"]);
+    terminal.wait_for("Generation 2 is in force.");
+    let exit = daemon.cli(&["audit", "search", "--json", "--action", "totp.elevate"]);
+    assert_eq!(exit.json()["confirmed"], "phone");
+}
+
+#[test]
+fn on_a_terminal_a_command_asks_for_the_code_that_its_call_wants() {
+    let (clock, daemon, secret) = with_factor();
+    let terminal = Terminal::run(&daemon, (80, 24), "crypto rotate", "LANG=C.UTF-8");
+    terminal.wait_for("Code of your second factor:");
+    terminal.keys(&[&clock.next_code(&secret), "Enter"]);
+    terminal.wait_for("is in use");
+    terminal.wait_for("ended with 0");
+    let terminal = Terminal::run(&daemon, (80, 24), "crypto rotate", "LANG=C.UTF-8");
+    terminal.wait_for("Code of your second factor:");
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("--totp CODE");
+    terminal.wait_for("ended with 1");
+}
+
+#[test]
+fn enrolling_shows_a_secret_and_takes_the_code_that_the_device_makes_of_it() {
+    let place = Place::new();
+    place.configure("[site.\"app.localhost\"]\nupstream = \"127.0.0.1:9\"\n");
+    let clock = Stopped::now(&place);
+    let daemon = clock.start(&place);
+    let terminal = Terminal::run(&daemon, (120, 24), "totp enroll phone", "LANG=C.UTF-8");
+    let screen = terminal.wait_for("Code that the device shows now:");
+    let line = screen.lines().find_map(|line| line.trim().strip_prefix("secret")).unwrap();
+    let secret: String = line.split_whitespace().collect();
+    assert!(
+        screen.replace('\n', "").contains(&format!("?secret={secret}&issuer=palisade")),
+        "{screen}"
+    );
+    terminal.keys(&[&clock.code_in(&secret, 3_600), "Enter"]);
+    terminal.wait_for("Wrong code");
+    terminal.keys(&[&clock.code(&secret), "Enter"]);
+    terminal.wait_for("phone is active");
+    terminal.wait_for("ended with 0");
 }

@@ -1,5 +1,6 @@
 //! Tokens and second factors in the words of the control socket.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Role, Scope};
@@ -10,9 +11,11 @@ pub const TOTP_HEADER: &str = "palisade-totp";
 pub const ELEVATION_HEADER: &str = "palisade-elevation";
 /// Type of the problem that asks for a second factor.
 pub const TOTP_REQUIRED: &str = "urn:palisade:totp-required";
+/// Type of the problem that a code is wrong or was used before.
+pub const TOTP_WRONG: &str = "urn:palisade:totp-wrong";
 
 /// `POST /v1/tokens`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateToken {
     /// For people; of letters, digits, `-`, `_` and `.`, at most 64 bytes. No two living tokens share one.
     pub name: String,
@@ -26,7 +29,7 @@ pub struct CreateToken {
 }
 
 /// The answer to it, and the only one that has the secret.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenMade {
     pub token: TokenInfo,
     /// What `Authorization: Bearer` carries.
@@ -34,7 +37,7 @@ pub struct TokenMade {
 }
 
 /// `GET /v1/tokens` lists these; `POST /v1/tokens/{id}/revoke` answers the one that is gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenInfo {
     pub id: String,
     pub name: String,
@@ -52,14 +55,14 @@ pub struct TokenInfo {
 }
 
 /// `POST /v1/totp`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EnrollTotp {
     /// Names the device or its owner; as a token's name.
     pub name: String,
 }
 
 /// The answer to it. The factor counts once `POST /v1/totp/{name}/activate` was given a code of it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TotpSecret {
     pub name: String,
     /// Base32, for typing.
@@ -69,13 +72,13 @@ pub struct TotpSecret {
 }
 
 /// A code: `POST /v1/totp/{name}/activate`, `POST /v1/elevation`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TotpCode {
     pub code: String,
 }
 
 /// `GET /v1/totp` lists these; activating and removing answer one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TotpInfo {
     pub name: String,
     /// RFC 3339, UTC
@@ -86,7 +89,7 @@ pub struct TotpInfo {
 }
 
 /// `POST /v1/elevation`: what stands for a code for a while, for the one who asked.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Elevated {
     /// For [`ELEVATION_HEADER`].
     pub elevation: String,
@@ -96,7 +99,7 @@ pub struct Elevated {
 }
 
 /// `GET /v1/whoami`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WhoAmI {
     /// A user's name or number, a token's name.
     pub name: String,

@@ -2,6 +2,7 @@
 //!
 //! Hashes, keys and signatures are lower-case hex. Times are Unix milliseconds.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::audit::{Actor, Facts, Outcome, Source};
@@ -10,7 +11,7 @@ use crate::base::audit::{Actor, Facts, Outcome, Source};
 pub const RECORDS_MAX: usize = 1000;
 
 /// A record of the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditRecord {
     /// From 1, without gaps.
@@ -36,7 +37,7 @@ pub struct AuditRecord {
 }
 
 /// A signed place in the log: Ed25519 over a label, the number, the hash and the time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditMark {
     pub seq: u64,
@@ -52,6 +53,10 @@ pub struct AuditMark {
 pub struct AuditQuery {
     /// Records behind this number.
     pub after: u64,
+    /// Records before this number, the newest first; a number beyond the last one begins at the end. Absent: the
+    /// oldest first.
+    #[serde(default)]
+    pub before: Option<u64>,
     /// At most [`RECORDS_MAX`], which is also the default.
     pub limit: Option<usize>,
     /// `config.reload`, or `config` for all of these.
@@ -65,11 +70,21 @@ pub struct AuditQuery {
     pub text: Option<String>,
 }
 
-/// `GET /v1/audit?after=&limit=&action=&actor=&subject=&since_ms=&until_ms=&text=` answers this.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+impl AuditQuery {
+    /// The newest records before this number, the newest first; `u64::MAX` begins at the end.
+    #[must_use]
+    pub fn newest(before: u64, limit: usize) -> Self {
+        Self { before: Some(before), limit: Some(limit), ..Self::default() }
+    }
+}
+
+/// `GET /v1/audit?after=&before=&limit=&action=&actor=&subject=&since_ms=&until_ms=&text=` answers this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditPage {
+    #[serde(rename = "items")]
     pub records: Vec<AuditRecord>,
-    /// `after` of the next page; absent when the end of the log was looked at. A page may be empty and not the last.
+    /// `after` of the next page, or its `before` where the newest come first; absent when all was looked at. A page may
+    /// be empty and not the last.
     pub next: Option<u64>,
     /// Number of the last record there is.
     pub last: u64,
@@ -78,7 +93,7 @@ pub struct AuditPage {
 }
 
 /// `POST /v1/audit/verify` answers this.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditVerdict {
     /// What is wrong; absent when the log is whole.
     pub broken: Option<AuditBroken>,
@@ -96,7 +111,7 @@ pub struct AuditVerdict {
 }
 
 /// The first thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditBroken {
     pub seq: u64,
     pub why: String,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/events` answers these, one JSON object per line, until the client goes away.
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Query: `kinds` (comma-separated: `request`, `log`, `state`; default all), and filters on requests: `site`, `route`,
 /// `ip`, `status` (`404`, `4xx`), `path` (prefix), `denied`, `slower_us`. Filters never apply to other kinds.
 /// The stream ends when the daemon stops, after its last request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// First line.
@@ -55,7 +56,7 @@ pub struct EventsQuery {
 }
 
 /// One request, when it has ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestSeen {
     pub id: String,
     /// When it arrived.
@@ -83,7 +84,7 @@ pub struct RequestSeen {
 }
 
 /// One step of a request's way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// `client`, `site`, `challenge` (only where a CA asks), `redirect`, `route`, `admit`, `websocket`, `upstream`, `headers`
     pub name: String,
@@ -94,7 +95,7 @@ pub struct Step {
 }
 
 /// A line of the log that is no request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
     pub at_ms: i64,
     /// `info`, `warn` or `error`
@@ -104,10 +105,10 @@ pub struct LogLine {
 }
 
 /// Something about the daemon changed; screens that show it ask again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StateChange {
     pub at_ms: i64,
-    /// `reloaded`, `reload_refused`, `certificate`, `capability`, `token`, `draining`
+    /// `reloaded`, `reload_refused`, `certificate`, `capability`, `token`, `totp`, `draining`
     pub what: String,
     /// Which one, where there are several.
     pub subject: Option<String>,
@@ -117,7 +118,7 @@ pub struct StateChange {
 /// `GET /v1/explain?url=…&method=…&ip=…&header=name:value`: what such a request would meet by the configuration in
 /// force, without sending it. `url` must be there; the method is GET and the address 127.0.0.1 unless they are named;
 /// `header` may come several times.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     pub method: String,
     pub url: String,
@@ -142,7 +143,7 @@ pub struct Explanation {
 }
 
 /// A route that a request was held against.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteTried {
     pub name: String,
     pub matches: bool,
@@ -151,7 +152,7 @@ pub struct RouteTried {
 }
 
 /// A header field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeaderChange {
     pub name: String,
     /// Absent: taken away.
@@ -169,7 +170,7 @@ pub struct ExplainQuery {
 }
 
 /// `GET /v1/history?resolution=1s|10s|1m`: 10 minutes, 2 hours or 24 hours.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct History {
     pub resolution_s: u32,
     /// Oldest first, without gaps; the last one ended at `end_s`.
@@ -178,7 +179,7 @@ pub struct History {
 }
 
 /// What happened in one interval.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     pub requests: u64,
     pub responses_4xx: u64,

@@ -1,12 +1,13 @@
 //! Runtime switches of capabilities in the words of the control socket.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CapabilityStatus;
 use crate::base::Mode;
 
 /// `POST /v1/capabilities/{name}` answers the `CapabilityStatus` that it comes to. `GET /v1/capabilities` lists them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SetCapability {
     /// Absent: as configured again.
     pub mode: Option<Mode>,
@@ -16,7 +17,7 @@ pub struct SetCapability {
 }
 
 /// What was set while running. Counts more than the file, and less than an emergency flag that says `false`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CapabilityOverride {
     pub mode: Mode,
     pub set_by: String,

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{ANSWER_BYTES_MAX, CALL_TIME, ClientError, asking, read, version};
+use super::{ANSWER_BYTES_MAX, CALL_TIME, ClientError, Heard, asking, read, version};
 use crate::ops::api::live::{Event, EventsQuery};
 
 /// The daemon says something every five seconds.
@@ -42,17 +42,17 @@ type Driver = Pin<Box<Connection<TokioIo<UnixStream>, Full<Bytes>>>>;
 impl EventStream {
     /// Asks for the stream and waits for its head.
     pub(super) async fn open(
-        path: PathBuf,
+        (path, heard): (PathBuf, &Heard),
         stream: UnixStream,
         query: &EventsQuery,
     ) -> Result<Self, ClientError> {
         let silent = ClientError::Silent { path: path.clone(), after_s: CALL_TIME.as_secs() };
-        let opening = Self::ask(path, stream, query);
+        let opening = Self::ask((path, heard), stream, query);
         timeout(CALL_TIME, opening).await.unwrap_or(Err(silent))
     }
 
     async fn ask(
-        path: PathBuf,
+        (path, heard): (PathBuf, &Heard),
         stream: UnixStream,
         query: &EventsQuery,
     ) -> Result<Self, ClientError> {
@@ -64,6 +64,7 @@ impl EventStream {
         let mut connection = Some(Box::pin(connection));
         let response = drive(&mut connection, sender.send_request(request)).await;
         let (head, body) = response.map_err(garbled)?.into_parts();
+        heard.hear(&head);
         version(&head)?;
         if head.status != http::StatusCode::OK {
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect();

@@ -15,7 +15,8 @@ async fn against(answer: &[u8], open: bool) -> Result<Option<Event>, ClientError
     };
     let call = async {
         let query = EventsQuery::default();
-        EventStream::open("/run/p.sock".into(), client, &query).await?.next().await
+        let place = ("/run/p.sock".into(), &Heard::default());
+        EventStream::open(place, client, &query).await?.next().await
     };
     let (answer, _held) = tokio::join!(call, server);
     answer

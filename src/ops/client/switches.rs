@@ -1,22 +1,18 @@
 //! Runtime switches, as the client asks for them.
 
-use bytes::Bytes;
 use http::Method;
 
 use super::{CALL_TIME, Client, ClientError, segment};
 use crate::ops::api::CapabilityStatus;
-use crate::ops::api::page::Page;
 use crate::ops::api::switches::SetCapability;
 
 impl Client {
-    /// Every capability; there are few, so one page has all of them.
+    /// Every capability.
     ///
     /// # Errors
     /// As every call.
     pub async fn capabilities(&self) -> Result<Vec<CapabilityStatus>, ClientError> {
-        let page: Page<CapabilityStatus> =
-            self.call(Method::GET, "/v1/capabilities", Bytes::new(), CALL_TIME).await?;
-        Ok(page.items)
+        self.all("/v1/capabilities").await
     }
 
     /// Sets a switch, or takes it back. In force on the next request, and through restarts.

@@ -3,11 +3,13 @@
 //! Numbers are for ever: 1 overview, 2 requests, 3 sites, 4 queue, 5 limits, 6 gates, 7 audit, 8 backups, 9 alerts.
 //! What a view needs beyond status, history and the tail it fetches for itself, while it is on the screen.
 
+pub mod audit;
 pub mod capabilities;
 pub mod overview;
 pub mod requests;
 pub mod sites;
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -22,13 +24,37 @@ use super::table::{self, Narrow, Sort, Table};
 use super::theme::Look;
 
 /// Every view of this version, in the order of Tab.
-pub static VIEWS: [&dyn View; 4] =
-    [&overview::Overview, &requests::Requests, &sites::Sites, &capabilities::Capabilities];
+pub static VIEWS: [&dyn View; 5] = [
+    &overview::Overview,
+    &requests::Requests,
+    &sites::Sites,
+    &audit::Audit,
+    &capabilities::Capabilities,
+];
 
 /// What a view asks the daemon for.
 pub type Fetch =
     for<'a> fn(
         &'a Client,
+    ) -> Pin<Box<dyn Future<Output = Result<Document, ClientError>> + Send + 'a>>;
+
+/// Which part of something long a view asks for next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Want {
+    #[default]
+    Newest,
+    /// What comes before the one with this number.
+    Before(u64),
+    After(u64),
+    /// All that is needed is there.
+    Nothing,
+}
+
+/// What a view asks the daemon for where it is too long for one answer.
+pub type FetchPart =
+    for<'a> fn(
+        &'a Client,
+        Want,
     ) -> Pin<Box<dyn Future<Output = Result<Document, ClientError>> + Send + 'a>>;
 
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +100,26 @@ pub trait View: Sync {
         None
     }
 
+    fn fetch_part(&self) -> Option<FetchPart> {
+        None
+    }
+
+    /// Which part is to be asked for: the row under the cursor is known, where it is not the first of all, and whether
+    /// some rows are left out.
+    fn want(&self, _data: &Data, _cursor: Option<&str>, _sifted: bool) -> Want {
+        Want::Newest
+    }
+
+    /// What is kept of an answer, beside what was known before.
+    fn keep(&self, _known: Option<&(dyn Any + Send + Sync)>, new: Document) -> Document {
+        new
+    }
+
+    /// Whether the first row that is there is the first of all.
+    fn begins(&self, _data: &Data) -> bool {
+        true
+    }
+
     /// Whether it draws the history.
     fn charts(&self) -> bool {
         false
@@ -87,7 +133,7 @@ pub trait View: Sync {
     }
 
     fn draw(&self, scene: &Scene<'_>, canvas: &mut Canvas<'_>) {
-        table::draw(canvas, &scene.list.table, &scene.list.rows, scene.list.cursor, scene.sort);
+        table::draw(canvas, scene.list, scene.sort);
     }
 
     /// A row in full.

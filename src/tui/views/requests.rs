@@ -38,7 +38,10 @@ impl View for Requests {
     fn table(&self, data: &Data, _look: Look) -> Table {
         let empty = match &data.tail_fault {
             Some(why) => format!("no live tail: {why}"),
-            None if data.tailing => "waiting for the first request".into(),
+            None if data.tailing => {
+                "waiting for requests ... (shown from now on: none is kept while nobody watches)"
+                    .into()
+            }
             None => "waiting for the daemon".into(),
         };
         Table { columns: &COLUMNS, rows: data.requests.iter().map(|r| row(r)).collect(), empty }

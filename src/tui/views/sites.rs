@@ -1,19 +1,61 @@
 //! 3: sites with their certificates, and one certificate in full: how long it lasts, when and why the next one is
 //! fetched, and why the last attempt failed, in the CA's words.
+//!
+//! Bounds: the first [`LISTED_MAX`] sites by name; until these are there, the ones that the status has.
+
+use std::sync::Arc;
 
 use crate::base::timestamp::unix_s;
 use crate::base::words::{expiry, soon};
+use crate::ops::api::page::PageQuery;
 use crate::ops::api::{CertificateInfo, CertificateState, SiteStatus};
+use crate::ops::client::{Client, ClientError};
 
-use super::super::data::Data;
+use super::super::data::{Data, Document};
 use super::super::event::Mutation;
 use super::super::glyphs;
 use super::super::page::Page;
 use super::super::table::{Cell, Column, Fact, Narrow, Row, Table, Width};
 use super::super::theme::{Look, Tone};
-use super::{About, Act, View};
+use super::{About, Act, Fetch, View};
 
 pub struct Sites;
+
+/// What is asked for every time, in at most [`PAGES_MAX`] pages.
+const LISTED_MAX: usize = 2_000;
+const PAGES_MAX: usize = 8;
+
+/// Every site, or the first of very many.
+struct Listed(Vec<SiteStatus>);
+
+/// The sites that the view shows.
+pub fn listed(data: &Data) -> &[SiteStatus] {
+    let own = data.document::<Listed>(NAME).map(|Listed(sites)| sites.as_slice());
+    let told = || data.status.as_ref().map_or(&[][..], |status| &status.sites);
+    own.filter(|own| !own.is_empty()).unwrap_or_else(told)
+}
+
+/// How many more there are.
+pub fn unlisted(data: &Data) -> usize {
+    let total = data.status.as_ref().map_or(0, |status| status.sites_total);
+    total.saturating_sub(listed(data).len())
+}
+
+async fn all(client: &Client) -> Result<Document, ClientError> {
+    let (mut sites, mut query) = (Vec::new(), PageQuery::default());
+    for _ in 0..PAGES_MAX {
+        let page = client.sites(&query).await?;
+        sites.extend(page.items);
+        query.after = page.next;
+        if query.after.is_none() || sites.len() >= LISTED_MAX {
+            break;
+        }
+    }
+    sites.truncate(LISTED_MAX);
+    Ok(Arc::new(Listed(sites)))
+}
+
+const NAME: &str = "sites";
 
 /// A certificate that nobody renews needs attention from here on.
 const SOON_S: i64 = 14 * 86_400;
@@ -42,14 +84,14 @@ impl View for Sites {
     fn about(&self) -> About {
         About {
             number: Some(3),
-            name: "sites",
+            name: NAME,
             title: "Sites & certificates",
             help: "Every site with what is left of its certificate's life. Enter shows names, issuer, the next renewal and why the last attempt failed.",
         }
     }
 
     fn table(&self, data: &Data, look: Look) -> Table {
-        let sites = data.status.iter().flat_map(|status| &status.sites);
+        let sites = listed(data).iter();
         let empty = match &data.status {
             Some(_) => "no site is configured".into(),
             None => "waiting for the daemon".into(),
@@ -58,8 +100,7 @@ impl View for Sites {
     }
 
     fn page(&self, data: &Data, id: &str, width: u16, look: Look) -> Option<Page> {
-        let status = data.status.as_ref()?;
-        let site = status.sites.iter().find(|site| site.name == id)?;
+        let site = listed(data).iter().find(|site| site.name == id)?;
         let mut page = Page::new(&site.name, id, width, look);
         page.facts = facts(site);
         let (tone, word, why) = verdict(&site.certificate);
@@ -72,6 +113,10 @@ impl View for Sites {
         certificate(&mut page, &site.certificate);
         failure(&mut page, &site.certificate);
         Some(page)
+    }
+
+    fn fetch(&self) -> Option<Fetch> {
+        Some(|client| Box::pin(all(client)))
     }
 
     fn acts(&self) -> &'static [Act] {

@@ -1,7 +1,7 @@
 //! Looking at the log: pages of records, a verification of all of them, a checkpoint now.
 //!
 //! Bounds: [`RECORDS_MAX`] records and about [`BYTES_MAX`] in an answer, [`SCAN_MAX`] records looked at for it; short
-//! read transactions of [`PAGE`] records.
+//! read transactions of at most [`PAGE`] records.
 
 use super::chain::{Broken, Verifier, Whole};
 use super::record::{Record, decode};
@@ -9,12 +9,14 @@ use super::{Audit, copier, held, line, words};
 use crate::base::audit::{Actor, Intent};
 use crate::ops::api::Problem;
 use crate::ops::api::audit::{
-    AuditBroken, AuditMark, AuditPage, AuditQuery, AuditVerdict, RECORDS_MAX,
+    AuditBroken, AuditMark, AuditPage, AuditQuery, AuditRecord, AuditVerdict, RECORDS_MAX,
 };
 use crate::store::StoreError;
-use crate::store::audit::{AuditLog, Head, Outline};
+use crate::store::audit::{AuditLog, Chained, Hash, Head, Outline};
 
 const PAGE: usize = 1000;
+/// Fewest records that are read at once on the way back.
+const STRIDE_MIN: usize = 100;
 const SCAN_MAX: usize = 50_000;
 const BYTES_MAX: usize = 512 * 1024;
 
@@ -37,34 +39,15 @@ impl Audit {
         let mut at = if query.after <= start.seq {
             start
         } else {
-            let hash = log.record(query.after)?.map(|chained| chained.hash).unwrap_or_default();
-            Head { seq: query.after, hash }
+            Head { seq: query.after, hash: hash_of(log, query.after)? }
         };
-        let limit = query.limit.unwrap_or(RECORDS_MAX).min(RECORDS_MAX);
-        let (mut records, mut bytes, mut looked) = (Vec::new(), 0, 0);
-        let mut next = None;
-        'pages: while at.seq < head.seq {
-            let page = log.records(at.seq, PAGE)?;
-            if page.is_empty() {
-                break;
-            }
-            for (seq, chained) in page {
-                if records.len() >= limit || bytes >= BYTES_MAX || looked >= SCAN_MAX {
-                    next = Some(at.seq);
-                    break 'pages;
-                }
-                looked += 1;
-                let record =
-                    decode(&chained.record).ok().filter(|record| is_wanted(query, &record.intent));
-                if let Some(record) = record {
-                    bytes += chained.record.len();
-                    let record = Record { seq, ..record };
-                    records.push(line::shown(record, &at.hash, &chained.hash));
-                }
-                at = Head { seq, hash: chained.hash };
-            }
-        }
-        Ok(AuditPage { records, next, last: head.seq, stub: stub.as_ref().map(line::mark) })
+        let mut gathered = Gathered::new(query);
+        let next = match query.before {
+            Some(before) => newest_first(log, at, before.min(head.seq + 1), &mut gathered)?,
+            None => oldest_first(log, &mut at, head, &mut gathered)?,
+        };
+        let stub = stub.as_ref().map(line::mark);
+        Ok(AuditPage { records: gathered.records, next, last: head.seq, stub })
     }
 
     /// Follows the whole log. Changes made meanwhile wait in the outbox.
@@ -123,6 +106,101 @@ impl Audit {
         };
         Ok(line::mark(&mark))
     }
+}
+
+/// What a query has found so far.
+struct Gathered<'a> {
+    query: &'a AuditQuery,
+    limit: usize,
+    records: Vec<AuditRecord>,
+    bytes: usize,
+    looked: usize,
+}
+
+impl<'a> Gathered<'a> {
+    fn new(query: &'a AuditQuery) -> Self {
+        let limit = query.limit.unwrap_or(RECORDS_MAX).min(RECORDS_MAX);
+        Self { query, limit, records: Vec::new(), bytes: 0, looked: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.records.len() >= self.limit || self.bytes >= BYTES_MAX || self.looked >= SCAN_MAX
+    }
+
+    /// `prev` is the hash of the record before.
+    fn look_at(&mut self, seq: u64, prev: &Hash, chained: &Chained) {
+        self.looked += 1;
+        let record = decode(&chained.record).ok();
+        if let Some(record) = record.filter(|record| is_wanted(self.query, &record.intent)) {
+            self.bytes += chained.record.len();
+            let record = Record { seq, ..record };
+            self.records.push(line::shown(record, prev, &chained.hash));
+        }
+    }
+}
+
+/// Records behind `at`, to the end or until that is enough. Answers the `after` of the next page.
+fn oldest_first(
+    log: &AuditLog,
+    at: &mut Head,
+    head: Head,
+    gathered: &mut Gathered<'_>,
+) -> Result<Option<u64>, StoreError> {
+    while at.seq < head.seq {
+        let page = log.records(at.seq, PAGE)?;
+        if page.is_empty() {
+            break;
+        }
+        for (seq, chained) in page {
+            if gathered.is_full() {
+                return Ok(Some(at.seq));
+            }
+            gathered.look_at(seq, &at.hash, &chained);
+            *at = Head { seq, hash: chained.hash };
+        }
+    }
+    Ok(None)
+}
+
+/// Records before `before`, down to the one behind `floor` or until that is enough. Answers the `before` of the next
+/// page.
+fn newest_first(
+    log: &AuditLog,
+    floor: Head,
+    mut before: u64,
+    gathered: &mut Gathered<'_>,
+) -> Result<Option<u64>, StoreError> {
+    // No more than what is asked for, where nothing is filtered: the newest page is asked for again and again.
+    let stride = gathered.limit.clamp(STRIDE_MIN, PAGE);
+    while before > floor.seq + 1 {
+        if gathered.is_full() {
+            return Ok(Some(before));
+        }
+        let after = before.saturating_sub(1 + stride as u64).max(floor.seq);
+        let mut prev = if after == floor.seq { floor.hash } else { hash_of(log, after)? };
+        let mut page = Vec::with_capacity(stride);
+        for (seq, chained) in log.records(after, stride)? {
+            // Where records are missing, which a verification tells, later ones come in their place.
+            if seq < before {
+                let hash = chained.hash;
+                page.push((seq, prev, chained));
+                prev = hash;
+            }
+        }
+        for (seq, prev, chained) in page.into_iter().rev() {
+            if gathered.is_full() {
+                return Ok(Some(seq + 1));
+            }
+            gathered.look_at(seq, &prev, &chained);
+        }
+        before = after + 1;
+    }
+    Ok(None)
+}
+
+/// Zeros where there is no such record.
+fn hash_of(log: &AuditLog, seq: u64) -> Result<Hash, StoreError> {
+    Ok(log.record(seq)?.map(|chained| chained.hash).unwrap_or_default())
 }
 
 /// Follows what is there, page by page. `known` is the last number that must be there.

@@ -6,6 +6,7 @@
 //! Bounds: 100,000 intents that wait for a log that cannot be written, [`LATE_MAX`] for a state that cannot;
 //! a checkpoint every [`RECORDS_PER_CHECKPOINT`] records and every hour in which there was one.
 
+pub mod actions;
 mod books;
 pub mod chain;
 mod copier;

@@ -7,7 +7,7 @@ use super::*;
 use crate::base::Secret;
 use crate::base::audit::{Source, action};
 use crate::keyring::MasterKey;
-use crate::ops::api::audit::{AuditQuery, AuditVerdict};
+use crate::ops::api::audit::{AuditQuery, AuditRecord, AuditVerdict};
 use crate::ports::fake::{FakeClock, FakeEntropy};
 
 const NOW: Duration = Duration::from_secs(1_795_292_266);
@@ -90,6 +90,63 @@ fn what_was_recorded_is_found_and_stays_after_a_restart() {
     let whole = verdict(&audit);
     assert_eq!((whole.broken, whole.records, whole.last), (None, 4, 4));
     assert_eq!((whole.key, audit.figures().outbox), (key, 0));
+}
+
+/// Every record that a query finds, page by page, and how many pages that were.
+fn walk(audit: &Audit, mut query: AuditQuery) -> (Vec<AuditRecord>, usize) {
+    let (mut all, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = audit.page(&query).expect("a page");
+        pages += 1;
+        all.extend(page.records);
+        match (page.next, query.before) {
+            (None, _) => return (all, pages),
+            (next, Some(_)) => query.before = next,
+            (Some(next), None) => query.after = next,
+        }
+    }
+}
+
+#[test]
+fn the_log_reads_backwards_as_it_reads_forwards() {
+    let bench = Bench::new();
+    let audit = bench.open();
+    let newest = |limit| AuditQuery::newest(u64::MAX, limit);
+    assert_eq!(walk(&audit, newest(7)), (Vec::new(), 1), "an empty log has no end to begin at");
+    for number in 0..130 {
+        audit.record(intent(number));
+        fill(&audit, 1);
+    }
+    let (mut forwards, _) = walk(&audit, AuditQuery::default());
+    forwards.reverse();
+    for limit in [1, 7, 100, 259, 260, 1000] {
+        let (backwards, pages) = walk(&audit, newest(limit));
+        assert!(backwards == forwards, "limit {limit}");
+        assert_eq!(pages, 260_usize.div_ceil(limit), "limit {limit}");
+    }
+    let (found, _) = walk(&audit, AuditQuery { actor: Some("deploy".into()), ..newest(9) });
+    let wanted: Vec<_> = forwards.iter().filter(|record| record.seq % 2 == 1).cloned().collect();
+    assert!(found == wanted, "filters hold on the way back, too");
+    let between = AuditQuery { after: 100, ..AuditQuery::newest(104, 1000) };
+    let (between, _) = walk(&audit, between);
+    assert_eq!(between.iter().map(|record| record.seq).collect::<Vec<_>>(), [103, 102, 101]);
+    let page = audit.page(&AuditQuery::newest(1, 5)).expect("a page");
+    assert_eq!((page.records.len(), page.next, page.last), (0, None, 260));
+}
+
+#[test]
+fn what_was_cut_off_ends_the_way_back() {
+    let bench = Bench::new();
+    let audit = bench.open();
+    fill(&audit, 3);
+    audit.tend();
+    bench.clock.advance(500 * DAY);
+    fill(&audit, 3);
+    audit.tend();
+    let (backwards, _) = walk(&audit, AuditQuery::newest(u64::MAX, 2));
+    let (mut forwards, _) = walk(&audit, AuditQuery::default());
+    forwards.reverse();
+    assert!(backwards == forwards && forwards.len() < 6, "{forwards:?}");
 }
 
 #[test]

@@ -47,10 +47,10 @@ fn cert_list_shows_what_is_served_what_is_missing_and_what_stands_in() {
         [
             ["SITE", "SOURCE", "STATE"],
             [SITE, "acme", "served"],
+            ["app.localhost", "local", "served"],
+            ["imported.example.com", "imported", "missing"],
             ["missing.example.com", "acme", "missing"],
             ["stand-in.example.com", "acme", "stand-in"],
-            ["imported.example.com", "imported", "missing"],
-            ["app.localhost", "local", "served"],
         ],
         "{}",
         list.out

@@ -23,7 +23,7 @@ fn thirty_names_are_ordered_four_at_a_time_and_ten_in_ten_seconds() {
     let at_work = || {
         let list = control(&daemon, "GET", "/v1/certificates", None);
         let list: serde_json::Value = serde_json::from_slice(&list.body).unwrap();
-        list.as_array().unwrap().iter().filter(|info| info["activity"].is_string()).count()
+        list["items"].as_array().unwrap().iter().filter(|info| info["activity"].is_string()).count()
     };
     assert_eq!((at_work(), ca.seen().asked(Endpoint::NewOrder)), (4, 4));
     drop(holds);

@@ -92,7 +92,7 @@ pub fn control(daemon: &Daemon, method: &str, path: &str, body: Option<&Value>) 
 pub fn certificate(daemon: &Daemon, site: &str) -> Value {
     let answered = control(daemon, "GET", "/v1/certificates", None);
     let list: Value = serde_json::from_slice(&answered.body).expect("JSON");
-    let mut items = list.as_array().expect("a list").iter();
+    let mut items = list["items"].as_array().expect("a list").iter();
     items.find(|item| item["site"] == site).unwrap_or_else(|| panic!("{site}: {list:#}")).clone()
 }
 

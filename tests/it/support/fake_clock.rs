@@ -26,7 +26,12 @@ impl FakeClock {
 
     /// The clock stands still at about now.
     pub fn freeze(&self) {
-        let now = time::OffsetDateTime::now_utc();
+        self.freeze_at(time::OffsetDateTime::now_utc().unix_timestamp());
+    }
+
+    /// The clock stands still at this second.
+    pub fn freeze_at(&self, unix_s: i64) {
+        let now = time::OffsetDateTime::from_unix_timestamp(unix_s).expect("a time");
         self.set(&format!(
             "{} {:02}:{:02}:{:02}",
             now.date(),

@@ -8,9 +8,13 @@ mod client;
 mod daemon;
 mod fake_clock;
 mod http;
+pub mod no_room;
+pub mod notation;
 mod peers;
 pub mod pebble;
 mod ports;
+mod pty;
+pub mod totp;
 mod upstream;
 pub mod wire;
 
@@ -24,6 +28,7 @@ pub use fake_clock::FakeClock;
 pub use pebble::Pebble;
 pub use peers::{Answered, Service, curl, peer, python};
 pub use ports::Doors;
+pub use pty::Pty;
 pub use upstream::{Link, Seen, Upstream, digest};
 
 /// Nothing takes as long as this unless it hangs; whatever waits fails then and shows what it has seen.

@@ -21,6 +21,13 @@ pub fn sites(scene: &Scene<'_>, canvas: &mut Canvas<'_>, y: u16) -> u16 {
         scene.narrow.iter().all(|(fact, value)| *fact != Fact::Site || *value == site.name)
     };
     let mut found: Vec<_> = status.sites.iter().filter(about).collect();
+    let mut elsewhere = status.sites_total.saturating_sub(status.sites.len());
+    if !scene.narrow.is_empty() {
+        elsewhere = 0;
+        if found.is_empty() {
+            found = certificates::listed(scene.data).iter().filter(about).collect();
+        }
+    }
     let room = canvas.height().saturating_sub(y + 5);
     let shown = usize::from(room.min(canvas.height() / 5).max(1));
     // The ones that need attention stand first: a screen has no room for all.
@@ -29,7 +36,7 @@ pub fn sites(scene: &Scene<'_>, canvas: &mut Canvas<'_>, y: u16) -> u16 {
         "WARN" => 1,
         _ => 2,
     });
-    let hidden = found.len().saturating_sub(shown);
+    let hidden = found.len().saturating_sub(shown) + elsewhere;
     let note = if hidden > 0 { format!("{hidden} more: 3") } else { String::new() };
     canvas.rule(y, "Sites", &note);
     let name_cells = 30.min(canvas.width() / 3);

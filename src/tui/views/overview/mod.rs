@@ -26,7 +26,7 @@ impl View for Overview {
             number: Some(1),
             name: "overview",
             title: "Overview",
-            help: "What needs attention first, then how much, how fast and how well. Rates and percentiles are of all requests; the lists at the bottom are of the last requests in the tail.",
+            help: "What needs attention first, then how much, how fast and how well. Rates and percentiles are of all requests; the lists at the bottom are of the last requests in the tail. Narrowing (n) narrows these lists, and never the charts.",
         }
     }
 

@@ -1,0 +1,23 @@
+//! Where the request path has its actions recorded.
+
+use tokio::sync::oneshot;
+
+use crate::base::audit::Intent;
+
+/// The records of actions that happen on the request path.
+pub trait Actions: Send + Sync + 'static {
+    /// Takes a place for one record, before the action may begin. Never waits.
+    ///
+    /// # Errors
+    /// It could not be recorded now; why, for the log.
+    fn reserve(&self) -> Result<Box<dyn Place>, &'static str>;
+}
+
+/// A place for one record. Dropped unused, it is free again.
+pub trait Place: Send {
+    /// Hands the record over; it will be written even if nobody waits for it. Never waits.
+    fn record(self: Box<Self>, intent: Intent) -> Recorded;
+}
+
+/// Says that a record is on disk; ends without a word only when the process ends before it is.
+pub type Recorded = oneshot::Receiver<()>;

@@ -1,0 +1,154 @@
+//! Why a factor or a code is not taken, and what the caller is told.
+
+use crate::ops::api::Problem;
+use crate::ops::api::access::{TOTP_REQUIRED, TOTP_WRONG};
+use crate::store::StoreError;
+use crate::store::totp::FACTORS_MAX;
+
+/// Why nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// No factor has this code now.
+    Wrong,
+    /// It was right once.
+    UsedBefore,
+    /// So many codes were wrong that none is looked at.
+    TooMany {
+        wait_s: u64,
+    },
+    /// The elevation has ended, or is somebody else's.
+    NotElevated,
+    /// There is nothing to confirm with.
+    NoFactor,
+    Name,
+    Taken,
+    Full,
+    /// Begun when no factor was there, and now one is.
+    NotFirst,
+    NotBegun {
+        name: String,
+    },
+    Unknown {
+        name: String,
+    },
+    /// No secret of a factor can be read.
+    Unreadable {
+        why: String,
+    },
+    /// It cannot be written, or there is no randomness.
+    Unable {
+        why: String,
+    },
+}
+
+impl Refused {
+    /// Whether it is a guess that counts.
+    #[must_use]
+    pub const fn is_guess(&self) -> bool {
+        matches!(self, Self::Wrong | Self::UsedBefore)
+    }
+
+    /// For the caller.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let kind = match self {
+            Self::Wrong | Self::UsedBefore => TOTP_WRONG,
+            Self::NotElevated => TOTP_REQUIRED,
+            _ => "about:blank",
+        };
+        let (status, title, detail) = self.words();
+        Problem { kind: kind.into(), ..Problem::new(status, title, detail) }
+    }
+
+    fn words(&self) -> (u16, &'static str, String) {
+        let nothing = "nothing was changed";
+        match self {
+            Self::Wrong => (
+                403,
+                "Wrong code",
+                "no second factor has this code now\n  wait for the next code and try again; if that is wrong too, \
+                 compare the clocks of the device and of this machine (timedatectl)"
+                    .into(),
+            ),
+            Self::UsedBefore => (
+                403,
+                "The code was used already",
+                "a code works once\n  wait for the next one, at most 30 s".into(),
+            ),
+            Self::TooMany { wait_s } => (
+                429,
+                "Too many wrong codes",
+                format!("no code is looked at for a while\n  wait {wait_s} s, then try again"),
+            ),
+            Self::NotElevated => (
+                403,
+                "A code is needed",
+                "the elevation has ended, or was given to somebody else\n  elevate again, or send a code".into(),
+            ),
+            Self::NoFactor => (
+                409,
+                "There is no second factor",
+                "no call wants a code\n  `palisade totp enroll NAME` makes a factor".into(),
+            ),
+            Self::Name => (
+                422,
+                "No name for a second factor",
+                "it has 1 to 64 letters, digits, -, _ and .".into(),
+            ),
+            Self::Taken => (
+                409,
+                "There is a second factor of this name",
+                "remove it first, or choose another name".into(),
+            ),
+            Self::Full => (
+                409,
+                "Too many second factors",
+                format!("there are {FACTORS_MAX}; remove one first"),
+            ),
+            Self::NotFirst => (
+                409,
+                "The enrolment is void",
+                "it was begun without a code, and by now there is a second factor\n  enroll it again".into(),
+            ),
+            Self::NotBegun { name } => (
+                404,
+                "Not Found",
+                format!("no enrolment of {name:?} waits for its first code; it may be over 10 minutes old\n  enroll it again"),
+            ),
+            Self::Unknown { name } => {
+                (404, "Not Found", format!("there is no second factor {name:?}"))
+            }
+            Self::Unreadable { why } => (
+                503,
+                "The second factors cannot be read",
+                format!("{why}\n  {nothing}; with the daemon stopped root may remove one: palisade totp remove NAME --state DIR"),
+            ),
+            Self::Unable { why } => (503, "Not now", format!("{why}\n  {nothing}")),
+        }
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Unable { why: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ways_to_refuse_a_code_can_be_told_apart() {
+        let told = |refused: Refused| {
+            let problem = refused.problem();
+            (problem.status, problem.kind)
+        };
+        assert_eq!(told(Refused::Wrong), (403, TOTP_WRONG.into()));
+        assert_eq!(told(Refused::UsedBefore), (403, TOTP_WRONG.into()));
+        assert_eq!(told(Refused::NotElevated), (403, TOTP_REQUIRED.into()));
+        assert_eq!(told(Refused::TooMany { wait_s: 7 }), (429, "about:blank".into()));
+        let problem = Refused::TooMany { wait_s: 7 }.problem();
+        assert!(problem.detail.is_some_and(|detail| detail.contains("wait 7 s")));
+    }
+}
