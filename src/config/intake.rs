@@ -1,4 +1,4 @@
-//! What is taken in: `body_max`, `methods` and `content_types` of a site or a route.
+//! What is taken in: `body_max`, `methods` and `content_types` of a site or a route, and its `hide_errors`.
 
 use super::read::{Cx, Fault, Section};
 use super::settings::RouteMatch;
@@ -13,6 +13,7 @@ const OFF: &str = "off";
 pub(super) fn intake(cx: &mut Cx, section: &mut Section<'_>, around: &Intake) -> Intake {
     let body_max = section.value(cx, "body_max", around.body_max, body_max);
     let methods = section.list(cx, "methods", method);
+    let hide_errors = section.value(cx, "hide_errors", around.hide_errors, values::boolean);
     let content_types = section.list(cx, "content_types", media_range);
     for key in ["methods", "content_types"] {
         if let Some(entry) = section.entry(cx, key)
@@ -25,6 +26,7 @@ pub(super) fn intake(cx: &mut Cx, section: &mut Section<'_>, around: &Intake) ->
         body_max,
         methods: methods.map_or_else(|| around.methods.clone(), |list| complete(bare(list))),
         content_types: content_types.map_or_else(|| around.content_types.clone(), bare),
+        hide_errors,
     }
 }
 

@@ -3,8 +3,10 @@
 //! Two messages per refusal: what the client may know, and what the operator needs. Nothing of the app or of
 //! palisade's inside reaches the first.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+};
+use http::{Method, Response, StatusCode};
 
 use super::body::Body;
 use super::pages::{self, Page};
@@ -48,26 +50,9 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     trip.denied = Some(answer.label);
     trip.why = Some(answer.why);
     trip.conn.worker.shard.denial(answer.label);
-    let site = trip.site().map(|site| site.name.to_string()).unwrap_or_default();
-    let page = Page {
-        status: answer.status.as_u16(),
-        title: answer.title,
-        message: answer.message,
-        request_id: trip.id_text(),
-        site: &site,
-        hint: answer.hint,
-    };
-    let accept = trip.accept.as_ref().and_then(|accept| accept.to_str().ok());
-    let (kind, text) = if pages::wants_json(accept) {
-        ("application/problem+json", pages::problem_json(&page))
-    } else {
-        ("text/html; charset=utf-8", trip.conn.worker.pages.html(&page))
-    };
-    let mut response = Response::new(Body::full(text));
-    *response.status_mut() = answer.status;
+    let (status, words) = (answer.status, (answer.title, answer.message, answer.hint));
+    let mut response = page(trip, status, words);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if answer.status == StatusCode::METHOD_NOT_ALLOWED {
         let allow = answer.allow.and_then(|allow| HeaderValue::try_from(allow).ok());
         headers.insert(ALLOW, allow.unwrap_or(HeaderValue::from_static(METHODS)));
@@ -80,6 +65,73 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     }
     response
 }
+
+/// What stands in for an answer: title, message, and what may help.
+type Words = (&'static str, &'static str, Option<&'static str>);
+
+/// A page, or problem details for whoever prefers JSON; nothing of it is kept by anybody.
+fn page(trip: &Trip, status: StatusCode, (title, message, hint): Words) -> Response<Body> {
+    let site = trip.site().map(|site| site.name.to_string()).unwrap_or_default();
+    let request_id = trip.id_text();
+    let page = Page { status: status.as_u16(), title, message, request_id, site: &site, hint };
+    let accept = trip.accept.as_ref().and_then(|accept| accept.to_str().ok());
+    let (kind, text) = if pages::wants_json(accept) {
+        ("application/problem+json", pages::problem_json(&page))
+    } else {
+        ("text/html; charset=utf-8", trip.conn.worker.pages.html(&page))
+    };
+    // HTTP/2 would send it to a HEAD, too, which ends the stream with an error (RFC 9110 §9.3.2).
+    let bytes = text.len();
+    let bodiless = trip.method == Method::HEAD;
+    let mut response = Response::new(if bodiless { Body::empty() } else { Body::full(text) });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if bodiless {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The app's answer, its body replaced where it is a 5xx and the route hides what the app says about its errors. Status
+/// and fields stay, except for those that describe the old body.
+pub(super) fn hidden(trip: &Trip, response: Response<Body>) -> Response<Body> {
+    let hides = trip.intake().is_some_and(|intake| intake.hide_errors);
+    if !hides || !response.status().is_server_error() {
+        return response;
+    }
+    let words = ("Something went wrong", "The app could not answer this request.", TRY_AGAIN);
+    let (mut head, _dropped) = response.into_parts();
+    let (replacing, body) = page(trip, head.status, words).into_parts();
+    for name in OF_THE_BODY {
+        head.headers.remove(name);
+    }
+    head.headers.extend(replacing.headers);
+    Response::from_parts(head, body)
+}
+
+/// Fields about a body (RFC 9110 §8 and §14, RFC 9530) or its keeping (RFC 9111).
+const OF_THE_BODY: [&str; 18] = [
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-range",
+    "content-disposition",
+    "content-md5",
+    "content-digest",
+    "repr-digest",
+    "digest",
+    "accept-ranges",
+    "etag",
+    "last-modified",
+    "trailer",
+    "age",
+    "expires",
+    "sourcemap",
+];
 
 /// Those that are passed on where nobody says which are taken.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -140,6 +192,26 @@ fn upstream(
         retry_after_s: None,
         allow: None,
         close: false,
+    }
+}
+
+fn method_not_allowed(allow: &str) -> Answer {
+    let message = "This page does not accept this kind of request.";
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    Answer {
+        allow: Some(allow.to_owned()),
+        why: format!("methods allows {allow} here"),
+        ..client(status, "method_not_allowed", "Method not allowed", message)
+    }
+}
+
+fn not_recordable(why: &str) -> Answer {
+    let message = "This action cannot be recorded right now, and was therefore not carried out.";
+    Answer {
+        hint: TRY_AGAIN,
+        why: format!("it has `audit`, and could not be recorded: {why}; the app was not asked"),
+        retry_after_s: Some(RETRY_AFTER_S),
+        ..client(StatusCode::SERVICE_UNAVAILABLE, "not_recordable", "Not now", message)
     }
 }
 
@@ -207,11 +279,7 @@ fn decide(denial: &Denial) -> Answer {
             why: format!("a WebSocket from {origin}; add it to websocket_origins if it should be allowed"),
             ..client(StatusCode::FORBIDDEN, "foreign_origin", "Forbidden", "This site does not accept connections from pages of other sites.")
         },
-        Denial::MethodNotAllowed { allow } => Answer {
-            allow: Some(allow.clone()),
-            why: format!("methods allows {allow} here"),
-            ..client(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", "This page does not accept this kind of request.")
-        },
+        Denial::MethodNotAllowed { allow } => method_not_allowed(allow),
         Denial::BodyTooLarge { said, max } => body_too_large(*said, Bytes(*max)),
         Denial::UnsupportedType { found } => unsupported_type(found.as_deref()),
         Denial::BodyTooSlow => closing(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "Request timed out",
@@ -219,12 +287,7 @@ fn decide(denial: &Denial) -> Answer {
             "the request body paused for longer than timeout.body_idle, or came slower than http.rate_min".into()),
         Denial::BodyBroken => closing(StatusCode::BAD_REQUEST, "body_broken", "Bad request",
             "The request was not received completely.", "the request body broke off".into()),
-        Denial::NotRecordable { why } => Answer {
-            hint: TRY_AGAIN,
-            why: format!("it has `audit`, and could not be recorded: {why}; the app was not asked"),
-            retry_after_s: Some(RETRY_AFTER_S),
-            ..client(StatusCode::SERVICE_UNAVAILABLE, "not_recordable", "Not now", "This action cannot be recorded right now, and was therefore not carried out.")
-        },
+        Denial::NotRecordable { why } => not_recordable(why),
         Denial::UpstreamUnreachable { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
             "The app behind this address cannot be reached right now.",
             format!("{at}: {why}; is the app running and listening there?")),

@@ -76,6 +76,7 @@ async fn answer(
     } else {
         proxy::forward(trip, head, body).await?
     };
+    let response = deny::hidden(trip, response); // where the app's own words about its errors are nobody's business
     if trip.place.is_none() {
         return Ok(response);
     }

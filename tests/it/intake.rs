@@ -205,12 +205,14 @@ fn methods_and_types_that_are_not_listed_never_reach_the_app() {
         assert_eq!(status("/api", &[version, "-X", "POST"]), 200, "nothing is sent");
         assert_eq!(status("/", &[version, "-I"]), 200, "who may GET may HEAD");
     }
+    let refused = daemon.curl(&["--http2", "-I", "https://app.localhost/api"]);
+    assert_eq!((refused.status, refused.exit), (405, 0), "{refused:?}");
     let refused = daemon.curl(&["-X", "DELETE", "https://app.localhost/"]);
     assert_eq!(refused.field("allow"), Some("GET, POST, HEAD"));
     assert_eq!(app.requests().len(), 8);
     assert_eq!(
         (denials(&daemon, "method_not_allowed"), denials(&daemon, "content_type")),
-        ("5".into(), "4".into())
+        ("6".into(), "4".into())
     );
 }
 
@@ -232,4 +234,39 @@ fn a_websocket_is_no_body() {
     connection.send("x".repeat(1000)).unwrap();
     drop(connection);
     assert_eq!(app.report(), "1000");
+}
+
+#[test]
+fn what_the_app_says_about_its_errors_stays_inside_where_asked() {
+    let app = Upstream::start(|seen, link| {
+        let status = if seen.target().contains("fine") { "404 Not Found" } else { "503 Busy" };
+        let fields = [
+            ("Content-Type", "text/plain"),
+            ("Content-Encoding", "identity"),
+            ("ETag", "\"1\""),
+            ("Retry-After", "7"),
+        ];
+        link.answer(status, &fields, "panicked at src/secret.rs");
+    });
+    let keys = "hide_errors = true\n[site.\"app.localhost\".route.\"/open\"]\nhide_errors = false";
+    let daemon = site(&app.address(), keys);
+    for version in ["--http1.1", "--http2"] {
+        let json = ["-H", "Accept: application/json"];
+        let told = daemon.curl(&[version, json[0], json[1], "https://app.localhost/"]);
+        assert_eq!((told.status, told.field("retry-after")), (503, Some("7")), "{told:?}");
+        assert_eq!(told.field("content-type"), Some("application/problem+json"));
+        assert_eq!((told.field("etag"), told.field("content-encoding")), (None, None));
+        assert!(!told.text().contains("secret"), "{told:?}");
+        let id = told.field("x-request-id").expect("an id").to_owned();
+        assert!(told.text().contains(&id), "{told:?}");
+        let page = daemon.curl(&[version, "https://app.localhost/"]);
+        assert!(page.text().contains("<html") && !page.text().contains("secret"), "{page:?}");
+        let bare = daemon.curl(&[version, "-I", "https://app.localhost/"]);
+        assert_eq!((bare.status, bare.exit), (503, 0), "{bare:?}");
+        for open in ["https://app.localhost/fine", "https://app.localhost/open"] {
+            assert!(daemon.curl(&[version, open]).text().contains("secret"), "{open}");
+        }
+    }
+    let lines = daemon.wait_for_requests(10);
+    assert_eq!(lines.iter().filter(|line| !line["aborted"].is_null()).count(), 0, "{lines:?}");
 }

@@ -71,6 +71,7 @@ mod tests {
         Intake {
             body_max: BodyMax::Limit(Bytes(body_max)),
             methods: methods.iter().map(ToString::to_string).collect(),
+            hide_errors: false,
             content_types: types.iter().filter_map(|text| MediaRange::parse(text)).collect(),
         }
     }

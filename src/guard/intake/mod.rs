@@ -1,4 +1,5 @@
-//! What a site or a route takes in: the size of bodies, methods, media types.
+//! What a site or a route takes in: the size of bodies, methods, media types; and whether the app's words about its own
+//! errors go out.
 //!
 //! Threat: bodies that fill the app's memory or disk, and requests of kinds that it was never meant to handle. Limits:
 //! what is inside a body is not looked at, nor what flows through a WebSocket. Failure policy: closed; nothing here can

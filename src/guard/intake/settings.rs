@@ -12,6 +12,8 @@ pub struct Intake {
     pub methods: Vec<String>,
     /// Empty: bodies of every type and of none.
     pub content_types: Vec<MediaRange>,
+    /// Bodies of the app's 5xx answers are replaced.
+    pub hide_errors: bool,
 }
 
 /// The longest request body.
