@@ -15,7 +15,7 @@ use super::conn::Conn;
 use super::deny;
 use super::timers::{Deadline, Pace};
 use super::trip::Trip;
-use super::upstream::UpstreamBody;
+use super::upstream::{Fault, UpstreamBody};
 use crate::base::Denial;
 
 /// Why a body did not reach its end.
@@ -27,8 +27,8 @@ pub enum BodyError {
     Broken,
     #[error("the client's request body is longer than {max} bytes")]
     TooLarge { max: u64 },
-    #[error("the upstream's response broke off")]
-    Upstream,
+    #[error("the upstream's response broke off: {0}")]
+    Upstream(Fault),
     #[error("the upstream paused for too long inside its response")]
     UpstreamIdle,
 }
@@ -48,7 +48,7 @@ impl BodyError {
             Self::TooSlow => Some(Denial::BodyTooSlow),
             Self::TooLarge { max } => Some(Denial::BodyTooLarge { said: None, max }),
             Self::Broken => Some(Denial::BodyBroken),
-            Self::Upstream | Self::UpstreamIdle => None,
+            Self::Upstream(_) | Self::UpstreamIdle => None,
         }
     }
 }
@@ -67,7 +67,9 @@ impl BodyState {
 }
 
 /// A request body on its way to the app.
+#[derive(Default)]
 pub enum RequestBody {
+    #[default]
     Empty,
     Stream(Box<Streaming>),
 }
@@ -126,7 +128,9 @@ impl RequestBody {
         let mut asked = false;
         poll_fn(|cx| match streaming.poll(cx) {
             Poll::Ready(frame) => {
-                streaming.ahead = frame;
+                // An empty frame that only brings the end is no body at all.
+                let empty = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(Bytes::is_empty);
+                streaming.ahead = frame.filter(|frame| !frame.as_ref().is_ok_and(empty));
                 Poll::Ready(())
             }
             Poll::Pending if asked => Poll::Ready(()),
@@ -321,13 +325,16 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Err(BodyError::UpstreamIdle))) => {
                     trip.aborted = Some("upstream_idle");
                 }
-                Poll::Ready(Some(Err(_))) => match trip.upload_fault() {
+                Poll::Ready(Some(Err(fault))) => match trip.upload_fault() {
                     // What the client sent too much of has ended the exchange, not the app.
                     Some(denial @ Denial::BodyTooLarge { .. }) => {
                         trip.aborted = Some("body_too_large");
                         deny::note(trip, &denial);
                     }
-                    _ => trip.aborted = Some("upstream_broke"),
+                    _ => {
+                        trip.aborted = Some("upstream_broke");
+                        trip.why = Some(fault.to_string());
+                    }
                 },
                 Poll::Ready(None) => {}
                 Poll::Pending => return Poll::Pending,

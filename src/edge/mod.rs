@@ -40,7 +40,7 @@ mod timers;
 pub mod tls;
 mod trip;
 mod tunnel;
-mod upstream;
+pub mod upstream;
 pub mod worker;
 
 pub use caps::{Caps, Refusal};

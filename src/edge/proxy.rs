@@ -3,24 +3,22 @@
 //! Promises: what may have reached the app is sent again only if its method is idempotent and it has no body (23);
 //! a connection that breaks mid-body ends the client's message the same way (24).
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 
-use super::body::{Body, BodyError, BodyState, RequestBody};
+use super::body::{Body, BodyState, RequestBody};
 use super::policy::Policy;
 use super::respond;
 use super::timers::Deadline;
 use super::trip::Trip;
-use super::upstream::{BetweenBytes, ConnectError, Group, Link, Pool, UpstreamBody};
+use super::upstream::{BetweenBytes, ConnectError, Fault, Group, Link, Pool, UpstreamBody};
 use crate::base::Denial;
 use crate::telemetry::metrics::UpstreamUse;
 
@@ -50,31 +48,24 @@ pub(super) async fn forward(
         return Err(denial); // the app need not hear of it
     }
     let group = upstreams(trip)?;
-    let request = Request::from_parts(head, body);
     let (mut leased, mut how) = lease(trip, &group).await?;
     let exchange = Exchange::start(trip, state);
+    leased.link.begin(head, body);
+    let mut answer = exchange.run(&mut leased).await;
     // The app may have closed a kept connection at this very moment: that is no reason to lose a request.
-    let repeat = how == UpstreamUse::Reused && may_repeat(&request);
-    leased.link.record.start(repeat);
-    let again = match exchange.run(&mut leased, request).await {
-        Sent::Answered(answer) => Ok(answer),
-        // Nothing was written: the request is whole, and may take another connection.
-        Sent::Unsent(whole) => Err(Some(*whole)),
-        Sent::Broken if repeat => Err(leased.link.record.request()),
-        Sent::Broken => Err(None),
-        Sent::Refused(denial) => return Err(denial),
-    };
-    let answer = match again {
-        Ok(answer) => answer,
-        Err(None) => return Err(Exchange::broken(&leased)),
-        Err(Some(request)) => {
-            leased.link = connect(trip, &leased.pool).await?;
-            how = UpstreamUse::Opened;
-            exchange.run_once(&mut leased, request).await?
-        }
-    };
+    if let Err(Failure::Broke(Fault::Closed)) = answer
+        && how == UpstreamUse::Reused
+        && leased.link.may_repeat()
+    {
+        let mut fresh = connect(trip, &leased.pool).await?;
+        fresh.repeat(&mut leased.link);
+        leased.link = fresh;
+        how = UpstreamUse::Opened;
+        answer = exchange.run(&mut leased).await;
+    }
+    let answer = answer.map_err(|failure| exchange.refusal(failure, &leased))?;
     trip.conn.worker.shard.upstream(how);
-    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+    if answer.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked; what the connection speaks now is nobody's guess.
         return Err(Denial::UpstreamBroke {
             upstream: leased.pool.label.to_string(),
@@ -143,23 +134,12 @@ async fn connect(trip: &Trip, pool: &Pool) -> Result<Box<Link>, Denial> {
     })
 }
 
-/// Whether a request that may have reached the app may be sent once more (RFC 9110 §9.2.2, promise 23).
-fn may_repeat(request: &Request<RequestBody>) -> bool {
-    let idempotent = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    );
-    idempotent && matches!(request.body(), RequestBody::Empty)
-}
-
-/// How sending a request ended.
-enum Sent {
-    Answered(Response<Incoming>),
-    /// The connection ended before anything was written; here is the request again.
-    Unsent(Box<Request<RequestBody>>),
-    /// It ended after something may have been written.
-    Broken,
-    Refused(Denial),
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Failure {
+    Broke(Fault),
+    /// The deadline for its first byte has passed.
+    TimedOut,
 }
 
 /// The deadlines of one request at the app.
@@ -178,67 +158,29 @@ impl Exchange {
         Self { first_byte, deadline: trip.conn.worker.timers.deadline(), body }
     }
 
-    fn run<'a>(
-        &'a self,
-        leased: &'a mut Leased,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Sent> + 'a {
+    /// Sends the request that was begun on the connection, and waits for the head of its answer.
+    pub(super) async fn run(&self, leased: &mut Leased) -> Result<response::Parts, Failure> {
         self.deadline.arm(self.first_byte);
-        let response = leased.link.sender.try_send_request(request);
-        self.answer(leased, response)
-    }
-
-    async fn answer<F>(&self, leased: &mut Leased, response: F) -> Sent
-    where
-        F: Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
-    {
-        let link = &mut leased.link;
-        let mut response = pin!(response);
-        let answer = poll_fn(|cx| {
-            let alive = link.drive(cx);
-            let mut answer = response.as_mut().poll(cx);
-            if !alive && answer.is_pending() {
-                link.discard();
-                answer = response.as_mut().poll(cx);
+        poll_fn(|cx| match leased.link.poll_head(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer.map_err(Failure::Broke)),
+            Poll::Pending if self.deadline.expired(cx) && !self.still_sending(cx) => {
+                Poll::Ready(Err(Failure::TimedOut))
             }
-            match answer {
-                Poll::Ready(answer) => {
-                    let message = |mut error: TrySendError<_>| error.take_message().map(Box::new);
-                    return Poll::Ready(Some(answer.map_err(message)));
-                }
-                Poll::Pending if !alive => return Poll::Ready(Some(Err(None))),
-                Poll::Pending => {}
-            }
-            if self.deadline.expired(cx) && !self.still_sending(cx) {
-                return Poll::Ready(None);
-            }
-            Poll::Pending
+            Poll::Pending => Poll::Pending,
         })
-        .await;
-        match answer {
-            Some(Ok(answer)) => Sent::Answered(answer),
-            Some(Err(Some(whole))) => Sent::Unsent(whole),
-            Some(Err(None)) => {
-                let fault = self.body.as_ref().and_then(|body| body.fault.get());
-                fault.and_then(BodyError::refusal).map_or(Sent::Broken, Sent::Refused)
-            }
-            None => Sent::Refused(Denial::UpstreamTimeout {
-                upstream: leased.pool.label.to_string(),
-                waited_s: self.first_byte.as_secs(),
-            }),
-        }
+        .await
     }
 
-    /// As `run`, where there is no second try.
-    pub(super) async fn run_once(
-        &self,
-        leased: &mut Leased,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Denial> {
-        match self.run(leased, request).await {
-            Sent::Answered(answer) => Ok(answer),
-            Sent::Unsent(_) | Sent::Broken => Err(Self::broken(leased)),
-            Sent::Refused(denial) => Err(denial),
+    /// What a failure means to the client: its own body may be what went wrong.
+    pub(super) fn refusal(&self, failure: Failure, leased: &Leased) -> Denial {
+        let upstream = leased.pool.label.to_string();
+        let Failure::Broke(fault) = failure else {
+            return Denial::UpstreamTimeout { upstream, waited_s: self.first_byte.as_secs() };
+        };
+        match self.body.as_ref().and_then(|body| body.fault.get()) {
+            Some(fault) => fault.refusal().unwrap_or(Denial::BodyBroken),
+            None if fault == Fault::RequestBody => Denial::BodyBroken,
+            None => Denial::UpstreamBroke { upstream, why: fault.to_string() },
         }
     }
 
@@ -247,28 +189,16 @@ impl Exchange {
         let body = self.body.as_ref();
         body.is_some_and(|body| body.extends(&self.deadline, self.first_byte, cx))
     }
-
-    fn broken(leased: &Leased) -> Denial {
-        Denial::UpstreamBroke {
-            upstream: leased.pool.label.to_string(),
-            why: "the connection ended before a response came".into(),
-        }
-    }
 }
 
 pub(super) fn stream_back(
     trip: &Trip,
     exchange: Exchange,
     leased: Leased,
-    answer: Response<Incoming>,
+    mut head: response::Parts,
 ) -> Response<Body> {
-    let (mut head, incoming) = answer.into_parts();
     // Whatever the app speaks, the client speaks to palisade (RFC 9110 §2.5).
     head.version = Version::HTTP_11;
-    if head.headers.contains_key(TRANSFER_ENCODING) {
-        // The length was read from the chunks; a second one must not travel on (RFC 9112 §6.3).
-        head.headers.remove(CONTENT_LENGTH);
-    }
     exchange.deadline.disarm();
     let between_bytes = (!may_be_silent(&head.headers)).then(|| BetweenBytes {
         limit: trip.view.policy.settings.timeout.between_bytes,
@@ -276,7 +206,7 @@ pub(super) fn stream_back(
         upload: exchange.body,
     });
     let timers = Rc::clone(&trip.conn.worker.timers);
-    let body = UpstreamBody::new(incoming, leased.link, leased.pool, timers, between_bytes);
+    let body = UpstreamBody::new(leased.link, leased.pool, timers, between_bytes);
     respond::strip(&mut head.headers);
     Response::from_parts(head, Body::upstream(body))
 }

@@ -9,7 +9,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, ORIGIN, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 
 use super::body::{Body, RequestBody};
 use super::conn::Conn;
@@ -89,19 +89,16 @@ pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Bo
     let group = proxy::upstreams(trip)?;
     let mut leased = proxy::lease_new(trip, &group).await?;
     let exchange = proxy::Exchange::start(trip, None);
-    let request = Request::from_parts(head, RequestBody::Empty);
-    let answer = exchange.run_once(&mut leased, request).await?;
-    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(proxy::stream_back(trip, exchange, leased, answer));
+    leased.link.begin(head, RequestBody::Empty);
+    let answer = exchange.run(&mut leased).await;
+    let mut head = answer.map_err(|failure| exchange.refusal(failure, &leased))?;
+    if head.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(proxy::stream_back(trip, exchange, leased, head));
     }
-    let (mut head, _) = answer.into_parts();
     respond::strip(&mut head.headers);
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, WEBSOCKET);
-    let (upstream, early) = leased
-        .link
-        .into_stream()
-        .ok_or(Denial::Internal { what: "an upgraded connection that is gone" })?;
+    let (upstream, early) = leased.link.into_stream();
     *trip.conn.tunnel.borrow_mut() = Some(Tunnel { upstream, early });
     Ok(Response::from_parts(head, Body::empty()))
 }

@@ -138,7 +138,7 @@ fn what_a_call_demands_is_written_down() {
     assert_eq!(document["paths"]["/v1/activity"]["post"]["security"], json!([]));
     let events = &document["paths"]["/v1/events"]["get"]["responses"]["200"]["content"];
     assert!(events.get("application/x-ndjson").is_some(), "{events}");
-    let limit = &document["paths"]["/v1/audit"]["get"]["parameters"][1]["schema"];
+    let limit = &document["paths"]["/v1/audit"]["get"]["parameters"][2]["schema"];
     assert_eq!((&limit["minimum"], &limit["maximum"]), (&json!(1), &json!(1000)));
 }
 

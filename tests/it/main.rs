@@ -31,6 +31,7 @@ mod config;
 mod deadlines;
 mod demo;
 mod drain;
+mod hostile;
 mod intake;
 mod live;
 mod machine;

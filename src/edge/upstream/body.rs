@@ -1,27 +1,25 @@
 //! A response body of the app, which drives the connection it comes on and gives it back when it has ended.
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
 
+use super::fault::Fault;
 use super::link::Link;
 use super::pool::Pool;
 use crate::edge::body::{BodyError, BodyState};
 use crate::edge::timers::{Deadline, Timers};
 
 pub struct UpstreamBody {
-    incoming: Incoming,
     /// `None` once given back or broken.
     link: Option<Box<Link>>,
     pool: Rc<Pool>,
     timers: Rc<Timers>,
     between_bytes: Option<BetweenBytes>,
-    /// Trailers have come: nothing follows them.
+    /// It has reached its end, and nothing follows.
     ended: bool,
 }
 
@@ -43,52 +41,41 @@ impl BetweenBytes {
 impl UpstreamBody {
     /// `between_bytes` is `None` for streams that may be silent, as event streams are.
     pub fn new(
-        incoming: Incoming,
         link: Box<Link>,
         pool: Rc<Pool>,
         timers: Rc<Timers>,
         between_bytes: Option<BetweenBytes>,
     ) -> Self {
-        let mut body =
-            Self { incoming, link: Some(link), pool, timers, between_bytes, ended: false };
-        if body.incoming.is_end_stream() {
-            body.give_back();
-        }
+        let mut body = Self { link: Some(link), pool, timers, between_bytes, ended: false };
+        body.give_back_if_over();
         body
     }
 
-    fn give_back(&mut self) {
-        if let Some(link) = self.link.take() {
+    fn give_back_if_over(&mut self) {
+        if let Some(link) = self.link.take_if(|link| link.is_over()) {
+            self.ended = true;
             self.pool.give_back(link, self.timers.now_ms());
         }
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        // Asking first tells hyper that data is wanted; then the connection is moved, and it is asked again.
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        if polled.is_pending()
-            && let Some(link) = &mut self.link
-        {
-            link.drive(cx);
-            polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        }
-        match polled {
+        let Some(link) = &mut self.link else {
+            return Poll::Ready((!self.ended).then_some(Err(BodyError::Upstream(Fault::CutBody))));
+        };
+        match link.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(between) = &self.between_bytes {
                     between.deadline.disarm();
                 }
-                self.ended = frame.is_trailers();
-                if self.is_end_stream() {
-                    self.give_back();
-                }
+                self.give_back_if_over();
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => {
+            Poll::Ready(Some(Err(fault))) => {
                 self.link = None;
-                Poll::Ready(Some(Err(BodyError::Upstream)))
+                Poll::Ready(Some(Err(BodyError::Upstream(fault))))
             }
             Poll::Ready(None) => {
-                self.give_back();
+                self.give_back_if_over();
                 Poll::Ready(None)
             }
             Poll::Pending => self.wait(cx),
@@ -107,20 +94,14 @@ impl UpstreamBody {
         Poll::Pending
     }
 
-    pub fn is_end_stream(&self) -> bool {
-        self.ended || self.incoming.is_end_stream()
+    pub const fn is_end_stream(&self) -> bool {
+        self.ended
     }
 
     pub fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-impl Drop for UpstreamBody {
-    /// A body that was dropped before its end takes its connection with it: the rest of the response is still coming.
-    fn drop(&mut self) {
-        if self.is_end_stream() {
-            self.give_back();
+        match &self.link {
+            Some(link) => link.size_hint(),
+            None => SizeHint::with_exact(0),
         }
     }
 }

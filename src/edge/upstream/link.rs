@@ -1,204 +1,148 @@
 //! One connection to the app, driven by whoever uses it.
 //!
-//! hyper wants its connection polled by a task of its own. Polling it from the exchange that uses it saves a task,
-//! two wake-ups and a queue per request; an idle connection is polled by nobody, and looked at before it is used.
+//! Polling it from the exchange that uses it needs no task, no wake-ups between tasks and no queue; an idle connection
+//! is polled by nobody, and looked at before it is used. Both directions move whenever it is polled, so a response
+//! may come, and even end, while its request is still being written.
 
 use std::future::Future;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
 
-use hyper::client::conn::http1::{Connection, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use bytes::Bytes;
+use http::request;
+use http::response::Parts;
+use http_body::{Frame, SizeHint};
+use tokio::io::AsyncReadExt;
 
-use super::record::Record;
+use super::fault::Fault;
+use super::incoming::{Incoming, Piece};
+use super::outgoing::{Outgoing, SendError};
+use super::stream::UpstreamStream;
 use crate::edge::body::RequestBody;
-
-/// A stream to the app.
-#[derive(Debug)]
-pub enum UpstreamStream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// A stream to the app that remembers what was written.
-struct Recording {
-    stream: UpstreamStream,
-    record: Record,
-}
 
 /// A connection with an HTTP/1.1 client on it.
 pub struct Link {
-    pub sender: SendRequest<RequestBody>,
-    /// `None` once discarded.
-    connection: Option<Connection<TokioIo<Recording>, RequestBody>>,
-    /// It must not be polled again.
-    ended: bool,
-    /// The head of the exchange, where it may be sent again.
-    pub record: Record,
+    stream: UpstreamStream,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    /// The app takes nothing more. What it still says counts.
+    deaf: bool,
 }
 
 impl Link {
-    /// Puts an HTTP/1.1 client on `stream`.
-    ///
-    /// # Errors
-    /// None that hyper documents; it returns one if that changes.
-    pub async fn new(stream: UpstreamStream) -> hyper::Result<Box<Self>> {
-        let record = Record::default();
-        let recording = Recording { stream, record: record.clone() };
-        let (sender, connection) = hyper::client::conn::http1::Builder::new()
-            .max_buf_size(READ_MAX)
-            .handshake(TokioIo::new(recording))
-            .await?;
-        Ok(Box::new(Self { sender, connection: Some(connection), ended: false, record }))
+    pub fn new(stream: UpstreamStream) -> Box<Self> {
+        Box::new(Self {
+            stream,
+            outgoing: Outgoing::default(),
+            incoming: Incoming::default(),
+            deaf: false,
+        })
     }
 
-    /// Moves bytes both ways. Returns whether the connection is still there.
-    pub fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        match &mut self.connection {
-            Some(connection) if !self.ended => {
-                self.ended = Pin::new(connection).poll(cx).is_ready();
-                !self.ended
+    /// The next exchange: `poll_head` writes the request and waits for the answer.
+    pub fn begin(&mut self, head: request::Parts, body: RequestBody) {
+        self.outgoing.begin(&head, body);
+        self.incoming.begin(head.method == http::Method::HEAD, head.headers);
+    }
+
+    /// Takes over the exchange that `before` has begun in vain.
+    pub fn repeat(&mut self, before: &mut Self) {
+        std::mem::swap(&mut self.outgoing, &mut before.outgoing);
+        self.outgoing.rewind();
+        self.incoming.begin_as(&mut before.incoming);
+    }
+
+    /// Whether the exchange, of which no answer came, may be had on another connection.
+    pub const fn may_repeat(&self) -> bool {
+        self.incoming.is_untouched() && self.outgoing.may_repeat()
+    }
+
+    /// Writes the request, and waits for the head of its response.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Parts, Fault>> {
+        self.write(cx)?;
+        loop {
+            if let Some(head) = self.incoming.head()? {
+                return Poll::Ready(Ok(head));
             }
-            _ => false,
+            ready!(self.poll_fill(cx))?;
         }
     }
 
-    /// Closes the connection. A request that was queued and never begun comes back to whoever waits for its answer.
-    pub fn discard(&mut self) {
-        self.connection = None;
+    /// The next frame of the response's body; goes on writing the request if there is anything left of it.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        self.write(cx)?;
+        loop {
+            match self.incoming.body()? {
+                Piece::Frame(frame) => return Poll::Ready(Some(Ok(frame))),
+                Piece::End => return Poll::Ready(None),
+                Piece::More => ready!(self.poll_fill(cx))?,
+            }
+        }
     }
 
-    /// True when another request may be sent: the last exchange is over in both directions, the peer has neither
-    /// closed nor sent anything that nobody asked for.
-    pub fn is_clean(&mut self) -> bool {
-        if !self.ended && self.sender.is_ready() {
-            // hyper asks for the next request only when the last exchange is over; it looks at the socket again
-            // before it writes one.
-            return true;
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        if self.deaf || self.outgoing.is_done() {
+            return Ok(());
         }
-        self.is_alive()
+        match self.outgoing.poll_write(&mut self.stream, cx) {
+            Poll::Ready(Err(SendError::Body)) => Err(Fault::RequestBody),
+            Poll::Ready(Err(SendError::Socket)) => {
+                self.deaf = true;
+                Ok(())
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Reads once. After a failed write a close may be a reset, so it proves nothing about the length of a body.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let count = {
+            let read = pin!(self.stream.read_buf(self.incoming.room()));
+            ready!(read.poll(cx))
+        };
+        Poll::Ready(match count {
+            Ok(0) => self.incoming.closed(!self.deaf),
+            Ok(count) => {
+                self.incoming.filled(count);
+                Ok(())
+            }
+            Err(_) => self.incoming.closed(false),
+        })
+    }
+
+    /// The whole response has been handed out.
+    pub const fn is_over(&self) -> bool {
+        self.incoming.is_over()
+    }
+
+    pub fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+
+    /// True when another request may be sent as far as the last exchange is concerned: it is over in both directions,
+    /// and nothing came that nobody asked for (promise 13).
+    pub fn is_clean(&self) -> bool {
+        !self.deaf && self.outgoing.is_done() && self.incoming.is_clean()
     }
 
     /// As `is_clean`, with a look at the socket.
-    pub fn is_alive(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.drive(&mut cx) && self.sender.is_ready()
+    pub fn is_alive(&self) -> bool {
+        self.is_clean() && self.stream.is_quiet()
+    }
+
+    /// The exchange is over: what belongs to it goes.
+    pub fn finish(&mut self) {
+        self.outgoing.finish();
+    }
+
+    /// Nobody has needed it for a while: its buffers go too.
+    pub fn rest(&mut self) {
+        self.outgoing = Outgoing::default();
+        self.incoming.rest();
     }
 
     /// The bare stream and what was read from it beyond the response head, after a 101.
-    pub fn into_stream(self) -> Option<(UpstreamStream, bytes::Bytes)> {
-        let parts = self.connection?.into_parts();
-        Some((parts.io.into_inner().stream, parts.read_buf))
-    }
-}
-
-/// Longest response head, and the most that is read ahead of a client that reads slowly.
-const READ_MAX: usize = 64 * 1024;
-
-impl AsyncRead for Recording {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Recording {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if let Poll::Ready(Ok(bytes)) = written {
-            self.record.wrote(buf.get(..bytes).unwrap_or_default());
-        }
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match bufs {
-            // A head without a body comes as a list of one; send(2) is cheaper than writev(2), and only such a head is
-            // ever recorded.
-            [one] => self.poll_write(cx, one),
-            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl AsyncRead for UpstreamStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for UpstreamStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Unix(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Sockets have nothing to flush.
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+    pub fn into_stream(self) -> (UpstreamStream, Bytes) {
+        (self.stream, self.incoming.into_rest())
     }
 }

@@ -68,7 +68,7 @@ fn cert_list_shows_what_is_served_what_is_missing_and_what_stands_in() {
     let json = daemon.cli(&["cert", "list", "--json"]).json();
     let states: Vec<&str> =
         json.as_array().unwrap().iter().map(|info| text(info, "state")).collect();
-    assert_eq!(states, ["served", "missing", "stand_in", "missing", "served"]);
+    assert_eq!(states, ["served", "served", "missing", "missing", "stand_in"]);
     assert_eq!(json[1]["failure"]["detail"], REFUSED);
     assert_eq!(json[0]["failure"], serde_json::Value::Null);
 

@@ -1,0 +1,41 @@
+//! Why an exchange with the app broke, in words for the log. The client learns none of it.
+
+use super::chunked::{LINE_MAX, TRAILERS_MAX};
+use super::head::{FIELDS_MAX, HEAD_MAX, INTERIM_MAX};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("the connection ended before a response came")]
+    Closed,
+    #[error("the connection ended inside the head of the response")]
+    CutHead,
+    #[error("the connection ended inside the body of the response")]
+    CutBody,
+    #[error("what it sent is no HTTP/1 response")]
+    NotHttp,
+    #[error("the head of its response has more than {HEAD_MAX} bytes")]
+    HeadTooLong,
+    #[error("the head of its response has more than {FIELDS_MAX} fields")]
+    TooManyFields,
+    #[error("a line of its response ends with LF alone")]
+    BareLf,
+    #[error("a field of its response is malformed")]
+    Field,
+    #[error("its response has both Content-Length and Transfer-Encoding")]
+    LengthAndCoding,
+    #[error("its response has a Content-Length that is no number, or several that differ")]
+    Length,
+    #[error("its response has another Transfer-Encoding than chunked")]
+    Coding,
+    #[error("its response is HTTP/1.0 with Transfer-Encoding")]
+    CodingInOld,
+    #[error("it sent more than {INTERIM_MAX} interim responses")]
+    InterimFlood,
+    #[error("a chunk of its response is malformed, or its first line longer than {LINE_MAX} bytes")]
+    Chunk,
+    #[error("the trailers of its response are malformed, or longer than {TRAILERS_MAX} bytes")]
+    Trailers,
+    /// The record of the request body knows more.
+    #[error("the request body broke off")]
+    RequestBody,
+}
