@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
@@ -65,14 +65,26 @@ pub struct Arrival {
     pub stream: TcpStream,
     pub peer: SocketAddr,
     pub role: Role,
+    /// The peer is a proxy that says first whose connection this is (`listen.proxy_protocol_from`).
+    pub announced: bool,
     /// Gives the caps and the worker's count back when dropped.
     pub permit: ArrivalPermit,
 }
 
 /// Counts one connection in the caps and at its worker.
 pub struct ArrivalPermit {
-    _caps: Permit,
+    caps: Permit,
     load: Arc<Load>,
+}
+
+impl ArrivalPermit {
+    /// As [`Permit::settle`].
+    ///
+    /// # Errors
+    /// The cap that was met.
+    pub fn settle(&mut self, client: IpAddr) -> Result<(), Refusal> {
+        self.caps.settle(client)
+    }
 }
 
 impl Drop for ArrivalPermit {
@@ -231,18 +243,23 @@ impl Accepting {
     }
 
     fn hand_over(&self, role: Role, fd: OwnedFd, peer: SocketAddr) {
-        let admitted = self.shared.caps.admit(peer.ip());
+        let announced = {
+            let policy = self.shared.policy.load();
+            policy.settings.listen.proxy_protocol_from.contains(peer.ip())
+        };
+        let caps = &self.shared.caps;
+        let admitted = if announced { caps.admit_unknown() } else { caps.admit(peer.ip()) };
         // Who is refused has the workers look for idle connections, too, but not each time: it is a look at all.
         if admitted.is_ok() || self.may_ask() {
-            self.make_room(Need::Places, self.shared.caps.idle_unwanted());
+            self.make_room(Need::Places, caps.idle_unwanted());
         }
         let Ok(caps) = admitted else { return };
         let mut inboxes: Vec<&Inbox> = self.inboxes.iter().collect();
         inboxes.sort_by_key(|inbox| inbox.load.open.load(Ordering::Relaxed));
         let Some(first) = inboxes.first() else { return };
         first.load.open.fetch_add(1, Ordering::Relaxed);
-        let permit = ArrivalPermit { _caps: caps, load: Arc::clone(&first.load) };
-        let mut arrival = Arrival { stream: TcpStream::from(fd), peer, role, permit };
+        let permit = ArrivalPermit { caps, load: Arc::clone(&first.load) };
+        let mut arrival = Arrival { stream: TcpStream::from(fd), peer, role, announced, permit };
         for inbox in inboxes {
             if !Arc::ptr_eq(&inbox.load, &arrival.permit.load) {
                 inbox.load.open.fetch_add(1, Ordering::Relaxed);

@@ -74,20 +74,21 @@ impl Caps {
     /// # Errors
     /// The cap that was met; it is counted.
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, Refusal> {
-        let peer = unmapped(peer);
-        let limits = lock(&self.limits).clone();
-        if self.open.load(Ordering::Relaxed) >= limits.total {
+        let mut permit = self.admit_unknown()?;
+        permit.settle(peer)?;
+        Ok(permit)
+    }
+
+    /// Counts a connection of a proxy that has yet to say whose it is: only the cap on all together may forbid it.
+    ///
+    /// # Errors
+    /// [`Refusal::Total`]; it is counted.
+    pub fn admit_unknown(self: &Arc<Self>) -> Result<Permit, Refusal> {
+        if self.open.load(Ordering::Relaxed) >= self.max() {
             return Err(self.refuse(Refusal::Total));
         }
-        if !raise(&mut lock(&self.by_ip), peer, limits.per_ip) {
-            return Err(self.refuse(Refusal::PerIp));
-        }
-        if peer.is_ipv6() && !raise(&mut lock(&self.by_64), IpKey::of(peer), limits.per_64) {
-            lower(&mut lock(&self.by_ip), &peer);
-            return Err(self.refuse(Refusal::Per64));
-        }
         self.open.fetch_add(1, Ordering::Relaxed);
-        Ok(Permit { caps: Arc::clone(self), peer })
+        Ok(Permit { caps: Arc::clone(self), peer: None })
     }
 
     /// Counts a connection of `peer` to a site that has a cap of its own.
@@ -155,16 +156,43 @@ impl Caps {
 #[derive(Debug)]
 pub struct Permit {
     caps: Arc<Caps>,
-    peer: IpAddr,
+    /// `None` while nobody knows, and for what a proxy asks on its own account.
+    peer: Option<IpAddr>,
+}
+
+impl Permit {
+    /// Counts the connection as one of `peer`, too.
+    ///
+    /// # Errors
+    /// The cap that was met; it is counted, and the connection is counted in all only.
+    pub fn settle(&mut self, peer: IpAddr) -> Result<(), Refusal> {
+        self.unsettle();
+        let (peer, caps) = (unmapped(peer), &self.caps);
+        let limits = lock(&caps.limits).clone();
+        if !raise(&mut lock(&caps.by_ip), peer, limits.per_ip) {
+            return Err(caps.refuse(Refusal::PerIp));
+        }
+        if peer.is_ipv6() && !raise(&mut lock(&caps.by_64), IpKey::of(peer), limits.per_64) {
+            lower(&mut lock(&caps.by_ip), &peer);
+            return Err(caps.refuse(Refusal::Per64));
+        }
+        self.peer = Some(peer);
+        Ok(())
+    }
+
+    fn unsettle(&mut self) {
+        let Some(peer) = self.peer.take() else { return };
+        lower(&mut lock(&self.caps.by_ip), &peer);
+        if peer.is_ipv6() {
+            lower(&mut lock(&self.caps.by_64), &IpKey::of(peer));
+        }
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.unsettle();
         self.caps.open.fetch_sub(1, Ordering::Relaxed);
-        lower(&mut lock(&self.caps.by_ip), &self.peer);
-        if self.peer.is_ipv6() {
-            lower(&mut lock(&self.caps.by_64), &IpKey::of(self.peer));
-        }
     }
 }
 
@@ -214,6 +242,19 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_proxy_meets_only_the_cap_on_all_and_its_clients_meet_theirs() {
+        let caps = caps();
+        let mut open: Vec<Permit> = (0..4).map(|_| caps.admit_unknown().expect("room")).collect();
+        assert_eq!(caps.admit_unknown().err(), Some(Refusal::Total));
+        let client = ip("192.0.2.1");
+        let settled: Vec<_> = open.iter_mut().map(|permit| permit.settle(client)).collect();
+        assert_eq!(settled, [Ok(()), Ok(()), Err(Refusal::PerIp), Err(Refusal::PerIp)]);
+        assert_eq!(caps.open(), 4, "refused, and still there until dropped");
+        open.clear();
+        assert_eq!((caps.open(), lock(&caps.by_ip).len()), (0, 0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod accept;
 mod action;
 #[cfg(test)]
 mod action_tests;
+mod announced;
 mod body;
 mod caps;
 mod challenge;
@@ -30,6 +31,7 @@ pub mod pages;
 mod panic_tests;
 pub mod policy;
 mod proxy;
+pub mod proxy_protocol;
 mod request;
 mod respond;
 mod route;

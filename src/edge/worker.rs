@@ -19,6 +19,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::accept::Arrival;
+use super::announced::Complaints;
 use super::caps::Caps;
 use super::conn;
 use super::crowd::{Crowd, Load, Need};
@@ -94,6 +95,8 @@ pub struct Worker {
     view: RefCell<Rc<View>>,
     ids: RefCell<Ids>,
     strangers: RefCell<Strangers>,
+    /// What the log hears of PROXY headers.
+    pub complaints: Complaints,
     access: RefCell<AccessLog>,
 }
 
@@ -170,6 +173,7 @@ impl Worker {
             view: RefCell::new(Rc::new(View::build(&policy, None))),
             ids: RefCell::new(Ids::new(Arc::clone(&shared.entropy))),
             strangers: RefCell::default(),
+            complaints: Complaints::default(),
             access: RefCell::new(access),
             shared,
         }))

@@ -73,6 +73,30 @@ impl Handshake {
     ];
 }
 
+/// What the PROXY header of a connection said that had to have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// Who the client is.
+    Client,
+    /// That the proxy asks on its own account, or does not know.
+    Own,
+    /// Nothing: closed before a byte came, as a health check does.
+    Absent,
+    /// It cannot be read, or there is something else in its place.
+    Invalid,
+    Timeout,
+}
+
+impl ProxyHeader {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Client, "client"),
+        (Self::Own, "own"),
+        (Self::Absent, "absent"),
+        (Self::Invalid, "invalid"),
+        (Self::Timeout, "timeout"),
+    ];
+}
+
 /// How a request came by its upstream connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamUse {
@@ -122,11 +146,12 @@ pub struct Shard {
     handshakes: [Count; Handshake::ALL.len()],
     upstream: [Count; UpstreamUse::ALL.len()],
     ended: [Count; Ended::ALL.len()],
+    proxy_headers: [Count; ProxyHeader::ALL.len()],
     pub headers_observed: Count,
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 25] = [
+pub const DENIALS: [&str; 28] = [
     "unknown_host",
     "bad_host",
     "misdirected",
@@ -145,6 +170,9 @@ pub const DENIALS: [&str; 25] = [
     "too_many_fields",
     "method",
     "foreign_origin",
+    "method_not_allowed",
+    "body_too_large",
+    "content_type",
     "body_too_slow",
     "body_broken",
     "not_recordable",
@@ -179,6 +207,12 @@ impl Shard {
 
     pub fn handshake(&self, outcome: Handshake) {
         if let Some(count) = self.handshakes.get(outcome as usize) {
+            count.up();
+        }
+    }
+
+    pub fn proxy_header(&self, outcome: ProxyHeader) {
+        if let Some(count) = self.proxy_headers.get(outcome as usize) {
             count.up();
         }
     }
@@ -340,6 +374,10 @@ impl Collector for Scrape {
         let handshakes =
             handshakes.map(|(h, name)| (*name, metrics.sum(|s| s.handshakes.get(*h as usize))));
         counters(encoder, Family::Handshakes, "outcome", handshakes)?;
+        let headers = ProxyHeader::ALL.iter();
+        let headers =
+            headers.map(|(h, name)| (*name, metrics.sum(|s| s.proxy_headers.get(*h as usize))));
+        counters(encoder, Family::ProxyHeaders, "outcome", headers)?;
         let upstream = UpstreamUse::ALL.iter();
         let upstream =
             upstream.map(|(u, name)| (*name, metrics.sum(|s| s.upstream.get(*u as usize))));

@@ -10,6 +10,7 @@ pub enum Family {
     Denials,
     ObservedHeaders,
     Handshakes,
+    ProxyHeaders,
     ConnectionsOpen,
     ConnectionsRefused,
     ConnectionsEnded,
@@ -51,6 +52,9 @@ impl Family {
                 "Responses that security_headers would have changed, had it been set to enforce",
             ),
             Self::Handshakes => ("palisade_tls_handshakes", "TLS handshakes, by outcome"),
+            Self::ProxyHeaders => {
+                ("palisade_proxy_headers", "Connections that had to begin with a PROXY header")
+            }
             Self::ConnectionsOpen => ("palisade_connections_open", "Client connections open now"),
             Self::ConnectionsRefused => (
                 "palisade_connections_refused",
