@@ -5,9 +5,13 @@
 
 use std::collections::VecDeque;
 
+use crate::base::Role;
+
+use super::elevation;
 use super::event::{Effect, Key, Mutation};
 use super::popup::Popup;
-use super::state::{ELEVATED_MS, State};
+use super::state::State;
+use super::views::Act;
 
 /// Rows that are named in a question or an outcome.
 const NAMED_MAX: usize = 5;
@@ -17,6 +21,15 @@ const NAMED_MAX: usize = 5;
 pub struct Target {
     pub id: String,
     pub mutation: Mutation,
+}
+
+/// Marked rows that an act is not done to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// They are not shown now.
+    pub hidden: usize,
+    /// It is not for them.
+    pub unfit: usize,
 }
 
 /// What is under way.
@@ -35,6 +48,9 @@ impl Bulk {
     #[must_use]
     pub fn words(&self) -> String {
         let total = self.done.len() + 1 + self.left.len();
+        if total == 1 {
+            return format!("{} ...", self.now.mutation.question());
+        }
         let end = if self.is_stopped { "; the last one" } else { "; Esc stops" };
         format!("{} of {total}: {} ...{end}", self.done.len() + 1, self.now.mutation.question())
     }
@@ -50,6 +66,7 @@ impl Bulk {
 pub fn question(targets: &[Target]) -> String {
     let count = targets.len();
     match targets.first().map(|target| &target.mutation) {
+        Some(only) if count == 1 => only.question(),
         Some(Mutation::RenewCertificate { .. }) => {
             format!("Renew the certificates of {count} sites now")
         }
@@ -60,15 +77,26 @@ pub fn question(targets: &[Target]) -> String {
 
 /// What it will touch, with the first names; a line each.
 #[must_use]
-pub fn touches(targets: &[Target], hidden: usize) -> String {
-    let mut text = names(targets.iter().map(|target| target.id.as_str()));
-    if let Some(target) = targets.first() {
-        text.push_str(&format!("\n\nEach: {}", target.mutation.touches()));
+pub fn touches(targets: &[Target], left_out: LeftOut) -> String {
+    let mut text = match targets {
+        [only] => only.mutation.touches().to_owned(),
+        several => {
+            let names = names(several.iter().map(|target| target.id.as_str()));
+            let each = several.first().map_or("", |target| target.mutation.touches());
+            format!("{names}\n\nEach: {each}\n\nOne after another; the first that fails ends it.")
+        }
+    };
+    if targets.len() == 1 && left_out != LeftOut::default() {
+        text.push('\n');
     }
-    text.push_str("\n\nOne after another; the first that fails ends it.");
+    let LeftOut { hidden, unfit } = left_out;
+    let rows = |count| if count == 1 { "row that is" } else { "rows that are" };
     if hidden > 0 {
-        let rows = if hidden == 1 { "row that is" } else { "rows that are" };
-        text.push_str(&format!("\nLeft out: {hidden} marked {rows} not shown here now."));
+        text.push_str(&format!("\nLeft out: {hidden} marked {} not shown here now.", rows(hidden)));
+    }
+    if unfit > 0 {
+        let rows = if unfit == 1 { "row that it" } else { "rows that it" };
+        text.push_str(&format!("\nLeft out: {unfit} marked {rows} cannot be done to."));
     }
     text
 }
@@ -83,30 +111,40 @@ fn names<'a>(all: impl ExactSizeIterator<Item = &'a str>) -> String {
 }
 
 /// Asks about the marked rows that are shown; the rest of the marks stays for later.
-pub fn ask(state: &mut State, make: fn(&str) -> Mutation) {
+pub fn ask(state: &mut State, act: &Act) {
     let arranged = state.arranged();
     let shown = arranged.rows.iter().filter(|row| arranged.marked.contains(&row.id));
+    let shown: Vec<&str> = shown.map(|row| row.id.as_str()).collect();
+    let unfit: Vec<String> = shown.iter().filter_map(|id| (act.unfit)(state.data(), id)).collect();
+    let fit = shown.iter().filter(|id| (act.unfit)(state.data(), id).is_none());
     let targets: Vec<Target> =
-        shown.map(|row| Target { id: row.id.clone(), mutation: make(&row.id) }).collect();
-    let hidden = arranged.marked.len() - targets.len();
-    if !state.elevated() {
-        state.said = Some("read-only: press e to elevate first".into());
-    } else if state.busy {
-        state.said = Some("the last change is still under way".into());
-    } else if targets.is_empty() {
-        state.said = Some("none of the marked rows is shown here now; Esc unmarks".into());
-    } else {
-        state.popups.push(Popup::ConfirmAll { targets, hidden });
+        fit.map(|id| Target { id: (*id).to_owned(), mutation: (act.mutation)(id) }).collect();
+    let hidden = arranged.marked.len().saturating_sub(shown.len());
+    let left_out = LeftOut { hidden, unfit: unfit.len() };
+    let role = shown.first().map(|id| (act.mutation)(id).role());
+    let none = || {
+        let why = unfit.into_iter().next();
+        why.unwrap_or_else(|| "none of the marked rows is shown here now; Esc unmarks".into())
+    };
+    match elevation::missing(state, role.unwrap_or(Role::Operator)) {
+        Some(why) => state.said = Some(why),
+        None if targets.is_empty() => state.said = Some(none()),
+        None => state.popups.push(Popup::ConfirmAll { targets, left_out }),
     }
 }
 
 /// A key for the question. It goes back onto the stack if it is no answer.
-pub fn confirm(state: &mut State, targets: Vec<Target>, hidden: usize, key: Key) -> Option<Effect> {
+pub fn confirm(
+    state: &mut State,
+    targets: Vec<Target>,
+    left_out: LeftOut,
+    key: Key,
+) -> Option<Effect> {
     match key {
         Key::Esc | Key::Char('n' | 'N' | 'q') => return None,
         Key::Char('y' | 'Y') => {}
         _ => {
-            state.popups.push(Popup::ConfirmAll { targets, hidden });
+            state.popups.push(Popup::ConfirmAll { targets, left_out });
             return None;
         }
     }
@@ -117,7 +155,7 @@ pub fn confirm(state: &mut State, targets: Vec<Target>, hidden: usize, key: Key)
     let mut left = VecDeque::from(targets);
     let now = left.pop_front()?;
     let effect = Effect::Mutate(now.mutation.clone());
-    state.elevated_until_ms = Some(state.now_ms.saturating_add(ELEVATED_MS));
+    elevation::prolong(state);
     state.busy = true;
     let view = state.at();
     state.bulk = Some(Bulk { view, now, left, done: Vec::new(), is_stopped: false });
@@ -131,6 +169,13 @@ pub fn ended(state: &mut State, outcome: Result<String, String>) -> Option<Effec
         state.popups.push(Popup::outcome(outcome));
         return None;
     };
+    if bulk.done.is_empty() && bulk.left.is_empty() {
+        if outcome.is_ok() {
+            state.unmark(bulk.view, &bulk.now.id);
+        }
+        state.popups.push(Popup::outcome(outcome));
+        return None;
+    }
     let why = match outcome {
         Ok(_) => {
             state.unmark(bulk.view, &bulk.now.id);

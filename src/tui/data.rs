@@ -13,6 +13,13 @@ const CHANGES_MAX: usize = 50;
 /// What one view fetches for itself; only that view knows its type.
 pub type Document = Arc<dyn Any + Send + Sync>;
 
+/// What the daemon's clock said, in Unix milliseconds, and when that was by this dashboard's own.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    unix_ms: i64,
+    at_ms: u64,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Data {
     pub status: Option<Arc<Status>>,
@@ -29,8 +36,9 @@ pub struct Data {
     pub tail_fault: Option<String>,
     /// Whether the tail has begun.
     pub tailing: bool,
-    /// The daemon's clock when it last told the time, Unix seconds.
+    /// The daemon's clock at its last answer, Unix seconds.
     pub clock_s: Option<i64>,
+    told: Option<Told>,
     documents: BTreeMap<&'static str, Document>,
 }
 
@@ -50,14 +58,14 @@ impl Data {
         self.documents.get(view).map(AsRef::as_ref)
     }
 
-    pub fn live(&mut self, event: live::Event) {
+    pub fn live(&mut self, event: live::Event, at_ms: u64) {
         match event {
             live::Event::Hello { now_ms, .. } => {
                 (self.tailing, self.tail_fault) = (true, None);
                 self.one_in = 1;
-                self.clock(now_ms / 1_000);
+                self.tells_time(now_ms, at_ms);
             }
-            live::Event::Alive { now_ms } => self.clock(now_ms / 1_000),
+            live::Event::Alive { now_ms } => self.tells_time(now_ms, at_ms),
             live::Event::Request(request) => {
                 self.tailing = true;
                 self.requests.push_front(Arc::from(request));
@@ -73,8 +81,25 @@ impl Data {
         }
     }
 
-    pub fn clock(&mut self, unix_s: i64) {
-        self.clock_s = Some(unix_s);
+    /// The daemon has said what time it is: its clock may have been set back.
+    fn tells_time(&mut self, unix_ms: i64, at_ms: u64) {
+        self.told = Some(Told { unix_ms, at_ms });
+        self.clock_s = Some(unix_ms.div_euclid(1_000));
+    }
+
+    /// It has answered: as much later as it is here since it said the time. One that is silent has a clock that stands.
+    pub fn answers(&mut self, at_ms: u64) {
+        let Some(told) = self.told else { return };
+        let passed = i64::try_from(at_ms.saturating_sub(told.at_ms)).unwrap_or(0);
+        let now_s = told.unix_ms.saturating_add(passed).div_euclid(1_000);
+        self.clock_s = self.clock_s.max(Some(now_s));
+    }
+
+    /// It was at least this time: a history ends with the last point that is whole, up to a minute ago.
+    pub fn was(&mut self, unix_s: i64, at_ms: u64) {
+        if self.clock_s.is_none_or(|known| known < unix_s) {
+            self.tells_time(unix_s.saturating_mul(1_000), at_ms);
+        }
     }
 
     /// The last points of the history that cover so many seconds.

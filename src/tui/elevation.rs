@@ -11,6 +11,8 @@ use crate::ops::api::access::WhoAmI;
 /// Digits of a code (RFC 6238 as authenticator apps have it).
 const DIGITS: usize = 6;
 
+const GONE: &str = "no change now: the daemon is gone";
+
 /// A code in the making.
 #[derive(Debug, Clone, Default)]
 pub struct CodePrompt {
@@ -22,14 +24,45 @@ pub struct CodePrompt {
 }
 
 /// `e`: back to looking, or the question who this is.
-pub fn toggle(state: &mut State) -> Effect {
+pub fn toggle(state: &mut State) -> Option<Effect> {
     if state.elevated() {
         end(state);
         state.said = Some("read-only again".into());
-        return Effect::Lower;
+        return Some(Effect::Lower);
     }
-    state.said = Some("asking the daemon who may do what ...".into());
-    Effect::WhoAmI
+    if state.link.is_gone() {
+        state.said = Some(GONE.into());
+        return None;
+    }
+    // At once, so that what is typed on is an answer to nothing.
+    state.popups.push(Popup::Asking);
+    Some(Effect::WhoAmI)
+}
+
+/// Why there can be no change now, if there cannot: for a key that wants one.
+#[must_use]
+pub fn missing(state: &State, role: Role) -> Option<String> {
+    if state.link.is_gone() {
+        return Some(GONE.into());
+    }
+    if let Some(me) = state.me.as_ref().filter(|me| me.role < role) {
+        return Some(too_little(me, role));
+    }
+    if !state.elevated() {
+        return Some("read-only: press e to elevate first".into());
+    }
+    state.busy.then(|| "the last change is still under way".into())
+}
+
+fn too_little(me: &WhoAmI, need: Role) -> String {
+    format!("this needs the role {}; {} is {}", need.word(), me.name, me.role.word())
+}
+
+/// What one agrees to begins the time anew, except where the daemon has given it for a code: that ends when it said.
+pub fn prolong(state: &mut State) {
+    if !state.elevated_by_code {
+        state.elevated_until_ms = Some(state.now_ms.saturating_add(ELEVATED_MS));
+    }
 }
 
 /// No change can be made from here any more.
@@ -39,20 +72,27 @@ pub fn end(state: &mut State) {
 
 /// The daemon has said who this is.
 pub fn who(state: &mut State, answer: Result<WhoAmI, String>) {
-    // A key pressed for what has come up meanwhile must not answer this.
-    if !state.popups.is_empty() || state.elevated() {
-        return;
+    if let Ok(me) = &answer {
+        state.me = Some(me.clone());
     }
-    state.said = None;
+    // Who has left the question, or asked something else meanwhile, waits for nothing.
+    let waiting = state.popups.iter().rposition(|popup| matches!(popup, Popup::Asking));
+    let Some(at) = waiting else { return };
+    state.popups.remove(at);
     match answer {
         Err(why) => state.said = Some(format!("not elevated: {why}")),
         Ok(me) if me.role < Role::Operator => {
-            let (need, have) = (Role::Operator.word(), me.role.word());
-            state.said =
-                Some(format!("changing something needs the role {need}; {} is {have}", me.name));
+            state.said = Some(too_little(&me, Role::Operator));
         }
-        Ok(me) if me.totp => state.popups.push(Popup::Code(CodePrompt::default())),
-        Ok(_) => state.popups.push(Popup::Elevate),
+        Ok(me) if me.totp => state.popups.insert(at, Popup::Code(CodePrompt::default())),
+        Ok(_) => state.popups.insert(at, Popup::Elevate),
+    }
+}
+
+/// A key while the daemon is asked who this is: only the way out works.
+pub fn wait(state: &mut State, key: Key) {
+    if !matches!(key, Key::Esc | Key::Char('n' | 'q')) {
+        state.popups.push(Popup::Asking);
     }
 }
 

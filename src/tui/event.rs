@@ -1,6 +1,6 @@
 //! What happens to the dashboard, and what it wants done: both closed lists.
 
-use crate::base::Mode;
+use crate::base::{Mode, Role};
 use crate::ops::api::Status;
 use crate::ops::api::access::WhoAmI;
 use crate::ops::api::live::{self, History};
@@ -60,9 +60,11 @@ pub enum Event {
     },
     /// The daemon did not answer; the next try is in so many milliseconds.
     Lost {
-        why: String,
+        lost: Lost,
         retry_ms: u64,
     },
+    /// Who this is to the daemon; asked once, whenever it is there again.
+    Me(WhoAmI),
     /// A mutation has ended: what came of it, or why nothing did.
     Done(Result<String, String>),
     /// Who this is to the daemon, or why that is not known.
@@ -71,6 +73,17 @@ pub enum Event {
     Elevated(Result<Granted, String>),
     /// The daemon knows of no elevation any more.
     Lapsed,
+}
+
+/// Why there was no answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// As short as it can be.
+    pub why: String,
+    /// Where the daemon should be; not said again where somebody answered.
+    pub place: Option<String>,
+    /// Nobody is there; else somebody answered, and not as hoped.
+    pub gone: bool,
 }
 
 /// What a code has given.
@@ -124,6 +137,15 @@ impl Mutation {
                 Some(Mode::Enforce) => format!("Enforce {name}"),
                 None => format!("Have {name} as configured again"),
             },
+        }
+    }
+
+    /// Who may do it; the daemon has the last word.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        match self {
+            Self::Reload | Self::RenewCertificate { .. } => Role::Operator,
+            Self::SetCapability { .. } => Role::Admin,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::ops::api::switches::SetCapability;
 use crate::ops::client::{Client, ClientError, EventStream};
 
 use super::data::Document;
-use super::event::{Event, Granted, Mutation};
+use super::event::{Event, Granted, Lost, Mutation};
 use super::table::{Fact, Narrow};
 use super::views::{Fetch, FetchPart, VIEWS, Want};
 
@@ -154,10 +154,10 @@ pub async fn ask(
     mut wanted: watch::Receiver<Ask>,
     rate: Duration,
 ) {
-    let mut failures = 0;
+    let (mut failures, mut introduced) = (0, false);
     loop {
         let now = *wanted.borrow_and_update();
-        let wait = match round(feed.as_ref(), now, &to).await {
+        let wait = match round(feed.as_ref(), now, &to, &mut introduced).await {
             Ok(()) => {
                 failures = 0;
                 rate
@@ -165,9 +165,10 @@ pub async fn ask(
             Err(error) => {
                 let wait = backoff(failures);
                 failures += 1;
-                let why = one_line(&error);
+                let lost = lost(&error);
+                introduced &= !lost.gone;
                 let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                if to.send(Event::Lost { why, retry_ms }).await.is_err() {
+                if to.send(Event::Lost { lost, retry_ms }).await.is_err() {
                     return;
                 }
                 wait
@@ -181,7 +182,12 @@ pub async fn ask(
 }
 
 /// The first fault ends it: what the daemon cannot answer now it is asked again soon.
-async fn round(feed: &dyn Feed, ask: Ask, to: &mpsc::Sender<Event>) -> Result<(), ClientError> {
+async fn round(
+    feed: &dyn Feed,
+    ask: Ask,
+    to: &mpsc::Sender<Event>,
+    introduced: &mut bool,
+) -> Result<(), ClientError> {
     let status = feed.status().await?;
     let _ = to.send(Event::Status(Box::new(status))).await; // who no longer listens ends `ask` soon
     let history = match feed.history(ask.resolution).await {
@@ -190,6 +196,15 @@ async fn round(feed: &dyn Feed, ask: Ask, to: &mpsc::Sender<Event>) -> Result<()
         Err(error) => return Err(error),
     };
     let _ = to.send(Event::History(history)).await;
+    if !*introduced {
+        match feed.whoami().await {
+            Ok(me) => drop(to.send(Event::Me(me)).await), // as above
+            // An older daemon does not say. Whoever may do nothing hears so when asking for it.
+            Err(ClientError::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
+        *introduced = true;
+    }
     let Some(view) = VIEWS.get(ask.view) else { return Ok(()) };
     let name = view.about().name;
     if let Some(fetch) = view.fetch() {
@@ -253,6 +268,30 @@ async fn pass_on(tail: &mut dyn Tail, to: &mpsc::Sender<Event>) -> String {
 
 const fn backoff(failures: u32) -> Duration {
     Duration::from_secs(if failures < 3 { 1 << failures } else { 8 })
+}
+
+/// The reason without what every one of them begins with: it has to fit beside other things in 80 columns.
+fn lost(error: &ClientError) -> Lost {
+    let place = |path: &std::path::Path| Some(path.display().to_string());
+    match error {
+        ClientError::Unreachable { path, why } => {
+            Lost { why: why.clone(), place: place(path), gone: true }
+        }
+        ClientError::Silent { path, after_s } => {
+            let why = format!("it does not answer within {after_s} s");
+            Lost { why, place: place(path), gone: true }
+        }
+        ClientError::Cut => Lost { why: "the connection was cut".into(), place: None, gone: true },
+        other => Lost { why: one_line(other), place: None, gone: false },
+    }
+}
+
+/// The same in one sentence.
+pub fn brief(error: &ClientError) -> String {
+    match lost(error) {
+        Lost { why, gone: true, .. } => format!("the daemon is gone: {why}"),
+        Lost { why, .. } => why,
+    }
 }
 
 /// A fault without the advice of the command line below its first line.

@@ -8,7 +8,7 @@ use ratatui::backend::{Backend, CrosstermBackend, TestBackend};
 use ratatui::style::{Color, Modifier};
 
 use super::canvas::Canvas;
-use super::event::{Event, Key};
+use super::event::{Event, Key, Lost};
 use super::keys_tests::press;
 use super::state::State;
 use super::text::Charset;
@@ -66,12 +66,14 @@ fn every_view_is_drawn_as_agreed() {
         ("palette", ":"),
         ("narrowed", "2nj\n1"),
         ("confirm", "e\nR"),
-        ("marked", "3 j e\nr"),
+        ("marked", "3 jj e\nr"),
         ("audit", "7"),
         ("record", "7jj\n"),
         ("capabilities", ":cap\n"),
         ("capability", ":cap\n\n"),
         ("switch", ":cap\ne\no"),
+        ("elevated", ":cap\ne\n"),
+        ("unknown", ":foo\n"),
     ];
     for (name, keys) in views {
         for size in [(80, 24), (120, 40)] {
@@ -86,6 +88,8 @@ fn every_view_is_drawn_as_agreed() {
 #[test]
 fn a_code_is_asked_for_in_a_box_that_says_why_the_last_one_was_not_taken() {
     let mut state = after(UTF8, (80, 24), "");
+    state.fold(Event::Key(Key::Char('e')));
+    golden("asking-80x24.txt", &text(&state));
     state.fold(Event::Who(Ok(sample::me(true, &str::to_owned))));
     for c in "123".chars() {
         state.fold(Event::Key(Key::Char(c)));
@@ -105,9 +109,18 @@ fn before_the_first_answer_the_screen_says_so() {
 fn a_daemon_that_is_gone_is_told_without_losing_what_was_known() {
     let mut state = after(UTF8, (80, 24), "");
     state.fold(Event::Tick { now_ms: 12_000 });
-    state.fold(Event::Lost { why: "no palisade answers at /run/p.sock".into(), retry_ms: 4_000 });
+    let why = "the socket was left behind by a daemon that is gone".into();
+    let place = Some("/run/palisade/control.sock".into());
+    state.fold(Event::Lost { lost: Lost { why, place, gone: true }, retry_ms: 4_000 });
     state.fold(Event::TailLost { why: "the stream broke off".into() });
     golden("gone-80x24.txt", &text(&state));
+    press(&mut state, "R");
+    let said = text(&state);
+    for words in
+        ["GONE", "left behind by a daemon that is gone\n", "next try in 4 s", "no change now"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
 }
 
 #[test]
@@ -148,8 +161,32 @@ fn a_terminal_that_is_too_small_is_told_in_a_sentence() {
             let state = after(UTF8, size, keys);
             let text = text(&state).replace('\n', " ");
             assert!(size.0 == 1 || text.contains("too small"), "{size:?}: {text}");
+            assert!(size.0 == 1 || text.contains("q leaves"), "{size:?}: {text}");
         }
     }
+}
+
+#[test]
+fn where_nothing_is_shown_q_leaves_whatever_is_open() {
+    for keys in ["", "?", "e\nR", ":", "/"] {
+        let mut state = after(UTF8, (80, 24), keys);
+        state.fold(Event::Resize { width: 20, height: 5 });
+        assert_eq!(press(&mut state, "q"), Some(super::event::Effect::Quit), "{keys:?}");
+    }
+}
+
+#[test]
+fn the_changes_that_can_be_made_are_in_the_bottom_line_of_any_terminal() {
+    let bottom = |width, keys: &str| {
+        let text = text(&after(UTF8, (width, 24), keys));
+        text.lines().last().unwrap_or_default().to_owned()
+    };
+    let line = bottom(80, ":cap\ne\n");
+    assert!(line.contains("o off  b observe  E enforce  c as configured"), "{line}");
+    let line = bottom(40, ":cap\ne\n");
+    assert!(line.contains("o/b/E/c act") && line.ends_with("q quit"), "{line}");
+    let line = bottom(80, "3e\n");
+    assert!(line.contains("3 sites") && line.contains("r renew  Enter"), "{line}");
 }
 
 #[test]
@@ -271,7 +308,9 @@ proptest! {
         let say = |own: &str| format!("{own}{text}");
         let mut told = sample::events(&say);
         told.push(Event::History(None));
-        told.push(Event::Lost { why: say("gone"), retry_ms: 1_000 });
+        let lost = Lost { why: say("gone"), place: Some(say("/run")), gone: true };
+        told.push(Event::Lost { lost, retry_ms: 1_000 });
+        told.push(Event::Who(Ok(sample::me(false, &say))));
         told.push(Event::TailLost { why: say("gone") });
         told.push(Event::Done(Ok(say(&"done ".repeat(200)))));
         told.push(Event::Done(Err(say("refused\n\n"))));

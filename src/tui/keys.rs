@@ -7,7 +7,7 @@ use super::popup::{self, Popup, Prompt};
 use super::screen;
 use super::state::{Arranged, State};
 use super::table::Sort;
-use super::views::VIEWS;
+use super::views::{Act, VIEWS};
 
 /// A key that works now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,16 +37,11 @@ pub fn offers(state: &State) -> Vec<Offer> {
 pub fn offers_below(state: &State) -> Vec<Offer> {
     let opened = state.pane().is_some_and(|pane| pane.opened.is_some());
     let (arranged, subject) = (state.arranged(), state.subject());
-    let mut offers = Vec::new();
+    let mut offers = act_offers(state);
     if opened {
         offers.push(offer("Esc", "back", "to the list"));
     } else if arranged.cursor.is_some() {
         offers.push(offer("Enter", "show", "the row under the cursor in full"));
-    }
-    for act in state.view().acts() {
-        if state.elevated() && subject.is_some() {
-            offers.push(offer(&act.key.to_string(), act.word, act.more));
-        }
     }
     if !opened && arranged.cursor.is_some() && !state.view().acts().is_empty() {
         offers.push(offer(
@@ -100,10 +95,29 @@ pub fn offers_below(state: &State) -> Vec<Offer> {
     offers
 }
 
+/// The changes that can be made to what is chosen now. They stand first: the bottom line drops offers from the end.
+#[must_use]
+pub fn act_offers(state: &State) -> Vec<Offer> {
+    let Some((id, _)) = state.subject().filter(|_| state.elevated()) else { return Vec::new() };
+    let marked = several(state);
+    let fits = |act: &&Act| marked || (act.unfit)(state.data(), &id).is_none();
+    let acts = state.view().acts().iter().filter(fits);
+    acts.map(|act| offer(&act.key.to_string(), act.word, act.more)).collect()
+}
+
+/// Whether an act is for the marked rows.
+fn several(state: &State) -> bool {
+    state.pane().is_some_and(|pane| pane.opened.is_none() && !pane.marked.is_empty())
+}
+
 /// Folds one key.
 pub fn press(state: &mut State, key: Key) -> Option<Effect> {
     state.said = None;
     if key == Key::Ctrl('c') {
+        return Some(Effect::Quit);
+    }
+    // Nobody sees what is open.
+    if key == Key::Char('q') && screen::is_too_small(state.size) {
         return Some(Effect::Quit);
     }
     if key == Key::Ctrl('l') {
@@ -135,7 +149,7 @@ pub fn press(state: &mut State, key: Key) -> Option<Effect> {
         }),
         Key::Char('f') => state.toggle_freeze(),
         Key::Char('t') if state.view().charts() => state.reach = state.reach.next(),
-        Key::Char('e') => return Some(elevation::toggle(state)),
+        Key::Char('e') => return elevation::toggle(state),
         Key::Char('R') => popup::ask(state, Mutation::Reload),
         Key::Char('y') => return copy(state),
         Key::Char('m') => {
@@ -247,10 +261,21 @@ fn mark(state: &mut State, all: bool) {
     }
     let arranged = state.arranged();
     if all {
-        let ids = arranged.rows.iter().map(|row| row.id.clone());
-        state.change_pane(|pane| pane.marked.extend(ids));
+        let ids: Vec<String> = arranged.rows.iter().map(|row| row.id.clone()).collect();
+        let (unfit, fit): (Vec<_>, Vec<_>) =
+            ids.into_iter().partition(|id| unfit(state, id).is_some());
+        state.change_pane(|pane| pane.marked.extend(fit));
+        if !unfit.is_empty() {
+            let rows = if unfit.len() == 1 { "row" } else { "rows" };
+            state.said =
+                Some(format!("left out {} {rows}: nothing can be done there", unfit.len()));
+        }
     } else if let (Some(row), Some(cursor)) = (arranged.chosen(), arranged.cursor) {
         let id = row.id.clone();
+        if let Some(why) = unfit(state, &id).filter(|_| !arranged.marked.contains(&id)) {
+            state.said = Some(why);
+            return;
+        }
         state.change_pane(|pane| {
             if !pane.marked.remove(&id) {
                 pane.marked.insert(id);
@@ -258,6 +283,13 @@ fn mark(state: &mut State, all: bool) {
         });
         state.move_to(&arranged, cursor + 1);
     }
+}
+
+/// Why nothing at all can be done to a row.
+fn unfit(state: &State, id: &str) -> Option<String> {
+    let mut acts = state.view().acts().iter();
+    let first = (acts.next()?.unfit)(state.data(), id)?;
+    acts.all(|act| (act.unfit)(state.data(), id).is_some()).then_some(first)
 }
 
 fn narrow(state: &mut State) {
@@ -292,13 +324,14 @@ fn sort(state: &mut State) {
 }
 
 fn act(state: &mut State, key: char) {
-    let act = state.view().acts().iter().find(|act| act.key == key);
-    let pane = state.pane();
-    let several = pane.is_some_and(|pane| pane.opened.is_none() && !pane.marked.is_empty());
-    if let (Some(act), true) = (act, several) {
-        bulk::ask(state, act.mutation);
-    } else if let (Some(act), Some((id, _))) = (act, state.subject()) {
-        popup::ask(state, (act.mutation)(&id));
+    let Some(act) = state.view().acts().iter().find(|act| act.key == key) else { return };
+    if several(state) {
+        bulk::ask(state, act);
+    } else if let Some((id, _)) = state.subject() {
+        match (act.unfit)(state.data(), &id) {
+            Some(why) => state.said = Some(why),
+            None => popup::ask(state, (act.mutation)(&id)),
+        }
     }
 }
 

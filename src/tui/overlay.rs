@@ -44,6 +44,10 @@ pub fn draw(state: &State, popup: &Popup, canvas: &mut Canvas<'_>) {
             });
             ("Show in every view only".to_owned(), lines.collect(), 0)
         }
+        Popup::Asking => {
+            let text = "Asking the daemon who this is and what it wants for it ...";
+            ("Elevate".to_owned(), wrapped(state, text, inner), 0)
+        }
         Popup::Elevate => {
             let text = "Until now this dashboard can only look. Elevated, it can change things for \
                         10 minutes; every change still asks first.";
@@ -55,8 +59,8 @@ pub fn draw(state: &State, popup: &Popup, canvas: &mut Canvas<'_>) {
             question(state, mutation, consent, typed, inner),
             0,
         ),
-        Popup::ConfirmAll { targets, hidden } => {
-            let mut lines = wrapped(state, &bulk::touches(targets, *hidden), inner);
+        Popup::ConfirmAll { targets, left_out } => {
+            let mut lines = wrapped(state, &bulk::touches(targets, *left_out), inner);
             lines.push(Vec::new());
             lines.push(yes_or_no());
             (format!("{}?", bulk::question(targets)), lines, 0)
@@ -170,14 +174,16 @@ fn help(state: &State, width: u16) -> Vec<Vec<Span>> {
 /// What the palette's first word may become, above the line where it is typed.
 fn completions(state: &State, prompt: &Prompt, canvas: &mut Canvas<'_>) {
     let PromptKind::Palette { at } = prompt.kind else { return };
-    let names = prompt.completions(state);
+    let found = prompt.completions(state);
+    let is_found = !found.is_empty();
+    let names = if is_found { found } else { Prompt::names(state) };
     let rows = u16::try_from(names.len()).unwrap_or(0).min(canvas.height().saturating_sub(4));
     let top = canvas.height().saturating_sub(2 + rows + 2);
     let mut canvas = canvas.part(0, top, 50.min(canvas.width()), rows + 2);
     canvas.clear();
-    canvas.frame("Go to");
+    canvas.frame(if is_found { "Go to" } else { "There is" });
     for (y, (place, (name, title))) in (1..=rows).zip(names.iter().enumerate()) {
-        let tone = if place == at { Tone::Chosen } else { Tone::Plain };
+        let tone = if is_found && place == at { Tone::Chosen } else { Tone::Plain };
         canvas.spans(2, y, &[(tone, format!("{name:<12}")), (Tone::Quiet, format!(" {title}"))]);
     }
 }

@@ -3,11 +3,11 @@
 //! Promises: nothing is changed without elevation and an answer; what would hurt wants its name typed.
 //! Bounds: what is typed is at most 200 characters.
 
-use super::bulk::{self, Target};
+use super::bulk::{self, LeftOut, Target};
 use super::elevation::{self, CodePrompt};
 use super::event::{Effect, Key, Mutation};
 use super::keys::Offer;
-use super::state::{ELEVATED_MS, State};
+use super::state::State;
 use super::table::{Filter, Narrow};
 use super::views::VIEWS;
 
@@ -32,10 +32,12 @@ pub enum Popup {
         facts: Vec<Narrow>,
         at: usize,
     },
+    /// Who this is, the daemon is being asked.
+    Asking,
     Elevate,
     ConfirmAll {
         targets: Vec<Target>,
-        hidden: usize,
+        left_out: LeftOut,
     },
     /// The daemon wants a code for it.
     Code(CodePrompt),
@@ -82,6 +84,15 @@ impl Prompt {
     #[must_use]
     pub fn completions(&self, state: &State) -> Vec<(&'static str, &'static str)> {
         let word = self.text.split(' ').next().unwrap_or_default().to_lowercase();
+        let all = Self::names(state);
+        let begins = all.iter().filter(|(name, _)| name.starts_with(&word));
+        let holds = all.iter().filter(|(name, _)| !name.starts_with(&word) && name.contains(&word));
+        begins.chain(holds).copied().collect()
+    }
+
+    /// All that there is, with what it is.
+    #[must_use]
+    pub fn names(state: &State) -> Vec<(&'static str, &'static str)> {
         let views = VIEWS.iter().filter(|view| view.offered(state.data())).map(|view| {
             let about = view.about();
             (about.name, about.title)
@@ -91,10 +102,7 @@ impl Prompt {
             ("help", "what the keys do"),
             ("quit", "leave the dashboard"),
         ]);
-        let all: Vec<_> = all.collect();
-        let begins = all.iter().filter(|(name, _)| name.starts_with(&word));
-        let holds = all.iter().filter(|(name, _)| !name.starts_with(&word) && name.contains(&word));
-        begins.chain(holds).copied().collect()
+        all.collect()
     }
 }
 
@@ -117,6 +125,7 @@ impl Popup {
             }
             Self::Prompt(_) => &[("Enter", "keep"), ("Esc", "as before"), ("!text", "inverse")],
             Self::Narrow { .. } => &[("Enter", "narrow"), ("j/k", "choose"), ("Esc", "close")],
+            Self::Asking => &[("Esc", "stay read-only")],
             Self::Elevate | Self::Code(_) => &[("Enter", "elevate"), ("Esc", "stay read-only")],
             Self::ConfirmAll { .. } | Self::Confirm { consent: Consent::Yes, .. } => {
                 &[("y", "yes"), ("n", "no")]
@@ -140,12 +149,9 @@ pub fn ask(state: &mut State, mutation: Mutation) {
 
 /// The same with the consent that the mutation deserves.
 pub fn ask_for(state: &mut State, mutation: Mutation, consent: Consent) {
-    if !state.elevated() {
-        state.said = Some("read-only: press e to elevate first".into());
-    } else if state.busy {
-        state.said = Some("the last change is still under way".into());
-    } else {
-        state.popups.push(Popup::Confirm { mutation, consent, typed: String::new() });
+    match elevation::missing(state, mutation.role()) {
+        Some(why) => state.said = Some(why),
+        None => state.popups.push(Popup::Confirm { mutation, consent, typed: String::new() }),
     }
 }
 
@@ -155,13 +161,14 @@ pub fn press(state: &mut State, popup: Popup, key: Key) -> Option<Effect> {
         Popup::Help { scroll } => help(state, scroll, key),
         Popup::Prompt(prompt) => return typed(state, prompt, key),
         Popup::Narrow { facts, at } => narrow(state, facts, at, key),
+        Popup::Asking => elevation::wait(state, key),
         Popup::Elevate => elevation::press(state, key),
         Popup::Code(prompt) => return elevation::type_code(state, prompt, key),
         Popup::Confirm { mutation, consent, typed } => {
             return confirm(state, mutation, consent, typed, key);
         }
-        Popup::ConfirmAll { targets, hidden } => {
-            return bulk::confirm(state, targets, hidden, key);
+        Popup::ConfirmAll { targets, left_out } => {
+            return bulk::confirm(state, targets, left_out, key);
         }
         Popup::Note { title, text } => {
             if !matches!(key, Key::Enter | Key::Esc | Key::Char('q' | ' ')) {
@@ -227,10 +234,7 @@ fn confirm(
         state.said = Some("the elevation has ended; nothing was changed".into());
         return None;
     }
-    // What the daemon has given for a code ends when it said.
-    if !state.elevated_by_code {
-        state.elevated_until_ms = Some(state.now_ms.saturating_add(ELEVATED_MS));
-    }
+    elevation::prolong(state);
     state.busy = true;
     state.said = Some(format!("{} ...", mutation.question()));
     Some(Effect::Mutate(mutation))
@@ -274,6 +278,11 @@ fn palette(state: &mut State, mut prompt: Prompt, at: usize, key: Key) -> Option
     let names = prompt.completions(state);
     let mut next = match key {
         Key::Esc => return None,
+        Key::Enter if names.is_empty() => {
+            let word = prompt.text.split(' ').next().unwrap_or_default();
+            prompt.fault = Some(format!("there is no view {word}"));
+            at
+        }
         Key::Enter => {
             let (name, _) = *names.get(at).or(names.first())?;
             let rest = prompt.text.split_once(' ').map(|(_, rest)| rest.trim().to_owned());
@@ -283,6 +292,7 @@ fn palette(state: &mut State, mut prompt: Prompt, at: usize, key: Key) -> Option
         Key::BackTab | Key::Up => at.saturating_sub(1),
         key => {
             edit(&mut prompt.text, key);
+            prompt.fault = None;
             0
         }
     };

@@ -7,7 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
-use super::event::{Effect, Event, Key};
+use super::event::{Effect, Event, Key, Lost};
 use super::sample;
 use super::screen;
 use super::state::State;
@@ -51,7 +51,8 @@ pub fn cells(text: &str, charset: Charset, size: (u16, u16), mut see: impl FnMut
     for event in sample::events(&say) {
         state.fold(event);
     }
-    state.fold(Event::Lost { why: text.to_owned(), retry_ms: 1_000 });
+    let lost = Lost { why: text.to_owned(), place: Some(text.to_owned()), gone: false };
+    state.fold(Event::Lost { lost, retry_ms: 1_000 });
     let mut look_at = |state: &State| {
         let mut buffer = Buffer::empty(Rect::new(0, 0, size.0, size.1));
         screen::draw(state, &mut Canvas::new(&mut buffer, look));

@@ -190,7 +190,7 @@ impl Desk {
     fn whoami(&mut self) {
         let (feed, to) = (Arc::clone(&self.feed), self.to.clone());
         self.tasks.spawn(async move {
-            let me = feed.whoami().await.map_err(|error| feed::one_line(&error));
+            let me = feed.whoami().await.map_err(|error| feed::brief(&error));
             let _ = to.send(Event::Who(me)).await; // nobody listens: the dashboard has ended
         });
     }

@@ -49,10 +49,10 @@ pub fn events(say: Say<'_>) -> Vec<Event> {
     events
 }
 
-/// An operator, to a daemon that wants a code or not.
+/// An admin, to a daemon that wants a code or not.
 #[must_use]
 pub fn me(totp: bool, say: Say<'_>) -> WhoAmI {
-    WhoAmI { name: say("deploy"), role: Role::Operator, scopes: Vec::new(), totp }
+    WhoAmI { name: say("deploy"), role: Role::Admin, scopes: Vec::new(), totp }
 }
 
 /// Four sites, one of which has no luck with its CA.

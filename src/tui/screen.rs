@@ -5,10 +5,10 @@ use crate::base::words::{count, span};
 use crate::ops::api::{Level, State as DaemonState};
 
 use super::canvas::{Canvas, Span};
-use super::keys;
+use super::keys::{self, Offer};
 use super::overlay;
 use super::popup::{Popup, PromptKind};
-use super::state::State;
+use super::state::{Fault, State};
 use super::theme::Tone;
 use super::views::sites::{listed, more, unlisted};
 use super::views::{Scene, VIEWS};
@@ -18,15 +18,22 @@ use super::{glyphs, text};
 pub const WIDTH_MIN: u16 = 40;
 pub const HEIGHT_MIN: u16 = 10;
 
+/// What the bottom line says at its right end, whatever is shown.
+const ALWAYS: &str = "? help  q quit";
+
+/// Between the parts of the notice.
+const GAP: &str = "   ";
+const NOTICE_LINES_MAX: usize = 2;
+
 /// Lines of the title and of the keys with their rule.
 const FIXED_ROWS: u16 = 3;
 
 /// Draws the state. The only entry.
 pub fn draw(state: &State, canvas: &mut Canvas<'_>) {
     let (width, height) = (canvas.width(), canvas.height());
-    if width < WIDTH_MIN || height < HEIGHT_MIN {
+    if is_too_small((width, height)) {
         let sentence = format!(
-            "This terminal is too small: {width}x{height}, at least {WIDTH_MIN}x{HEIGHT_MIN}."
+            "This terminal is too small (q leaves): {width}x{height}, at least {WIDTH_MIN}x{HEIGHT_MIN}."
         );
         for (y, line) in (0..height).zip(text::wrap(&sentence, width, canvas.charset())) {
             canvas.line(0, y, Tone::Plain, &line);
@@ -34,11 +41,11 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>) {
         return;
     }
     title(state, canvas);
-    let notice = notice(state);
-    if !notice.is_empty() {
-        canvas.spans(1, 1, &notice);
+    let mut top = 1;
+    for line in notice_lines(state) {
+        canvas.spans(1, top, &line);
+        top += 1;
     }
-    let top = 1 + u16::from(!notice.is_empty());
     body(state, &mut canvas.part(0, top, width, body_height(state)));
     let rule = glyphs::rule(canvas.charset()).repeat(usize::from(width));
     canvas.line(0, height - 2, Tone::Quiet, &rule);
@@ -46,6 +53,12 @@ pub fn draw(state: &State, canvas: &mut Canvas<'_>) {
     if let Some(popup) = state.popups.last() {
         overlay::draw(state, popup, canvas);
     }
+}
+
+/// Nothing is shown but that; `q` leaves whatever is open.
+#[must_use]
+pub const fn is_too_small((width, height): (u16, u16)) -> bool {
+    width < WIDTH_MIN || height < HEIGHT_MIN
 }
 
 /// The same for a page that nobody presses keys on.
@@ -75,34 +88,64 @@ fn body(state: &State, canvas: &mut Canvas<'_>) {
 /// Lines of the view.
 #[must_use]
 pub fn body_height(state: &State) -> u16 {
-    let notice = u16::from(!notice(state).is_empty());
-    state.size.1.saturating_sub(FIXED_ROWS + notice).max(1)
+    state.size.1.saturating_sub(FIXED_ROWS + notice_height(state)).max(1)
+}
+
+fn notice_height(state: &State) -> u16 {
+    u16::try_from(notice_lines(state).len()).unwrap_or(0)
 }
 
 /// First line on the screen, and height, of the rows of the list.
 #[must_use]
 pub fn list_rows(state: &State) -> (u16, u16) {
     let (y, height) = state.view().list_rows(state.data(), body_height(state));
-    (y + 1 + u16::from(!notice(state).is_empty()), height)
+    (y + 1 + notice_height(state), height)
 }
 
-/// The second line, where there is something to say: trouble first.
+/// The parts of the notice in one line, or in two where they need them: what does not fit then is at the end.
+fn notice_lines(state: &State) -> Vec<Vec<Span>> {
+    let room = usize::from(state.size.0.saturating_sub(2));
+    let (mut lines, mut taken): (Vec<Vec<Span>>, usize) = (Vec::new(), 0);
+    for (tone, text) in notice(state) {
+        let cells = text::width(text.trim_end(), state.look.charset);
+        let is_last = lines.len() == NOTICE_LINES_MAX;
+        match lines.last_mut() {
+            Some(line) if is_last || taken + cells <= room => {
+                line.push((tone, text));
+                taken += cells + GAP.len();
+            }
+            _ => {
+                lines.push(vec![(tone, text)]);
+                taken = cells + GAP.len();
+            }
+        }
+    }
+    lines
+}
+
+/// What is wrong with the way to the daemon, what is the reason and when it is tried again; where it should be.
+fn trouble(state: &State) -> (Vec<Span>, Option<Span>) {
+    let late = state.late_ms().map(|ms| format!("last data {} ago", spelled(ms / 1_000)));
+    let Some(Fault { lost, retry_at_ms }) = &state.link.fault else {
+        let late = late.map(|late| (Tone::Warn, format!("WARN  {late}")));
+        return (late.into_iter().collect(), None);
+    };
+    let next = match retry_at_ms.saturating_sub(state.now_ms).div_ceil(1_000) {
+        0 => "trying".to_owned(),
+        retry => format!("next try in {}", spelled(retry)),
+    };
+    let late = late.map_or(String::new(), |late| format!("; {late}"));
+    let place = lost.place.as_ref().map(|place| (Tone::Quiet, format!("at {place}")));
+    (vec![(Tone::Bad, format!("FAIL  {}", lost.why)), (Tone::Bad, format!("{next}{late}"))], place)
+}
+
+/// The lines below the title, where there is something to say: trouble first.
 #[must_use]
 pub fn notice(state: &State) -> Vec<Span> {
-    let mut parts: Vec<Span> = Vec::new();
-    let late = state.late_ms().map(|ms| format!("last data {} ago", spelled(ms / 1_000)));
-    if let Some((why, retry_at)) = &state.link.fault {
-        let retry = retry_at.saturating_sub(state.now_ms).div_ceil(1_000);
-        let late = late.map_or(String::new(), |late| format!("; {late}"));
-        let next = if retry == 0 {
-            "trying".to_owned()
-        } else {
-            format!("next try in {}", spelled(retry))
-        };
-        parts.push((Tone::Bad, format!("FAIL  {next}{late}; {why}")));
-    } else if let Some(late) = late {
-        parts.push((Tone::Warn, format!("WARN  {late}")));
-    }
+    let (mut parts, place) = trouble(state);
+    let mut said = state.said.iter().map(|said| (Tone::Plain, said.clone())).peekable();
+    // What was just pressed has to do with it.
+    parts.extend(said.next_if(|_| state.link.fault.is_some()));
     if state.frozen() {
         parts.push((Tone::Strong, "FROZEN (f thaws)".into()));
     }
@@ -140,12 +183,11 @@ pub fn notice(state: &State) -> Vec<Span> {
             parts.push((Tone::Plain, words));
         }
     }
-    if let Some(said) = &state.said {
-        parts.push((Tone::Plain, said.clone()));
-    }
+    parts.extend(said);
+    parts.extend(place);
     let gaps = parts.len().saturating_sub(1);
     for (_, text) in parts.iter_mut().take(gaps) {
-        text.push_str("   ");
+        text.push_str(GAP);
     }
     parts
 }
@@ -178,7 +220,7 @@ fn title(state: &State, canvas: &mut Canvas<'_>) {
 /// The worst there is, in a word.
 fn verdict(state: &State) -> (Tone, &'static str) {
     let Some(status) = &state.data().status else { return (Tone::Quiet, "...") };
-    if state.link.fault.is_some() {
+    if state.link.is_gone() {
         return (Tone::Bad, "GONE");
     }
     let worst = state.data().attention().into_iter().map(|(level, _)| level).min();
@@ -200,15 +242,42 @@ pub struct Tab {
     text: String,
 }
 
-/// The views that exist and have a number.
+/// The views that exist and have a number; by their numbers alone where the changes that can be made need the room.
 #[must_use]
 pub fn tabs(state: &State) -> Vec<Tab> {
+    let tabs = named_tabs(state, |_| true);
+    let acts = cells_of(&keys::act_offers(state));
+    if acts > 0 && tabs_end(&tabs).saturating_add(acts) >= offers_edge(state.size.0) {
+        return named_tabs(state, |view| view == state.at());
+    }
+    tabs
+}
+
+/// Where offers begin.
+fn tabs_end(tabs: &[Tab]) -> u16 {
+    tabs.last().map_or(1, |tab| tab.x + tab.cells + 2)
+}
+
+/// Where they have to end.
+fn offers_edge(width: u16) -> u16 {
+    let always = u16::try_from(ALWAYS.len()).unwrap_or(0);
+    width.saturating_sub(1 + always)
+}
+
+/// With the gaps behind them.
+fn cells_of(offers: &[Offer]) -> u16 {
+    let cells = offers.iter().map(|offer| offer.key.chars().count() + offer.word.len() + 3);
+    u16::try_from(cells.sum::<usize>()).unwrap_or(u16::MAX)
+}
+
+fn named_tabs(state: &State, named: impl Fn(usize) -> bool) -> Vec<Tab> {
     let mut x = 1;
     let mut tabs = Vec::new();
     for (view, about) in VIEWS.iter().map(|view| view.about()).enumerate() {
         let offered = VIEWS.get(view).is_some_and(|view| view.offered(state.data()));
         let (Some(number), true) = (about.number, offered) else { continue };
-        let text = format!("{number} {}", about.name);
+        let text =
+            if named(view) { format!("{number} {}", about.name) } else { number.to_string() };
         let cells = u16::try_from(text.len()).unwrap_or(u16::MAX);
         tabs.push(Tab { view, x, cells, text });
         x += cells + 1;
@@ -230,23 +299,34 @@ fn bottom(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         offers(state, canvas, x + 3, y, canvas.width());
         return;
     }
-    let mut x = 1;
     if state.popups.is_empty() {
-        for tab in tabs(state) {
+        let tabs = tabs(state);
+        for tab in &tabs {
             let tone = if tab.view == state.at() { Tone::Chosen } else { Tone::Plain };
             canvas.line(tab.x, y, tone, &tab.text);
-            x = tab.x + tab.cells + 1;
         }
-        let edge = canvas.right(canvas.width() - 2, y, Tone::Plain, "? help  q quit");
-        offers(state, canvas, x + 1, y, edge);
+        let edge = canvas.right(canvas.width() - 2, y, Tone::Plain, ALWAYS);
+        offers(state, canvas, tabs_end(&tabs), y, edge);
     } else {
-        offers(state, canvas, x, y, canvas.width());
+        offers(state, canvas, 1, y, canvas.width());
     }
+}
+
+/// The changes that can be made as one offer, where there is no room for their words.
+fn offered(state: &State, room: u16) -> Vec<Offer> {
+    let mut all = keys::offers(state);
+    let acts = keys::act_offers(state);
+    if state.popups.is_empty() && acts.len() > 1 && cells_of(&acts) > room {
+        let keys: Vec<&str> = acts.iter().map(|offer| offer.key.as_str()).collect();
+        let one = Offer { key: keys.join("/"), word: "act".into(), more: "" };
+        all.splice(..acts.len(), [one]);
+    }
+    all
 }
 
 /// Whole offers only: half a word is no help.
 fn offers(state: &State, canvas: &mut Canvas<'_>, mut x: u16, y: u16, edge: u16) {
-    for offer in keys::offers(state) {
+    for offer in offered(state, edge.saturating_sub(x)) {
         let text = format!("{} {}", offer.key, offer.word);
         let wide = u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
         if x.saturating_add(wide) + 1 >= edge {

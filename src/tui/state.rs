@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use crate::base::words::skew;
 use crate::ops::api::Status;
+use crate::ops::api::access::WhoAmI;
 use crate::ops::api::live::History;
 
 use super::bulk::Bulk;
 use super::data::{Data, Document};
-use super::event::{Effect, Event};
+use super::event::{Effect, Event, Lost};
 use super::page::Page;
 use super::popup::Popup;
 use super::table::{self, Filter, Narrow, Row, Sort, Table};
@@ -88,8 +89,22 @@ pub struct Pane {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
     pub answered_ms: Option<u64>,
-    /// Why there is no answer now, and when the next try is.
-    pub fault: Option<(String, u64)>,
+    pub fault: Option<Fault>,
+}
+
+impl Link {
+    /// Nobody answers at all; a daemon that refuses something is there.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.lost.gone)
+    }
+}
+
+/// Why there is not the hoped-for answer now, and when the next try is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub lost: Lost,
+    pub retry_at_ms: u64,
 }
 
 /// The rows of a view as they are shown.
@@ -128,6 +143,8 @@ pub struct State {
     pub elevated_until_ms: Option<u64>,
     /// The daemon gave it for a code, for so long and no longer.
     pub elevated_by_code: bool,
+    /// Who this is to the daemon, once it has said so.
+    pub me: Option<WhoAmI>,
     data: Data,
     frozen: Option<Box<Data>>,
     at: usize,
@@ -152,6 +169,7 @@ impl State {
             bulk: None,
             elevated_until_ms: None,
             elevated_by_code: false,
+            me: None,
             data: Data::default(),
             frozen: None,
             at: 0,
@@ -174,13 +192,15 @@ impl State {
             }
             Event::History(history) => self.history(history),
             Event::Document { view, document } => self.keep(view, document),
-            Event::Live(event) => self.data.live(event),
+            Event::Live(event) => self.data.live(event, self.now_ms),
             Event::TailLost { why } => {
                 (self.data.tailing, self.data.tail_fault) = (false, Some(why))
             }
-            Event::Lost { why, retry_ms } => {
-                self.link.fault = Some((why, self.now_ms.saturating_add(retry_ms)));
+            Event::Lost { lost, retry_ms } => {
+                let retry_at_ms = self.now_ms.saturating_add(retry_ms);
+                self.link.fault = Some(Fault { lost, retry_at_ms });
             }
+            Event::Me(me) => self.me = Some(me),
             Event::Done(outcome) => return (true, bulk::ended(self, outcome)),
             Event::Who(answer) => elevation::who(self, answer),
             Event::Elevated(answer) => return (true, elevation::answered(self, answer)),
@@ -209,11 +229,12 @@ impl State {
 
     fn answered(&mut self) {
         self.link = Link { answered_ms: Some(self.now_ms), fault: None };
+        self.data.answers(self.now_ms);
     }
 
     fn history(&mut self, history: Option<Box<History>>) {
         if let Some(history) = &history {
-            self.data.clock(history.end_s);
+            self.data.was(history.end_s, self.now_ms);
         }
         self.data.history = history.map(Arc::from);
     }

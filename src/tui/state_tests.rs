@@ -4,7 +4,7 @@ use super::*;
 use crate::base::{Mode, Role};
 use crate::ops::api::access::WhoAmI;
 use crate::ops::api::live;
-use crate::tui::event::{Effect, Event, Granted, Key, Mutation};
+use crate::tui::event::{Effect, Event, Granted, Key, Lost, Mutation};
 use crate::tui::keys_tests::press;
 use crate::tui::popup::{self, Consent, Popup};
 use crate::tui::sample;
@@ -231,14 +231,132 @@ fn a_viewer_hears_which_role_is_needed_and_an_answer_never_comes_over_another_qu
     let mut state = told();
     let me = sample::me(true, &str::to_owned);
     let viewer = WhoAmI { role: Role::Viewer, ..me.clone() };
+    let said = Some("this needs the role operator; deploy is viewer");
+    state.fold(Event::Me(viewer.clone()));
+    press(&mut state, "R");
+    assert_eq!(state.said.as_deref(), said, "without a way round over e");
+    state.fold(Event::Key(Key::Char('e')));
     state.fold(Event::Who(Ok(viewer)));
-    let said = "changing something needs the role operator; deploy is viewer";
-    assert_eq!((state.said.as_deref(), state.popups.len()), (Some(said), 0));
-    state.fold(Event::Who(Err("no palisade answers".into())));
-    assert_eq!(state.said.as_deref(), Some("not elevated: no palisade answers"));
-    press(&mut state, ":");
+    assert_eq!((state.said.as_deref(), state.popups.len()), (said, 0));
+    state.fold(Event::Key(Key::Char('e')));
+    state.fold(Event::Who(Err("the daemon is gone: cut".into())));
+    assert_eq!(state.said.as_deref(), Some("not elevated: the daemon is gone: cut"));
+    state.fold(Event::Key(Key::Char('e')));
+    press(&mut state, "\x1b:");
     state.fold(Event::Who(Ok(me)));
     assert!(matches!(state.popups.as_slice(), [Popup::Prompt(_)]));
+    press(&mut state, "\x1bR");
+    assert_eq!(state.said.as_deref(), Some("read-only: press e to elevate first"));
+}
+
+#[test]
+fn an_operator_hears_at_once_that_a_switch_is_for_an_admin() {
+    let mut state = told();
+    press(&mut state, "e\n");
+    let me = sample::me(false, &str::to_owned);
+    state.fold(Event::Me(WhoAmI { role: Role::Operator, ..me }));
+    press(&mut state, ":cap\no");
+    assert!(state.popups.is_empty());
+    assert_eq!(state.said.as_deref(), Some("this needs the role admin; deploy is operator"));
+    press(&mut state, "R");
+    assert!(matches!(state.popups.last(), Some(Popup::Confirm { .. })));
+}
+
+#[test]
+fn what_is_typed_while_the_daemon_is_asked_who_this_is_opens_nothing() {
+    let mut state = told();
+    press(&mut state, "3");
+    assert_eq!(state.fold(Event::Key(Key::Char('e'))).1, Some(Effect::WhoAmI));
+    press(&mut state, "\n\nr");
+    assert!(state.page().is_none() && !state.elevated());
+    assert!(matches!(state.popups.as_slice(), [Popup::Asking]));
+    state.fold(Event::Who(Ok(sample::me(false, &str::to_owned))));
+    assert!(matches!(state.popups.as_slice(), [Popup::Elevate]));
+    press(&mut state, "\x1b");
+    state.fold(Event::Key(Key::Char('e')));
+    press(&mut state, "\x1b");
+    assert!(state.popups.is_empty(), "Esc leaves the question");
+    state.fold(Event::Who(Ok(sample::me(false, &str::to_owned))));
+    assert!(state.popups.is_empty(), "nobody waits for the answer");
+}
+
+#[test]
+fn where_the_daemon_is_gone_a_key_for_a_change_says_so() {
+    let mut state = told();
+    let lost = Lost { why: "cut".into(), place: None, gone: true };
+    state.fold(Event::Lost { lost: lost.clone(), retry_ms: 4_000 });
+    for keys in ["e", "R", ":reload\n", "3r", " r"] {
+        state.said = None;
+        assert_eq!(press(&mut state, keys), None, "{keys:?}");
+        let said = Some("no change now: the daemon is gone");
+        assert_eq!((state.said.as_deref(), state.popups.len()), (said, 0), "{keys:?}");
+    }
+    let refused = Lost { gone: false, ..lost };
+    state.fold(Event::Lost { lost: refused, retry_ms: 4_000 });
+    press(&mut state, "R");
+    assert_eq!(state.said.as_deref(), Some("read-only: press e to elevate first"));
+}
+
+#[test]
+fn a_certificate_that_palisade_does_not_order_is_not_asked_about() {
+    let mut state = told();
+    let mut status = sample::status(&str::to_owned);
+    status.sites[0].certificate.source = "local".into();
+    status.sites[1].certificate.source = "imported".into();
+    state.fold(Event::Status(Box::new(status)));
+    press(&mut state, "e\n3");
+    for (keys, said) in [
+        ("r", "not renewed by hand: it is of the local CA, palisade does that itself"),
+        ("jr", "not ordered: it was imported; bring the next with palisade cert import"),
+        ("jr", "not ordered: it is from files; replace them, palisade takes the new ones"),
+    ] {
+        press(&mut state, keys);
+        assert_eq!((state.said.as_deref(), state.popups.len()), (Some(said), 0));
+        assert!(keys::offers(&state).iter().all(|offer| offer.key != "r"));
+    }
+    press(&mut state, "jr");
+    assert!(matches!(state.popups.last(), Some(Popup::Confirm { .. })));
+}
+
+#[test]
+fn a_name_that_is_none_keeps_the_palette_and_is_told() {
+    let mut state = told();
+    press(&mut state, ":foo\n");
+    let fault = |state: &State| match state.popups.last() {
+        Some(Popup::Prompt(prompt)) => prompt.fault.clone(),
+        other => panic!("no palette: {other:?}"),
+    };
+    assert_eq!(fault(&state).as_deref(), Some("there is no view foo"));
+    state.fold(Event::Key(Key::Ctrl('u')));
+    assert_eq!(fault(&state), None);
+    press(&mut state, "sites\n");
+    assert_eq!((name(&state), state.popups.len()), ("sites", 0));
+}
+
+#[test]
+fn the_clock_is_the_daemons_and_no_history_sets_it_back() {
+    let mut state = told();
+    let clock = |state: &State| state.data().clock_s.expect("a clock");
+    let from = clock(&state);
+    let history = |ago: i64| {
+        let history = History { end_s: from - ago, ..sample::history() };
+        Event::History(Some(Box::new(history)))
+    };
+    let answer = || Event::Status(Box::new(sample::status(&str::to_owned)));
+    state.fold(history(35));
+    assert_eq!(clock(&state), from, "the last whole minute has ended before");
+    state.fold(Event::Tick { now_ms: 4_000 });
+    assert_eq!(clock(&state), from, "a daemon that does not answer has a clock that stands");
+    state.fold(answer());
+    assert_eq!(clock(&state), from + 4);
+    state.fold(history(35));
+    assert_eq!(clock(&state), from + 4);
+    let alive = live::Event::Alive { now_ms: (from - 60) * 1_000 };
+    state.fold(Event::Live(alive));
+    assert_eq!(clock(&state), from - 60, "it was set back, by its own word");
+    state.fold(Event::Tick { now_ms: 6_000 });
+    state.fold(answer());
+    assert_eq!(clock(&state), from - 58);
 }
 
 #[test]
@@ -263,8 +381,10 @@ fn a_daemon_that_stalls_is_told_by_the_age_of_its_data() {
     let (changed, _) = state.fold(Event::Tick { now_ms: 12_000 });
     assert!(changed);
     assert_eq!(words(&state), "WARN  last data 12 s ago");
-    state.fold(Event::Lost { why: "gone".into(), retry_ms: 4_000 });
-    assert_eq!(words(&state), "FAIL  next try in 4 s; last data 12 s ago; gone");
+    let lost = Lost { why: "cut".into(), place: Some("/run/p.sock".into()), gone: true };
+    state.fold(Event::Lost { lost, retry_ms: 4_000 });
+    let told = "FAIL  cut   next try in 4 s; last data 12 s ago   at /run/p.sock";
+    assert_eq!(words(&state), told);
     press(&mut state, "3");
     assert_eq!(name(&state), "sites", "keys work all the same");
     state.fold(Event::Status(Box::new(sample::status(&str::to_owned))));

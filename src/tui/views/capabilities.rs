@@ -27,29 +27,53 @@ const ACTS: [Act; 4] = [
         word: "off",
         more: "switch this capability off until it is taken back",
         mutation: |name| set(name, Some(Mode::Off)),
+        unfit: held,
     },
     Act {
         key: 'b',
         word: "observe",
         more: "only count what this capability finds, until it is taken back",
         mutation: |name| set(name, Some(Mode::Observe)),
+        unfit: held,
     },
     Act {
         key: 'E',
         word: "enforce",
         more: "enforce this capability, whatever the file says",
         mutation: |name| set(name, Some(Mode::Enforce)),
+        unfit: held,
     },
     Act {
         key: 'c',
         word: "as configured",
         more: "take the switch back: the file counts again",
         mutation: |name| set(name, None),
+        unfit: not_set,
     },
 ];
 
 fn set(name: &str, mode: Option<Mode>) -> Mutation {
     Mutation::SetCapability { name: name.to_owned(), mode }
+}
+
+fn found<'a>(data: &'a Data, id: &str) -> Option<&'a CapabilityStatus> {
+    let mut all = data.status.iter().flat_map(|status| &status.capabilities);
+    all.find(|found| found.name.key() == id)
+}
+
+/// The daemon sets nothing that would have no effect.
+fn held(data: &Data, id: &str) -> Option<String> {
+    let found = found(data, id)?;
+    if !found.available {
+        return Some(format!("not set: nothing in this version obeys {id}"));
+    }
+    let flag = found.flag_value == Some(false);
+    flag.then(|| format!("not set: {}=false holds it off until a restart", found.flag))
+}
+
+fn not_set(data: &Data, id: &str) -> Option<String> {
+    let unset = found(data, id)?.runtime.is_none();
+    unset.then(|| format!("nothing to take back: {id} is as configured"))
 }
 
 impl View for Capabilities {
@@ -72,8 +96,7 @@ impl View for Capabilities {
     }
 
     fn page(&self, data: &Data, id: &str, width: u16, look: Look) -> Option<Page> {
-        let status = data.status.as_ref()?;
-        let found = status.capabilities.iter().find(|found| found.name.key() == id)?;
+        let found = found(data, id)?;
         let mut page = Page::new(id, id, width, look);
         page.field("guards", Tone::Plain, found.name.guards());
         page.field("in force", tone(found), found.mode.word());

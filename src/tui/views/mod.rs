@@ -76,6 +76,8 @@ pub struct Act {
     pub more: &'static str,
     /// Of the row's id.
     pub mutation: fn(&str) -> Mutation,
+    /// Why it cannot be done to the row with this id, where that is known before the daemon is asked.
+    pub unfit: fn(&Data, &str) -> Option<String>,
 }
 
 /// What a view is drawn from.

@@ -78,7 +78,20 @@ const ACTS: [Act; 1] = [Act {
     word: "renew",
     more: "order the certificate of this site anew",
     mutation: |site| Mutation::RenewCertificate { site: site.to_owned() },
+    unfit: not_ordered,
 }];
+
+/// Only what palisade orders can be ordered anew.
+fn not_ordered(data: &Data, id: &str) -> Option<String> {
+    let site = listed(data).iter().find(|site| site.name == id)?;
+    let why = match site.certificate.source.as_str() {
+        "local" => "not renewed by hand: it is of the local CA, palisade does that itself",
+        "files" => "not ordered: it is from files; replace them, palisade takes the new ones",
+        "imported" => "not ordered: it was imported; bring the next with palisade cert import",
+        _ => return None,
+    };
+    Some(why.to_owned())
+}
 
 impl View for Sites {
     fn about(&self) -> About {

@@ -171,11 +171,7 @@ fn facts(record: &AuditRecord, sites: &BTreeSet<&str>) -> Vec<Narrow> {
 
 fn said(page: &mut Page, record: &AuditRecord) {
     let seconds = record.at_ms.div_euclid(1_000);
-    let outcome = match record.outcome {
-        Outcome::Done => "done",
-        Outcome::Refused => "REFUSED, nothing was changed",
-    };
-    page.field("outcome", tone(record.outcome), outcome);
+    page.field("outcome", tone(record.outcome), &outcome(record));
     if let Some(why) = &record.why {
         page.field("why", Tone::Warn, why);
     }
@@ -188,6 +184,24 @@ fn said(page: &mut Page, record: &AuditRecord) {
     page.field("time", Tone::Plain, &rfc3339(seconds));
     page.field("hash", Tone::Quiet, &record.hash);
     page.field("follows", Tone::Quiet, &record.prev);
+}
+
+/// What palisade knows of it: of its own changes all, of what an app has done only what the app says or answers.
+fn outcome(record: &AuditRecord) -> String {
+    let is_done = record.outcome == Outcome::Done;
+    if record.action.starts_with("app.") {
+        return format!("{}, by the app's word", record.outcome.word());
+    }
+    if record.action.starts_with("route.") {
+        let status = record.after.get("status").map_or("nothing that is known".into(), words);
+        return match record.after.get("aborted").map(words) {
+            Some(why) => format!("answered {status}, and broke off: {why}"),
+            None if is_done => format!("the app answered {status}"),
+            None => format!("palisade answered {status}; what the app has done is not known"),
+        };
+    }
+    let own = if is_done { "done" } else { "REFUSED, nothing was changed" };
+    own.to_owned()
 }
 
 fn changed(page: &mut Page, before: &Facts, after: &Facts) {
@@ -237,5 +251,46 @@ fn words(fact: &Known) -> String {
         Known::Number(number) => number.to_string(),
         Known::Text(text) => text.clone(),
         Known::Lines(lines) => lines.join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_an_app_has_done_only_its_word_or_its_answer_is_told() {
+        let answer = sample(&str::to_owned);
+        let mut record = answer.page.records.first().cloned().expect("a record");
+        let mut told = |action: &str, outcome_is: Outcome, facts: &[(&str, Known)]| {
+            record.action = action.to_owned();
+            record.outcome = outcome_is;
+            record.after =
+                facts.iter().map(|(name, fact)| ((*name).to_owned(), fact.clone())).collect();
+            outcome(&record)
+        };
+        let status = |number| ("status", Known::Number(number));
+        let broke = ("aborted", Known::Text("client_left".into()));
+        for (action, is, facts, words) in [
+            ("config.reload", Outcome::Done, vec![], "done"),
+            ("config.reload", Outcome::Refused, vec![], "REFUSED, nothing was changed"),
+            ("app.order.refund", Outcome::Done, vec![], "done, by the app's word"),
+            ("app.order.refund", Outcome::Refused, vec![], "refused, by the app's word"),
+            ("route.order.refund", Outcome::Done, vec![status(402)], "the app answered 402"),
+            (
+                "route.order.refund",
+                Outcome::Refused,
+                vec![status(504)],
+                "palisade answered 504; what the app has done is not known",
+            ),
+            (
+                "route.order.refund",
+                Outcome::Done,
+                vec![status(200), broke],
+                "answered 200, and broke off: client_left",
+            ),
+        ] {
+            assert_eq!(told(action, is, &facts), words, "{action} {is:?}");
+        }
     }
 }
