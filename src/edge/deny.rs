@@ -183,6 +183,13 @@ fn decide(denial: &Denial) -> Answer {
             retry_after_s: Some(RETRY_AFTER_S),
             ..client(StatusCode::SERVICE_UNAVAILABLE, "not_recordable", "Not now", "This action cannot be recorded right now, and was therefore not carried out.")
         },
+        Denial::TooManyActions => Answer {
+            hint: TRY_AGAIN,
+            why: "it has `audit`, and as many actions of this client as one may have are under way; the app was not asked; \
+                  a proxy in front belongs into trusted_proxies".into(),
+            retry_after_s: Some(RETRY_AFTER_S),
+            ..client(StatusCode::TOO_MANY_REQUESTS, "too_many_actions", "Not now", "Too many actions of this kind are under way from this address. This one was not carried out.")
+        },
         Denial::UpstreamUnreachable { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
             "The app behind this address cannot be reached right now.",
             format!("{at}: {why}; is the app running and listening there?")),
@@ -231,6 +238,7 @@ mod tests {
             Denial::BodyTooSlow,
             Denial::BodyBroken,
             Denial::NotRecordable { why: "a test" },
+            Denial::TooManyActions,
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
             Denial::UpstreamBroke { upstream: at(), why: "closed".into() },
             Denial::UpstreamTimeout { upstream: at(), waited_s: 60 },

@@ -92,7 +92,7 @@ fn refusing_step(trip: &Trip, label: &str) -> &'static str {
         "uri_too_long" if trip.host.is_some() => ADMIT,
         "method" if trip.method == http::Method::CONNECT => ADMIT,
         "method" | "foreign_origin" => WEBSOCKET,
-        "not_recordable" => AUDIT,
+        "not_recordable" | "too_many_actions" => AUDIT,
         _ if trip.host.is_none() => SITE,
         _ if !trip.conn.tls => REDIRECT,
         _ => UPSTREAM,

@@ -100,7 +100,7 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 24] = [
+pub const DENIALS: [&str; 25] = [
     "unknown_host",
     "bad_host",
     "misdirected",
@@ -121,6 +121,7 @@ pub const DENIALS: [&str; 24] = [
     "body_too_slow",
     "body_broken",
     "not_recordable",
+    "too_many_actions",
     "upstream_unreachable",
     "upstream_broke",
     "upstream_timeout",
