@@ -211,7 +211,7 @@ impl ActionLog {
             return false;
         };
         let is_there = |waiting: &mut Waiting| {
-            intents.iter().any(|(_, there)| *there == waiting.intent)
+            intents.iter().any(|(_, there)| *there == *waiting.intent.fitting())
         };
         for waiting in batch.extract_if(.., is_there) {
             waiting.tell();
