@@ -237,7 +237,7 @@ fn follow_file(
 ///
 /// # Errors
 /// The log cannot be read; that it is broken is an outcome.
-fn follow(
+pub fn follow(
     log: &Afresh<'_>,
     key: [u8; 32],
     outline: Outline,
