@@ -45,7 +45,8 @@ fn main() {
     let opened_s = start.elapsed().as_secs_f64();
     let start = SystemClock.now();
     let outline = audit.outline().expect("read");
-    let whole = follow(&audit, [0; 32], outline, RECORDS).expect("read").expect("whole");
+    let followed = audit.afresh(move |file| follow(file, [0; 32], outline, RECORDS));
+    let whole = followed.expect("shown").expect("sound").expect("read").expect("whole");
     let followed_s = start.elapsed().as_secs_f64();
     drop(audit);
     std::fs::remove_dir_all(&dir).expect("removed");

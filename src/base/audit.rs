@@ -1,11 +1,16 @@
 //! What is written down about a change: by whom, from where, what it was before and after. Never a secret.
 //!
-//! Bounds: texts of [`TEXT_BYTES_MAX`] bytes and lists of [`LINES_MAX`] lines; what is longer is cut and says so.
+//! Bounds: texts of [`TEXT_BYTES_MAX`] bytes and lists of [`LINES_MAX`] lines; what is longer is cut and says so. A whole
+//! change fits into [`JSON_BYTES_MAX`].
+
+mod fit;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use self::fit::JSON_BYTES_MAX;
 
 /// Longest text.
 pub const TEXT_BYTES_MAX: usize = 1024;

@@ -53,6 +53,8 @@ pub enum Denial {
     BodyBroken,
     /// The request is an action that is always recorded, and it could not be recorded now.
     NotRecordable { why: &'static str },
+    /// The request is an action, and its client has as many under way as one may have.
+    TooManyActions,
     /// No connection to the app.
     UpstreamUnreachable { upstream: String, why: String },
     /// The app took the request and closed or broke the connection before answering.

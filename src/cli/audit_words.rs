@@ -47,7 +47,7 @@ pub(super) fn record_line(record: &AuditRecord) -> Page {
         Outcome::Done => (Tone::Good, "done"),
         Outcome::Refused => (Tone::Bad, "refused"),
     };
-    let mut rest = record.subject.as_ref().map(|s| format!("  {s}")).unwrap_or_default();
+    let mut rest = record.subject.as_ref().map(|s| format!("  {}", quoted(s))).unwrap_or_default();
     for name in all_names(&record.before, &record.after) {
         let fact = |facts: &Facts| facts.get(name).map(shown);
         rest.push_str(&match (fact(&record.before), fact(&record.after)) {
@@ -67,6 +67,15 @@ pub(super) fn record_line(record: &AuditRecord) -> Page {
         (Tone::Plain, format!("{}  {}{rest}", column(&actor, 16), column(&record.action, 21))),
     ]);
     page
+}
+
+/// A subject that could be taken for facts, as a JSON string.
+fn quoted(subject: &str) -> String {
+    let is_plain = |c: char| !c.is_whitespace() && !matches!(c, '=' | '"' | '\'');
+    if !subject.is_empty() && subject.chars().all(is_plain) {
+        return subject.to_owned();
+    }
+    serde_json::Value::from(subject).to_string()
 }
 
 fn all_names<'a>(before: &'a Facts, after: &'a Facts) -> Vec<&'a str> {
@@ -187,6 +196,26 @@ mod tests {
         let text = record_line(&hostile).plain();
         assert_eq!(text.matches('\n').count(), 1, "{text:?}");
         assert!(!text.trim_end().chars().any(char::is_control) && text.contains("refused"));
+    }
+
+    #[test]
+    fn a_subject_cannot_be_taken_for_facts() {
+        let of = |subject: &str| {
+            let record = AuditRecord {
+                subject: Some(subject.into()),
+                before: Facts::new(),
+                after: [("user".to_owned(), Fact::from("eve"))].into(),
+                ..record()
+            };
+            let line = record_line(&record).plain();
+            line.split_once("config.reload").map(|(_, rest)| rest.trim().to_owned())
+        };
+        assert_eq!(of("/refund/7").as_deref(), Some("/refund/7  user=eve"));
+        let forged = of("order 7  user=ada  confirmed=\"x\"");
+        let shown = r#""order 7  user=ada  confirmed=\"x\""  user=eve"#;
+        assert_eq!(forged.as_deref(), Some(shown));
+        assert_eq!(of("user=ada").as_deref(), Some(r#""user=ada"  user=eve"#));
+        assert_eq!(of("").as_deref(), Some("\"\"  user=eve"));
     }
 
     #[test]

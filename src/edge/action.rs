@@ -2,7 +2,7 @@
 //!
 //! Promises: no action is asked of the app without a place for its record; the answer of the app leaves once the record
 //! is on disk; one that ends without an answer is recorded all the same, and nobody waits for that.
-//! Refuses: a request whose record has no place now; query strings, fields and bodies in records.
+//! Refuses: a request whose record has no place now, or whose client has too many of them; query strings, fields and bodies in records.
 //! Bounds: an answer that is there is held back for [`PATIENCE`] at most: keeping it for longer would not undo what the
 //! app has done. Its record is kept by whoever took it, and written as soon as that is possible.
 
@@ -15,8 +15,9 @@ use http::Response;
 
 use super::body::Body;
 use super::trip::Trip;
-use crate::base::Denial;
 use crate::base::audit::{Actor, By, Intent, Source};
+use crate::base::{Denial, IpKey};
+use crate::ports::actions::NoPlace;
 use crate::telemetry::Level;
 
 /// How long an answer waits for its record.
@@ -27,8 +28,11 @@ pub(super) fn reserve(trip: &mut Trip) -> Result<(), Denial> {
     if trip.action().is_none() {
         return Ok(());
     }
-    let place = trip.conn.worker.shared.actions.reserve();
-    trip.place = Some(place.map_err(|why| Denial::NotRecordable { why })?);
+    let place = trip.conn.worker.shared.actions.reserve(IpKey::of(trip.client.ip.addr()));
+    trip.place = Some(place.map_err(|why| match why {
+        NoPlace::Now(why) => Denial::NotRecordable { why },
+        NoPlace::Client => Denial::TooManyActions,
+    })?);
     Ok(())
 }
 

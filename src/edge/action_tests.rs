@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 
 use super::action::PATIENCE;
 use super::sample::{self, Client, Edge, app};
+use crate::base::IpKey;
 use crate::base::audit::{Actor, Fact, Intent, Outcome, Source};
-use crate::ports::actions::{Actions, Place, Recorded};
+use crate::ports::actions::{Actions, NoPlace, Place, Recorded};
 use crate::ports::fake::FakeClock;
 
 /// Takes records, and says that they are on disk when it is told to.
@@ -20,6 +21,7 @@ struct Ledger {
     taken: Mutex<Vec<(Intent, oneshot::Sender<()>)>>,
     more: Condvar,
     full: AtomicBool,
+    greedy: AtomicBool,
 }
 
 struct Line(Arc<Ledger>);
@@ -27,9 +29,11 @@ struct Line(Arc<Ledger>);
 struct Book(Arc<Ledger>);
 
 impl Actions for Book {
-    fn reserve(&self) -> Result<Box<dyn Place>, &'static str> {
+    fn reserve(&self, client: IpKey) -> Result<Box<dyn Place>, NoPlace> {
+        assert_eq!(client, IpKey::of(std::net::Ipv4Addr::LOCALHOST.into()));
         match self.0.full.load(Ordering::Relaxed) {
-            true => Err("told to"),
+            _ if self.0.greedy.load(Ordering::Relaxed) => Err(NoPlace::Client),
+            true => Err(NoPlace::Now("told to")),
             false => Ok(Box::new(Line(Arc::clone(&self.0)))),
         }
     }
@@ -161,6 +165,19 @@ fn an_action_without_a_place_for_its_record_does_not_begin_and_other_requests_do
     let line = log.lines().find(|line| line.contains("not_recordable")).expect("a line");
     assert!(line.contains("told to") && !line.contains("\"upstream\""), "{line}");
     assert!(bench.ledger.taken.lock().expect("no panic").is_empty(), "it was no action");
+}
+
+#[test]
+fn a_client_with_too_many_actions_is_told_so_and_no_app_is_asked() {
+    let bench = bench(app());
+    bench.ledger.greedy.store(true, Ordering::Relaxed);
+    let refused = head(bench.ask("/refund"));
+    assert!(refused.starts_with("http/1.1 429") && refused.contains("retry-after: 5"), "{refused}");
+    assert!(head(bench.ask("/other")).starts_with("http/1.1 200"));
+    assert_eq!(bench.edge.count("palisade_denials_total{reason=\"too_many_actions\"}"), "1");
+    let log = bench.edge.stop(bench.dir.path());
+    let line = log.lines().find(|line| line.contains("too_many_actions")).expect("a line");
+    assert!(!line.contains("\"upstream\""), "{line}");
 }
 
 #[test]

@@ -184,6 +184,20 @@ fn not_now(label: &'static str, title: &'static str, message: &'static str, why:
     }
 }
 
+fn not_recordable(why: &str) -> Answer {
+    let message = "This action cannot be recorded right now, and was therefore not carried out.";
+    let why = format!("it has `audit`, and could not be recorded: {why}; the app was not asked");
+    not_now("not_recordable", "Not now", message, why)
+}
+
+fn too_many_actions() -> Answer {
+    let message = "Too many actions are under way from this address. This one was not carried out.";
+    let why = "it has `audit`, and its client has as many actions under way as one may have; the app was not asked; \
+               a proxy in front belongs into trusted_proxies";
+    let answer = not_now("too_many_actions", "Not now", message, why.into());
+    Answer { status: StatusCode::TOO_MANY_REQUESTS, ..answer }
+}
+
 fn upstream(
     status: StatusCode,
     label: &'static str,
@@ -288,9 +302,8 @@ fn decide(denial: &Denial) -> Answer {
             "the request body paused for longer than timeout.body_idle, or came slower than http.rate_min".into()),
         Denial::BodyBroken => closing(StatusCode::BAD_REQUEST, "body_broken", "Bad request",
             "The request was not received completely.", "the request body broke off".into()),
-        Denial::NotRecordable { why } => not_now("not_recordable", "Not now",
-            "This action cannot be recorded right now, and was therefore not carried out.",
-            format!("it has `audit`, and could not be recorded: {why}; the app was not asked")),
+        Denial::NotRecordable { why } => not_recordable(why),
+        Denial::TooManyActions => too_many_actions(),
         Denial::UpstreamUnreachable { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
             "The app behind this address cannot be reached right now.",
             format!("{at}: {why}; is the app running and listening there?")),
@@ -343,6 +356,7 @@ mod tests {
             Denial::BodyTooSlow,
             Denial::BodyBroken,
             Denial::NotRecordable { why: "a test" },
+            Denial::TooManyActions,
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
             Denial::UpstreamBroke { upstream: at(), why: "closed".into() },
             Denial::UpstreamTimeout { upstream: at(), waited_s: 60 },

@@ -70,8 +70,8 @@ async fn answer(
     proxy::admit(&policy.policy, &head)?; // sizes and methods that no app should see
     intake::check(site.intake_of(trip.route()), &head, !body.is_end_stream())?; // what the app was meant to take
     let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
-    action::reserve(trip)?; // what is always recorded does not begin without a place for its record
     forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
+    action::reserve(trip)?; // last: what is always recorded does not begin without a place for its record
     let response = if upgrade {
         tunnel::open(trip, head).await?
     } else {

@@ -15,8 +15,9 @@ use tokio::sync::{mpsc, watch};
 use super::accept::{Acceptor, Listener, Role};
 use super::worker::{self, ARRIVALS_MAX, Inbox};
 use super::{Caps, Drain, Policy, Shared, tls};
+use crate::base::IpKey;
 use crate::config::{self, Environment};
-use crate::ports::actions::{Actions, Place};
+use crate::ports::actions::{Actions, NoPlace, Place};
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy};
 use crate::ports::{Clock, Pending, Resolver};
 use crate::telemetry::{Log, Metrics};
@@ -34,8 +35,8 @@ impl Resolver for Defect {
 struct NoActions;
 
 impl Actions for NoActions {
-    fn reserve(&self) -> Result<Box<dyn Place>, &'static str> {
-        Err("told to")
+    fn reserve(&self, _: IpKey) -> Result<Box<dyn Place>, NoPlace> {
+        Err(NoPlace::Now("told to"))
     }
 }
 

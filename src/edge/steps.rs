@@ -104,7 +104,7 @@ fn refusing_step(trip: &Trip, label: &str) -> &'static str {
         "method_not_allowed" | "body_too_large" | "content_type" => INTAKE,
         "method" if trip.method == http::Method::CONNECT => ADMIT,
         "method" | "foreign_origin" => WEBSOCKET,
-        "not_recordable" => AUDIT,
+        "not_recordable" | "too_many_actions" => AUDIT,
         _ if trip.host.is_none() => SITE,
         _ if !trip.conn.tls => REDIRECT,
         _ => UPSTREAM,

@@ -2,15 +2,25 @@
 
 use tokio::sync::oneshot;
 
+use crate::base::IpKey;
 use crate::base::audit::Intent;
 
 /// The records of actions that happen on the request path.
 pub trait Actions: Send + Sync + 'static {
-    /// Takes a place for one record, before the action may begin. Never waits.
+    /// Takes a place for one record of a client, before the action may begin. Never waits.
     ///
     /// # Errors
+    /// See [`NoPlace`].
+    fn reserve(&self, client: IpKey) -> Result<Box<dyn Place>, NoPlace>;
+}
+
+/// Why there is no place for a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
     /// It could not be recorded now; why, for the log.
-    fn reserve(&self) -> Result<Box<dyn Place>, &'static str>;
+    Now(&'static str),
+    /// The client has as many as one may have.
+    Client,
 }
 
 /// A place for one record. Dropped unused, it is free again.

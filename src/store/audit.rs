@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::database::{Fault, Reading, StateFile};
 use super::engine::Engine;
 use super::outbox::row;
 use super::place::FilePlace;
@@ -67,6 +68,49 @@ pub struct Outline {
 #[derive(Clone)]
 pub struct AuditLog(Engine);
 
+/// The log as the file has it now.
+pub struct Afresh<'a>(&'a StateFile);
+
+impl Afresh<'_> {
+    /// # Errors
+    /// As every read.
+    pub fn outline(&self) -> Result<Outline, StoreError> {
+        self.read(outline)
+    }
+
+    /// As [`AuditLog::records`].
+    ///
+    /// # Errors
+    /// As every read.
+    pub fn records(&self, after: u64, limit: usize) -> Result<Vec<(u64, Chained)>, StoreError> {
+        self.read(|reading| records(reading, after, limit))
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Reading) -> Result<T, Fault>) -> Result<T, StoreError> {
+        self.0.read(look).map_err(|fault| match fault {
+            Fault::Refused(error) => error,
+            Fault::Broken(why) => StoreError::Unreadable { why },
+        })
+    }
+}
+
+fn outline(reading: &Reading) -> Result<Outline, Fault> {
+    Ok(Outline {
+        head: reading.get(ENDS, HEAD)?.unwrap_or_default(),
+        stub: reading.get(ENDS, STUB)?,
+        checkpoints: reading.all(CHECKPOINTS)?,
+    })
+}
+
+fn records(reading: &Reading, after: u64, limit: usize) -> Result<Vec<(u64, Chained)>, Fault> {
+    let mut found = Vec::new();
+    reading.scan(RECORDS, Some(&row(after)), |row, record: Chained| {
+        found.push((row.parse().unwrap_or(0), record));
+        found.len() < limit
+    })?;
+    Ok(found)
+}
+
 impl AuditLog {
     /// Opens `audit.redb` in `state_dir`, or makes it there.
     ///
@@ -102,13 +146,7 @@ impl AuditLog {
     /// # Errors
     /// As every read.
     pub fn outline(&self) -> Result<Outline, StoreError> {
-        self.0.read(|reading| {
-            Ok(Outline {
-                head: reading.get(ENDS, HEAD)?.unwrap_or_default(),
-                stub: reading.get(ENDS, STUB)?,
-                checkpoints: reading.all(CHECKPOINTS)?,
-            })
-        })
+        self.0.read(outline)
     }
 
     /// Up to `limit` records after the one with the number `after`, with their numbers.
@@ -116,14 +154,18 @@ impl AuditLog {
     /// # Errors
     /// As every read.
     pub fn records(&self, after: u64, limit: usize) -> Result<Vec<(u64, Chained)>, StoreError> {
-        let mut found = Vec::new();
-        self.0.read(|reading| {
-            reading.scan(RECORDS, Some(&row(after)), |row, record: Chained| {
-                found.push((row.parse().unwrap_or(0), record));
-                found.len() < limit
-            })
-        })?;
-        Ok(found)
+        self.0.read(|reading| records(reading, after, limit))
+    }
+
+    /// Looks at the file itself, with every check and past all that is kept of it in memory. Appending waits meanwhile.
+    ///
+    /// # Errors
+    /// Nobody can look now; inside, what is wrong with the file as a whole.
+    pub fn afresh<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Afresh<'_>) -> T + Send + 'static,
+    ) -> Result<Result<T, OpenError>, StoreError> {
+        self.0.afresh(|file| look(&Afresh(file)))
     }
 
     /// # Errors

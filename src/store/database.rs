@@ -83,15 +83,28 @@ impl StateFile {
     /// Opens and checks the file at `place`, holding back every write. Nothing reaches the file before
     /// [`StateFile::accept`]. `again` is true when it has failed before.
     pub fn open(place: &dyn Place, again: bool) -> Result<Self, OpenError> {
+        Self::open_with(place, || place.device(again))
+    }
+
+    /// The file as it is now, with every check, beside the one that is open and may not be written meanwhile.
+    pub fn view(place: &dyn Place) -> Result<Self, OpenError> {
+        place.in_place()?;
+        Self::open_with(place, || place.view())
+    }
+
+    fn open_with(
+        place: &dyn Place,
+        device: impl Fn() -> Result<Box<dyn StorageBackend>, OpenError>,
+    ) -> Result<Self, OpenError> {
         let (path, schema) = (place.path(), place.schema());
         let failed = |source| OpenError::Io { path: path.to_owned(), source };
-        let disk = Disk::held(place.device(again)?).map_err(failed)?;
+        let disk = Disk::held(device()?).map_err(failed)?;
         header::look(&disk, place)?;
         let rolled_forward = header::prefer_newest(&disk).map_err(failed)?;
         match Self::open_disk(disk, path, schema) {
             // The commit was cut off; the one before it is whole.
             Err(OpenError::Damaged { .. }) if rolled_forward => {
-                Self::open_disk(Disk::held(place.device(again)?).map_err(failed)?, path, schema)
+                Self::open_disk(Disk::held(device()?).map_err(failed)?, path, schema)
             }
             outcome => outcome,
         }

@@ -50,7 +50,6 @@ impl Engine {
             retry_at: None,
             next_pause: PAUSE_MIN,
             weight: 0,
-            #[cfg(test)]
             held: None,
         };
         let thread = std::thread::Builder::new()
@@ -115,6 +114,23 @@ impl Engine {
                 StoreError::Unreadable { why }
             }
         })
+    }
+
+    /// Looks at the file itself, with every check and past all that is kept of it in memory. Writes wait meanwhile.
+    pub fn afresh<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&StateFile) -> T + Send + 'static,
+    ) -> Result<Result<T, OpenError>, StoreError> {
+        let (answer, shown) = sync_channel(1);
+        let look = move |file: Result<StateFile, OpenError>| {
+            let _ = answer.send(file.map(|file| look(&file))); // nobody may be waiting any more
+        };
+        let queue = self.inner.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.try_send(Message::Show(Box::new(look))).map_err(|refused| match refused {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Closed,
+        })?;
+        shown.recv().map_err(|_| StoreError::Closed)
     }
 
     /// Queues a change. It may run more than once, and must depend on nothing but what it finds.

@@ -1,7 +1,8 @@
 //! Audit intents on their way to the audit log: written in the transaction of their effect, numbered there.
 //!
 //! Promises: an effect and its intent are on disk together or not at all (50); numbers have no holes and are never
-//! given twice, whatever fails. Bounds: [`OUTBOX_MAX`] intents; an effect that needs one more is refused.
+//! given twice, whatever fails. Bounds: [`OUTBOX_MAX`] intents; an effect that needs one more is refused. An intent that
+//! is too long for a line of an export is cut.
 
 use tokio::sync::futures::Notified;
 
@@ -32,7 +33,7 @@ pub(super) fn enqueue(writing: &Writing, intent: &Intent) -> Result<(), Fault> {
         return Err(StoreError::Unwritable { why }.into());
     }
     let seq: u64 = writing.get(SEQUENCE, NEXT)?.unwrap_or(1);
-    writing.put(OUTBOX, &row(seq), intent)?;
+    writing.put(OUTBOX, &row(seq), &*intent.fitting())?;
     writing.put(SEQUENCE, NEXT, &(seq + 1))
 }
 

@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -33,6 +33,12 @@ pub(super) trait Place: Send + Sync + 'static {
     /// # Errors
     /// It is not there, or not what it should be.
     fn device(&self, again: bool) -> Result<Box<dyn StorageBackend>, OpenError>;
+
+    /// The same bytes once more, only to be read, while a device is open: what the file says now and not what is kept of it.
+    ///
+    /// # Errors
+    /// As [`Place::device`].
+    fn view(&self) -> Result<Box<dyn StorageBackend>, OpenError>;
 
     /// Whether the path still leads to what was opened. Writes into a file that was moved away would be lost.
     ///
@@ -115,6 +121,15 @@ impl Place for FilePlace {
         Ok(Box::new(device))
     }
 
+    fn view(&self) -> Result<Box<dyn StorageBackend>, OpenError> {
+        let no_links = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&self.path, no_links, Mode::empty());
+        let file = File::from(file.map_err(|error| denied(&self.path, error.into()))?);
+        self.remember(&file)?;
+        sys::files::forget_cached(&file);
+        Ok(Box::new(View(file)))
+    }
+
     fn in_place(&self) -> Result<(), OpenError> {
         let Some(first) = self.first.get() else { return Ok(()) };
         let moved = match (fstat(first), lstat(&self.path)) {
@@ -124,6 +139,32 @@ impl Place for FilePlace {
             _ => false,
         };
         if moved { Err(OpenError::Moved { path: self.path.clone() }) } else { Ok(()) }
+    }
+}
+
+/// A file that is only read. The lock is that of the device.
+#[derive(Debug)]
+struct View(File);
+
+impl StorageBackend for View {
+    fn len(&self) -> io::Result<u64> {
+        self.0.metadata().map(|metadata| metadata.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 }
 

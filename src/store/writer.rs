@@ -75,8 +75,13 @@ impl<T: Send, F: FnMut(&Writing) -> Result<T, Fault> + Send> Task for Operation<
     }
 }
 
+/// A look at the file itself.
+pub(super) type Look = Box<dyn FnOnce(Result<StateFile, OpenError>) + Send>;
+
 pub(super) enum Message {
     Do(Box<dyn Task>),
+    /// Show the file as it is now; nothing is written meanwhile.
+    Show(Look),
     /// Try to open the file again now; answered with the pause that would follow, none once it is well.
     #[cfg(test)]
     TryAgain(std::sync::mpsc::SyncSender<Option<Duration>>),
@@ -113,7 +118,7 @@ pub(super) struct Writer {
     pub next_pause: Duration,
     /// Of the last batch that failed: the file has to take as much before it counts as writable.
     pub weight: usize,
-    #[cfg(test)]
+    /// Came while a batch was gathered, and is next.
     pub held: Option<Message>,
 }
 
@@ -124,6 +129,7 @@ impl Writer {
             match self.receive() {
                 Ok(Message::Do(task)) if self.retry_at.is_some() => self.refuse(task),
                 Ok(Message::Do(task)) => self.batch(task),
+                Ok(Message::Show(look)) => self.show(look),
                 #[cfg(test)]
                 Ok(Message::TryAgain(answer)) => {
                     self.recover();
@@ -138,7 +144,6 @@ impl Writer {
     }
 
     fn receive(&mut self) -> Result<Message, RecvTimeoutError> {
-        #[cfg(test)]
         if let Some(message) = self.held.take() {
             return Ok(message);
         }
@@ -149,6 +154,11 @@ impl Writer {
             }
             _ => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
+    }
+
+    /// Whoever looks and panics hears nothing more.
+    fn show(&self, look: Look) {
+        let _ = catch_unwind(AssertUnwindSafe(|| look(StateFile::view(&*self.place))));
     }
 
     fn refuse(&self, task: Box<dyn Task>) {
@@ -167,8 +177,7 @@ impl Writer {
         {
             match message {
                 Message::Do(task) => tasks.push(task),
-                #[cfg(test)]
-                other @ Message::TryAgain(_) => {
+                other => {
                     self.held = Some(other);
                     break;
                 }

@@ -151,7 +151,7 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 28] = [
+pub const DENIALS: [&str; 29] = [
     "unknown_host",
     "bad_host",
     "misdirected",
@@ -176,6 +176,7 @@ pub const DENIALS: [&str; 28] = [
     "body_too_slow",
     "body_broken",
     "not_recordable",
+    "too_many_actions",
     "upstream_unreachable",
     "upstream_broke",
     "upstream_timeout",

@@ -273,6 +273,10 @@ impl Place for MemPlace {
         Ok(Box::new(self.disk.clone()))
     }
 
+    fn view(&self) -> Result<Box<dyn StorageBackend>, OpenError> {
+        self.device(true)
+    }
+
     fn in_place(&self) -> Result<(), OpenError> {
         Ok(())
     }

@@ -3,22 +3,27 @@
 //!
 //! Promises: a record that was taken is written even if nobody waits for it, late if the state cannot be written now;
 //! while one waits because a write failed, no new action may begin.
-//! Bounds: [`PLACES`] actions that have begun and are not on disk yet, [`BATCH_MAX`] records at once.
+//! Bounds: [`PLACES`] actions that have begun and are not on disk yet, [`PLACES_PER_CLIENT`] of one client, so that nobody
+//! holds them all with requests that never end; [`BATCH_MAX`] records at once.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use crate::base::IpKey;
 use crate::base::audit::Intent;
-use crate::ports::actions::{Actions, Place, Recorded};
+use crate::ports::actions::{Actions, NoPlace, Place, Recorded};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Level, Log};
 
 /// Actions under way, from before the app is asked until the record is on disk.
 pub const PLACES: usize = 1024;
+/// Those of one client: an IPv4 address or an IPv6 /64.
+pub const PLACES_PER_CLIENT: usize = 64;
 /// What the state commits at once.
 const BATCH_MAX: usize = 256;
 /// Between two attempts to write what could not be written.
@@ -29,6 +34,7 @@ pub struct ActionLog {
     store: Store,
     log: Log,
     places: Arc<Semaphore>,
+    clients: Arc<Clients>,
     queue: Sender<Waiting>,
     waiting: Mutex<Receiver<Waiting>>,
     /// The last write failed, and what it should have written is not on disk yet.
@@ -39,7 +45,7 @@ pub struct ActionLog {
 struct Waiting {
     intent: Intent,
     written: oneshot::Sender<()>,
-    _place: OwnedSemaphorePermit,
+    _place: Taken,
 }
 
 impl Waiting {
@@ -49,9 +55,49 @@ impl Waiting {
     }
 }
 
+/// How many places each client has; none is in it with none.
+#[derive(Default)]
+struct Clients(StdMutex<HashMap<IpKey, usize>>);
+
+impl Clients {
+    /// One more, unless it has as many as one may have.
+    fn raise(&self, client: IpKey) -> bool {
+        let mut taken = self.taken();
+        let count = taken.entry(client).or_default();
+        let may = *count < PLACES_PER_CLIENT;
+        *count += usize::from(may);
+        may
+    }
+
+    fn lower(&self, client: IpKey) {
+        let mut taken = self.taken();
+        match taken.get_mut(&client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(taken.remove(&client)),
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<IpKey, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place of a client. Free again when it is dropped.
+struct Taken {
+    _permit: OwnedSemaphorePermit,
+    clients: Arc<Clients>,
+    client: IpKey,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.clients.lower(self.client);
+    }
+}
+
 struct Reserved {
     queue: Sender<Waiting>,
-    place: OwnedSemaphorePermit,
+    place: Taken,
 }
 
 impl Place for Reserved {
@@ -64,24 +110,33 @@ impl Place for Reserved {
 }
 
 impl Actions for ActionLog {
-    fn reserve(&self) -> Result<Box<dyn Place>, &'static str> {
+    fn reserve(&self, client: IpKey) -> Result<Box<dyn Place>, NoPlace> {
         if self.behind.load(Ordering::Relaxed) || !self.store.is_writable() {
-            return Err("the state cannot be written; `palisade status` says why");
+            return Err(NoPlace::Now("the state cannot be written; `palisade status` says why"));
         }
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => Ok(Box::new(Reserved { queue: self.queue.clone(), place })),
-            Err(_) => Err("too many actions wait for the app or for their record"),
-        }
+        let place = self.take(client)?;
+        Ok(Box::new(Reserved { queue: self.queue.clone(), place }))
     }
 }
 
 impl ActionLog {
+    fn take(&self, client: IpKey) -> Result<Taken, NoPlace> {
+        let permit = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| NoPlace::Now("too many actions wait for the app or for their record"))?;
+        if !self.clients.raise(client) {
+            return Err(NoPlace::Client);
+        }
+        Ok(Taken { _permit: permit, clients: Arc::clone(&self.clients), client })
+    }
+
     #[must_use]
     pub fn new(store: Store, log: Log) -> Arc<Self> {
         let (queue, waiting) = mpsc::channel(PLACES);
         let places = Arc::new(Semaphore::new(PLACES));
         let (waiting, behind) = (Mutex::new(waiting), AtomicBool::new(false));
-        Arc::new(Self { store, log, places, queue, waiting, behind })
+        let clients = Arc::<Clients>::default();
+        Arc::new(Self { store, log, places, clients, queue, waiting, behind })
     }
 
     /// Writes until `stop`, and then what waits.
@@ -155,8 +210,9 @@ impl ActionLog {
         let Ok(intents) = tokio::task::block_in_place(|| self.store.intents(usize::MAX)) else {
             return false;
         };
-        let is_there =
-            |waiting: &mut Waiting| intents.iter().any(|(_, there)| *there == waiting.intent);
+        let is_there = |waiting: &mut Waiting| {
+            intents.iter().any(|(_, there)| *there == *waiting.intent.fitting())
+        };
         for waiting in batch.extract_if(.., is_there) {
             waiting.tell();
         }

@@ -1,5 +1,7 @@
 //! Actions over a real state: what is on disk when somebody is told so, and what becomes of the rest.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::*;
 use crate::base::audit::{Actor, By, Source};
 use crate::ports::fake::FakeClock;
@@ -36,8 +38,22 @@ fn refund(number: i64) -> Intent {
     Intent::new(number, by, "route.refund").on("/api/refund")
 }
 
+/// The client with that number.
+fn client(number: usize) -> IpKey {
+    IpKey::of(IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(number).expect("small"))))
+}
+
+/// A place of somebody new each time.
+fn place_of(actions: &ActionLog, number: usize) -> Box<dyn Place> {
+    actions.reserve(client(number)).unwrap_or_else(|why| panic!("{why:?}"))
+}
+
 fn place(actions: &ActionLog) -> Box<dyn Place> {
-    actions.reserve().unwrap_or_else(|why| panic!("{why}"))
+    place_of(actions, 0)
+}
+
+fn refusal(actions: &ActionLog, number: usize) -> Option<NoPlace> {
+    actions.reserve(client(number)).err()
 }
 
 /// Those on disk, by when they happened.
@@ -59,7 +75,8 @@ async fn a_record_is_on_disk_when_somebody_is_told_so() {
 async fn whoever_does_not_wait_is_recorded_all_the_same_also_at_a_stop() {
     let bench = bench();
     for number in 0..600 {
-        drop(place(&bench.actions).record(refund(number)));
+        let client = usize::try_from(number).expect("small");
+        drop(place_of(&bench.actions, client).record(refund(number)));
     }
     bench.stop.send(true).expect("it runs");
     bench.running.await.expect("no panic");
@@ -69,17 +86,34 @@ async fn whoever_does_not_wait_is_recorded_all_the_same_also_at_a_stop() {
 #[tokio::test]
 async fn there_are_only_so_many_places_and_each_comes_back() {
     let bench = bench();
-    let mut places: Vec<_> = (0..PLACES).map(|_| place(&bench.actions)).collect();
-    let refused = bench.actions.reserve().err();
-    assert_eq!(refused, Some("too many actions wait for the app or for their record"));
+    let mut places: Vec<_> = (0..PLACES).map(|n| place_of(&bench.actions, n)).collect();
+    let full = Some(NoPlace::Now("too many actions wait for the app or for their record"));
+    assert_eq!(refusal(&bench.actions, PLACES), full);
     let unused = places.pop();
     drop(unused);
     places.push(place(&bench.actions));
-    assert!(bench.actions.reserve().is_err());
+    assert_eq!(refusal(&bench.actions, 0), full);
     let used = places.pop().expect("one");
     used.record(refund(1)).await.expect("written");
     let _again = place(&bench.actions);
-    assert!(bench.actions.reserve().is_err());
+    assert_eq!(refusal(&bench.actions, 0), full);
+}
+
+#[tokio::test]
+async fn a_client_with_all_of_its_places_leaves_those_of_others() {
+    let bench = bench();
+    let mut places: Vec<_> = (0..PLACES_PER_CLIENT).map(|_| place(&bench.actions)).collect();
+    assert_eq!(refusal(&bench.actions, 0), Some(NoPlace::Client));
+    let _other = place_of(&bench.actions, 1);
+    drop(places.pop());
+    places.push(place(&bench.actions));
+    assert_eq!(refusal(&bench.actions, 0), Some(NoPlace::Client));
+    let used = places.pop().expect("one");
+    used.record(refund(1)).await.expect("written");
+    places.push(place(&bench.actions));
+    assert_eq!(refusal(&bench.actions, 0), Some(NoPlace::Client));
+    drop(places);
+    assert_eq!(bench.actions.clients.taken().len(), 1, "whoever has none is forgotten");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,7 +124,7 @@ async fn what_cannot_be_written_now_is_written_later_once_and_meanwhile_nothing_
     std::fs::rename(&file, &away).expect("moved");
     let first = first.record(refund(1));
     // The store notices with the first write.
-    while bench.actions.reserve().is_ok() {
+    while refusal(&bench.actions, 0).is_none() {
         tokio::task::yield_now().await;
     }
     let second = second.record(refund(2));
@@ -99,7 +133,7 @@ async fn what_cannot_be_written_now_is_written_later_once_and_meanwhile_nothing_
     first.await.expect("written");
     second.await.expect("written");
     assert_eq!(written(&bench.store), [1, 2]);
-    while bench.actions.reserve().is_err() {
+    while refusal(&bench.actions, 0).is_some() {
         tokio::task::yield_now().await;
     }
 }
@@ -109,7 +143,7 @@ async fn what_the_disk_had_taken_in_spite_of_a_failure_is_not_written_twice() {
     let bench = bench();
     bench.store.put_intent(refund(1)).await.expect("written");
     let (written_tx, recorded) = oneshot::channel();
-    let place = Arc::clone(&bench.actions.places).try_acquire_owned().expect("a place");
+    let place = bench.actions.take(client(0)).unwrap_or_else(|why| panic!("{why:?}"));
     let mut batch = vec![Waiting { intent: refund(1), written: written_tx, _place: place }];
     bench.actions.behind.store(true, Ordering::Relaxed);
     assert!(bench.actions.write(&mut batch).await);

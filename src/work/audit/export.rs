@@ -10,12 +10,13 @@ use super::chain::{Broken, Verifier, Whole};
 use super::line;
 use super::record::encode;
 use super::signing::{Kind, is_signed};
+use crate::base::audit::JSON_BYTES_MAX;
 use crate::base::escape_json;
 use crate::ops::api::audit::AuditLine;
 use crate::store::audit::Head;
 
-/// Longest line; a record with a hundred changes takes 100 KiB.
-pub const LINE_BYTES_MAX: u64 = 1 << 20;
+/// Longest line. Nothing that is written down gets near it; before there was that bound, a record of 1 MiB took six.
+pub const LINE_BYTES_MAX: u64 = 32 * JSON_BYTES_MAX as u64;
 
 /// Why an export is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,7 @@ pub fn verify(mut from: impl BufRead, key: [u8; 32]) -> Result<Whole, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::audit::{Fact, Facts, Intent, LINES_MAX, TEXT_BYTES_MAX};
     use crate::work::audit::chain::append;
     use crate::work::audit::record::decode;
     use crate::work::audit::sample::intent;
@@ -111,9 +113,13 @@ mod tests {
 
     /// An export of records 1 to `count`, without those up to `removed`.
     fn export(count: u64, removed: u64) -> Vec<u8> {
+        export_of((1..=count).map(|n| (n, intent(n as i64))).collect(), removed)
+    }
+
+    fn export_of(intents: Vec<(u64, Intent)>, removed: u64) -> Vec<u8> {
         let mut head = Head::default();
         let mut lines = Vec::new();
-        for (seq, chained) in append(head, (1..=count).map(|n| (n, intent(n as i64))).collect()) {
+        for (seq, chained) in append(head, intents) {
             let record = decode(&chained.record).expect("a record");
             if seq > removed {
                 lines.push(AuditLine::Record(Box::new(line::shown(
@@ -130,7 +136,8 @@ mod tests {
         lines.push(AuditLine::Checkpoint(line::mark(&signer().sign(Kind::Checkpoint, head, 2))));
         let mut bytes = Vec::new();
         for line in lines {
-            serde_json::to_writer(&mut bytes, &line).expect("JSON");
+            let line = serde_json::to_string(&line).expect("JSON");
+            bytes.extend(escape_json(&line).as_bytes());
             bytes.push(b'\n');
         }
         bytes
@@ -153,6 +160,25 @@ mod tests {
         let whole = check(&late).expect("whole from there on");
         assert_eq!((whole.start.seq, whole.records), (2, 2));
         assert!(verify(&all[..], [1; 32]).is_err(), "another key");
+    }
+
+    #[test]
+    fn the_longest_record_there_can_be_is_exported_and_verified() {
+        let lines = vec!["\u{7f}".repeat(TEXT_BYTES_MAX); LINES_MAX];
+        let facts = |count| (0..count).map(|n| (format!("{n:064}"), Fact::Lines(lines.clone())));
+        let longest = Intent {
+            subject: Some("\u{7f}".repeat(TEXT_BYTES_MAX)),
+            why: Some("\u{7f}".repeat(TEXT_BYTES_MAX)),
+            before: facts(32).collect(),
+            after: facts(33).collect(),
+            ..intent(1)
+        };
+        let line = export_of(vec![(1, longest.fitting().into_owned())], 0);
+        assert_eq!(check(&line).expect("whole").records, 1);
+        assert!(line.len() < JSON_BYTES_MAX + 2048, "{} bytes", line.len());
+        // As long as the state took before.
+        let before = Intent { before: Facts::new(), after: facts(10).collect(), ..longest };
+        assert_eq!(check(&export_of(vec![(1, before)], 0)).expect("whole").records, 1);
     }
 
     #[test]

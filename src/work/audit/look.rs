@@ -11,14 +11,15 @@ use crate::ops::api::Problem;
 use crate::ops::api::audit::{
     AuditBroken, AuditMark, AuditPage, AuditQuery, AuditRecord, AuditVerdict, RECORDS_MAX,
 };
-use crate::store::StoreError;
-use crate::store::audit::{AuditLog, Chained, Hash, Head, Outline};
+use crate::store::audit::{Afresh, AuditLog, Chained, Hash, Head, Outline};
+use crate::store::{OpenError, StoreError};
 
 const PAGE: usize = 1000;
 /// Fewest records that are read at once on the way back.
 const STRIDE_MIN: usize = 100;
 const SCAN_MAX: usize = 50_000;
 const BYTES_MAX: usize = 512 * 1024;
+const UNREAD: &str = "The audit log cannot be read";
 
 impl Audit {
     /// Records that a query asks for. What was reported as done is among them.
@@ -50,7 +51,7 @@ impl Audit {
         Ok(AuditPage { records: gathered.records, next, last: head.seq, stub })
     }
 
-    /// Follows the whole log. Changes made meanwhile wait in the outbox.
+    /// Follows the whole log as the file has it now. Changes made meanwhile wait in the outbox.
     ///
     /// # Errors
     /// The log or its key cannot be read.
@@ -65,8 +66,19 @@ impl Audit {
         let stub = outline.stub.clone();
         let last = outline.head.seq;
         let known = next.saturating_sub(waiting + 1);
-        let outcome = follow(&self.files.log, key, outline, known).map_err(|e| unread(&e))?;
         let first = stub.as_ref().map_or(1, |stub| stub.seq + 1);
+        let seen = self.files.log.afresh(move |file| follow_file(file, key, &outline, known));
+        let outcome = match seen.map_err(|error| unread(&error))? {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => Err(Broken { seq: first, why: words(error) }),
+            Err(error @ (OpenError::Io { .. } | OpenError::Denied { .. })) => {
+                return Err(Problem::new(503, UNREAD, error.to_string()));
+            }
+            Err(error) => {
+                let why = error.to_string(); // the lines behind the first are for a start
+                Err(Broken { seq: first, why: why.lines().next().unwrap_or_default().to_owned() })
+            }
+        };
         let (broken, whole) = match outcome {
             Ok(whole) => {
                 *held(&self.broken) = None;
@@ -203,12 +215,30 @@ fn hash_of(log: &AuditLog, seq: u64) -> Result<Hash, StoreError> {
     Ok(log.record(seq)?.map(|chained| chained.hash).unwrap_or_default())
 }
 
+/// Follows what the file says, which has to end as the running log does.
+fn follow_file(
+    file: &Afresh<'_>,
+    key: [u8; 32],
+    running: &Outline,
+    known: u64,
+) -> Result<Result<Whole, Broken>, StoreError> {
+    let outline = file.outline()?;
+    let same = outline == *running;
+    Ok(follow(file, key, outline, known)?.and_then(|whole| match same {
+        true => Ok(whole),
+        false => {
+            let why = "the file does not end with what was written into it last".into();
+            Err(Broken { seq: whole.end.seq, why })
+        }
+    }))
+}
+
 /// Follows what is there, page by page. `known` is the last number that must be there.
 ///
 /// # Errors
 /// The log cannot be read; that it is broken is an outcome.
 pub fn follow(
-    log: &AuditLog,
+    log: &Afresh<'_>,
     key: [u8; 32],
     outline: Outline,
     known: u64,
@@ -272,7 +302,7 @@ fn says(intent: &Intent, text: &str) -> bool {
 }
 
 fn unread(error: &StoreError) -> Problem {
-    Problem::new(503, "The audit log cannot be read", words(error.clone()))
+    Problem::new(503, UNREAD, words(error.clone()))
 }
 
 fn unsigned(why: &str) -> Problem {

@@ -257,6 +257,46 @@ fn a_break_is_not_signed_away() {
     assert_eq!((broken(&audit), verdict(&audit).first), (Some(2), 1));
 }
 
+/// The attention that a break wants, if one was found.
+fn verified(audit: &Audit) -> Option<String> {
+    let why = verdict(audit).broken.map(|broken| broken.why);
+    let bad = audit.attention().into_iter().any(|(bad, _)| bad);
+    assert_eq!(bad, why.is_some());
+    why
+}
+
+#[test]
+fn what_is_done_to_the_file_underneath_is_seen_by_a_verification_while_it_runs() {
+    let bench = Bench::new();
+    let audit = bench.open();
+    fill(&audit, 6);
+    assert_eq!(verified(&audit), None);
+    let file = bench.dir.path().join("state/audit.redb");
+    let away = bench.dir.path().join("away");
+    let good = std::fs::read(&file).expect("read");
+    let needle = b"config.reload";
+    let at = good.windows(needle.len()).rposition(|bytes| bytes == needle).expect("a record");
+    let mut flipped = good.clone();
+    flipped[at] ^= 1;
+    std::fs::write(&file, &flipped).expect("written");
+    assert!(verified(&audit).is_some(), "a bit was flipped");
+    std::fs::write(&file, &good).expect("written");
+    assert_eq!(verified(&audit), None, "put right");
+    std::fs::write(&file, &good[..good.len() / 2]).expect("written");
+    assert!(verified(&audit).is_some(), "it was cut short");
+    std::fs::write(&file, &good).expect("written");
+    std::fs::rename(&file, &away).expect("moved");
+    assert!(verified(&audit).is_some(), "it is gone");
+    std::fs::write(&file, &good).expect("written");
+    assert!(verified(&audit).is_some(), "it is another file");
+    std::fs::rename(&away, &file).expect("moved back");
+    assert_eq!(verified(&audit), None);
+    fill(&audit, 1);
+    assert_eq!((verified(&audit), verdict(&audit).records), (None, 7));
+    std::fs::write(&file, &good).expect("written");
+    assert!(verified(&audit).is_some(), "it is an older copy");
+}
+
 #[test]
 fn a_log_that_was_lost_is_missed() {
     let bench = Bench::new();
