@@ -88,18 +88,37 @@ fn holder(daemon: &dyn Control, headers: &HeaderMap) -> Result<Who, Problem> {
 fn may(call: &Call, caller: &Caller) -> Result<(), Problem> {
     if caller.role < call.role {
         let (need, have) = (call.role.word(), caller.role.word());
-        return Err(forbidden(format!(
-            "this call needs the role {need}; {} is {have}",
-            caller.name()
-        )));
+        let next = match caller.actor {
+            Actor::Token { .. } => format!(
+                "ask with a token of that role; an admin makes one: palisade token create NAME --role {need}"
+            ),
+            _ => format!(
+                "ask somebody with that role, or have an admin give it to you: `{need}` in [role] of the configuration"
+            ),
+        };
+        let detail = format!("it needs the role {need}; {} is {have}\n{next}", caller.name());
+        return Err(Problem::new(403, refusal(call), detail));
     }
     if !caller.scopes.is_empty() && !caller.scopes.contains(&call.scope) {
         let scope = call.scope.word();
-        return Err(forbidden(format!(
-            "this call needs the scope {scope}, which the token has not"
-        )));
+        let name = caller.name();
+        let detail = format!(
+            "it needs the scope {scope}, which the token {name} does not have\nan admin makes one that has it: \
+             palisade token create NAME --scope {scope}"
+        );
+        return Err(Problem::new(403, refusal(call), detail));
     }
     Ok(())
+}
+
+/// What was not done, in the words that documents have for the call.
+fn refusal(call: &Call) -> String {
+    let what = call.summary.split([';', ',']).next().unwrap_or(call.name);
+    format!(
+        "Not permitted: {}{}",
+        what.get(..1).unwrap_or_default().to_lowercase(),
+        what.get(1..).unwrap_or_default()
+    )
 }
 
 fn proof(headers: &HeaderMap) -> Result<Proof, Problem> {
@@ -118,5 +137,5 @@ fn proof(headers: &HeaderMap) -> Result<Proof, Problem> {
 }
 
 fn forbidden(detail: String) -> Problem {
-    Problem::new(403, "Forbidden", detail)
+    Problem::new(403, "Not permitted", detail)
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
-use self::core::{base32, is_name, step_of, uri};
+use self::core::{base32, is_code, is_name, step_of, uri};
 use self::elevation::Elevations;
 pub use self::offline::Offline;
 use self::pending::{Pending, Waiting};
@@ -114,6 +114,7 @@ impl Factors {
         name: &str,
         code: &str,
     ) -> Result<TotpInfo, Refused> {
+        well_formed(code)?;
         let mut desk = held(&self.desk);
         let now = self.parts.clock.now();
         let pending = desk.waiting.get(name, now);
@@ -156,6 +157,7 @@ impl Factors {
         code: &str,
         intent: impl Fn(&str) -> Option<Intent>,
     ) -> Result<String, Refused> {
+        well_formed(code)?;
         let mut desk = held(&self.desk);
         let now = self.parts.clock.now();
         look(&mut desk.throttle, now)?;
@@ -276,6 +278,11 @@ impl Factors {
     fn now_s(&self) -> i64 {
         i64::try_from(self.parts.clock.unix().as_secs()).unwrap_or(i64::MAX)
     }
+}
+
+/// What is no code is told so, and costs nobody a guess.
+fn well_formed(code: &str) -> Result<(), Refused> {
+    if is_code(code) { Ok(()) } else { Err(Refused::NoCode) }
 }
 
 fn look(throttle: &mut Throttle, now: tokio::time::Instant) -> Result<(), Refused> {
