@@ -21,7 +21,7 @@ pub(super) async fn admit(
     daemon: &dyn Control,
     call: &Call,
     door: Door,
-    (peer, headers): (Option<&Peer>, &HeaderMap),
+    (peer, headers, path): (Option<&Peer>, &HeaderMap, &str),
     request_id: &str,
 ) -> Result<Option<Caller>, Problem> {
     let who = match door {
@@ -37,7 +37,7 @@ pub(super) async fn admit(
     let mut caller = Caller { actor, door, role, scopes, request_id, confirmed: None };
     let may = may(call, &caller);
     if let Err(problem) = may {
-        daemon.refused(&caller, call.asked(), &problem);
+        daemon.refused(&caller, call.asked(path), &problem);
         return Err(problem);
     }
     if call.confirm && daemon.wants_factor() {

@@ -52,7 +52,7 @@ struct Gate {
 async fn enter(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
     let request_id = gate.daemon.request_id();
     let header = HeaderValue::from_str(&request_id);
-    let asking = (request.extensions().get::<Peer>(), request.headers());
+    let asking = (request.extensions().get::<Peer>(), request.headers(), request.uri().path());
     let admitted = admit(&*gate.daemon, gate.call, gate.door, asking, &request_id).await;
     let mut response = match admitted {
         Ok(caller) => {
