@@ -13,6 +13,8 @@ pub enum Denial {
     Misdirected { sni: Option<Host>, host: Host },
     /// Longer than `http.uri_max`.
     UriTooLong { uri_bytes: usize },
+    /// Every place for a connection is taken, and this HTTP/2 client already has its share of requests in flight.
+    Overloaded,
     /// The request line breaks a rule of RFC 9112 §3.
     BadRequestLine { rule: &'static str },
     /// The target cannot be matched without guessing what the app makes of it.
@@ -39,6 +41,12 @@ pub enum Denial {
     MethodNotSupported,
     /// A WebSocket from a page of another site (promise 22).
     ForeignOrigin { origin: String },
+    /// The site or the route takes other methods only; `allow` is the field that says which.
+    MethodNotAllowed { allow: String },
+    /// The request body is longer than `body_max`: as `said` by Content-Length, or as it came.
+    BodyTooLarge { said: Option<u64>, max: u64 },
+    /// The site or the route takes bodies of other types only.
+    UnsupportedType { found: Option<String> },
     /// The request body stopped coming, or came slower than the minimum rate.
     BodyTooSlow,
     /// The client's body broke off or could not be read.

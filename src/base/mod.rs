@@ -8,6 +8,7 @@ mod capability;
 mod client_ip;
 mod cloudflare;
 mod denial;
+mod forwarded;
 pub mod hex;
 mod host;
 pub mod path;
@@ -20,7 +21,7 @@ pub mod units;
 pub mod words;
 
 pub use capability::{Capability, Mode, Override};
-pub use client_ip::{ClientIp, IpKey, TrustedProxies, unmapped};
+pub use client_ip::{ClientIp, IpKey, Said, TrustedProxies, unmapped};
 pub use cloudflare::CLOUDFLARE;
 pub use denial::Denial;
 pub use host::{Host, HostError};

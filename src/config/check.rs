@@ -9,9 +9,10 @@ use super::settings::{
 };
 use super::source::Place;
 use super::wire::Table;
-use super::{acme, crypto, defaults, role, site, values};
+use super::{acme, crypto, defaults, intake, role, site, values};
 use crate::base::units::Bytes;
 use crate::base::{Capability, Mode, TrustedProxies};
+use crate::guard::intake::settings::BodyMax;
 use crate::sys::users::Accounts;
 use crate::work::audit::settings::Audit;
 
@@ -60,6 +61,7 @@ pub(super) fn build(
     let around = site::Around {
         listen: &listen_at,
         timeout: &timeout,
+        http: &http,
         connections: &connections,
         acme: &acme,
     };
@@ -121,7 +123,12 @@ fn listen(cx: &mut Cx, top: &mut Section<'_>, paths: &Paths) -> Listen {
     if let (true, Some(place)) = (app == control, app_place.or(control_place)) {
         cx.error(&place, "the app and the admins cannot share one socket", "name another path");
     }
-    let trusted = section.list(cx, "trusted_proxies", values::networks).unwrap_or_default();
+    let mut networks = |key| {
+        let list = section.list(cx, key, values::networks).unwrap_or_default();
+        TrustedProxies::new(list.into_iter().flat_map(|(networks, _)| networks).collect())
+    };
+    let trusted_proxies = networks("trusted_proxies");
+    let proxy_protocol_from = networks("proxy_protocol_from");
     section.finish(cx);
     let plain = |list: Option<Vec<(SocketAddr, Place)>>, default| {
         list.map_or_else(|| vec![default], |list| list.into_iter().map(|(a, _)| a).collect())
@@ -132,7 +139,8 @@ fn listen(cx: &mut Cx, top: &mut Section<'_>, paths: &Paths) -> Listen {
         ops,
         control,
         app,
-        trusted_proxies: TrustedProxies::new(trusted.into_iter().flat_map(|(n, _)| n).collect()),
+        trusted_proxies,
+        proxy_protocol_from,
     }
 }
 
@@ -211,8 +219,10 @@ fn http_limits(cx: &mut Cx, top: &mut Section<'_>) -> HttpLimits {
         }
     }
     let rate_min = section.value(cx, "rate_min", defaults::RATE_MIN, size(1, MIB));
+    let body_max = BodyMax::Limit(defaults::BODY_MAX);
+    let body_max = section.value(cx, "body_max", body_max, intake::body_max);
     section.finish(cx);
-    HttpLimits { head_max, fields_max, uri_max, rate_min }
+    HttpLimits { head_max, fields_max, uri_max, rate_min, body_max }
 }
 
 fn http2_limits(cx: &mut Cx, top: &mut Section<'_>) -> Http2Limits {

@@ -44,6 +44,8 @@ pub const FIELDS_MAX: usize = 100;
 pub const URI_MAX: Bytes = Bytes::kib(8);
 /// Apache's mod_reqtimeout waits for 500 bytes a second and Kestrel for 240; the more patient one.
 pub const RATE_MIN: Bytes = Bytes(240);
+/// Defaults to ship, "Intake".
+pub const BODY_MAX: Bytes = Bytes::mib(10);
 
 // Defaults to ship, "h2"; names as in RFC 9113 §6.5.2. The reset bounds are those of the h2 crate after
 // CVE-2023-44487 and CVE-2025-8671.

@@ -82,6 +82,9 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
     if old.listen.trusted_proxies != new.listen.trusted_proxies {
         changes.lines.push("listen.trusted_proxies: changed".to_owned());
     }
+    if old.listen.proxy_protocol_from != new.listen.proxy_protocol_from {
+        changes.lines.push("listen.proxy_protocol_from: changed".to_owned());
+    }
     changes.shown("log.access", &old.log.access, &new.log.access);
     changes.time("audit.keep", old.audit.keep, new.audit.keep);
     for role in Role::ALL {
@@ -133,6 +136,7 @@ fn limits(c: &mut Changes, old: &Settings, new: &Settings) {
     c.shown("http.fields_max", &a.fields_max, &b.fields_max);
     c.shown("http.uri_max", &a.uri_max, &b.uri_max);
     c.shown("http.rate_min", &a.rate_min, &b.rate_min);
+    c.shown("http.body_max", &a.body_max, &b.body_max);
     let (a, b) = (&old.http2, &new.http2);
     c.shown("http2.streams_max", &a.streams_max, &b.streams_max);
     c.shown("http2.stream_window", &a.stream_window, &b.stream_window);
@@ -192,10 +196,20 @@ fn one_site(c: &mut Changes, old: &Site, new: &Site) {
     c.note(&key("connections_per_ip"), &old.connections_per_ip, &new.connections_per_ip, |cap| {
         cap.map_or_else(|| "none".to_owned(), |cap| cap.to_string())
     });
+    let (a, b) = (&old.intake, &new.intake);
+    c.shown(&key("body_max"), &a.body_max, &b.body_max);
+    c.note(&key("methods"), &a.methods, &b.methods, |list| all_or(list));
+    c.shown(&key("hide_errors"), &a.hide_errors, &b.hide_errors);
+    c.note(&key("content_types"), &a.content_types, &b.content_types, |list| all_or(list));
     let or_none =
         |audit: &Option<ActionName>| audit.as_ref().map_or("none", ActionName::as_str).to_owned();
     c.note(&key("audit"), &old.audit, &new.audit, or_none);
     routes(c, old, new);
+}
+
+/// A list of which an empty one stands for everything.
+fn all_or<T: Display>(list: &[T]) -> String {
+    if list.is_empty() { "all".to_owned() } else { words(list) }
 }
 
 fn tls(tls: &TlsSource) -> String {

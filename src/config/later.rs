@@ -4,28 +4,25 @@
 //! its capability arrives.
 
 /// Section, key, and what it belongs to.
-const LATER: [(&str, &str, &str); 21] = [
+const LATER: [(&str, &str, &str); 18] = [
     ("", "plan", "plans come with rate limits"),
     ("", "shared", "shared state comes with a later version"),
     ("", "limit", LIMITS),
     ("", "queue", "the queue comes with a later version"),
     ("", "lane", "lanes come with the queue"),
     ("", "access", ACCESS),
-    ("listen", "proxy_protocol_from", "the PROXY protocol comes with a later version"),
     ("site.*", "limit", LIMITS),
     ("site.*", "webhook", WEBHOOKS),
     ("site.*", "lane", "lanes come with the queue"),
     ("site.*", "access", ACCESS),
     ("site.*", "noindex", NOINDEX),
     ("site.*", "csp", CSP),
-    ("site.*", "body_max", "body limits come with a later version"),
     ("site.*.route.*", "limit", LIMITS),
     ("site.*.route.*", "webhook", WEBHOOKS),
     ("site.*.route.*", "lane", "lanes come with the queue"),
     ("site.*.route.*", "access", ACCESS),
     ("site.*.route.*", "noindex", NOINDEX),
     ("site.*.route.*", "csp", CSP),
-    ("site.*.route.*", "body_max", "body limits come with a later version"),
 ];
 
 const LIMITS: &str = "rate limits come with a later version";

@@ -11,6 +11,7 @@ pub mod defaults;
 mod diff;
 mod env;
 mod flags;
+mod intake;
 mod later;
 mod read;
 mod report;

@@ -1,18 +1,25 @@
 //! Routes of one site: what they match, and in which order they are tried.
 
+use super::intake;
 use super::read::{Cx, Section, table};
 use super::settings::{Route, RouteMatch, UpstreamAddr};
 use super::site::{Around, upstreams};
 use super::source::Place;
 use super::values;
 use super::wire::{Entry, Table};
+use crate::guard::intake::settings::Intake;
 
 /// Every route, in the order of matching: longest path first, then the one with more conditions, then as written.
-pub(super) fn routes(cx: &mut Cx, section: &Section<'_>, around: &Around<'_>) -> Vec<Route> {
+pub(super) fn routes(
+    cx: &mut Cx,
+    section: &Section<'_>,
+    around: &Around<'_>,
+    of_site: &Intake,
+) -> Vec<Route> {
     let mut routes: Vec<(Route, Place)> = Vec::new();
     for entry in section.entries() {
         if let Some(table) = table(cx, entry)
-            && let Some(route) = route(cx, entry, table, around)
+            && let Some(route) = route(cx, entry, table, around, of_site)
         {
             routes.push((route, entry.key_place.clone()));
         }
@@ -49,15 +56,25 @@ fn takes_all(first: &RouteMatch, later: &RouteMatch) -> bool {
         && first.headers.iter().all(|header| later.headers.contains(header))
 }
 
-fn route(cx: &mut Cx, entry: &Entry, written: &Table, around: &Around<'_>) -> Option<Route> {
+fn route(
+    cx: &mut Cx,
+    entry: &Entry,
+    written: &Table,
+    around: &Around<'_>,
+    of_site: &Intake,
+) -> Option<Route> {
     let mut section = Section::new("site.*.route.*", written);
     let matcher = matcher(cx, entry, &mut section);
     let upstreams: Vec<UpstreamAddr> = upstreams(cx, &mut section, around.listen);
     let first_byte =
         section.value(cx, "first_byte_timeout", around.timeout.first_byte, values::duration);
+    let intake = intake::intake(cx, &mut section, of_site);
+    if let Some(matcher) = &matcher {
+        intake::all_refused(cx, &mut section, matcher, &intake);
+    }
     let audit = section.optional(cx, "audit", values::action);
     section.finish(cx);
-    Some(Route { name: entry.key.clone(), matcher: matcher?, upstreams, first_byte, audit })
+    Some(Route { name: entry.key.clone(), matcher: matcher?, upstreams, first_byte, intake, audit })
 }
 
 fn matcher(cx: &mut Cx, entry: &Entry, section: &mut Section<'_>) -> Option<RouteMatch> {

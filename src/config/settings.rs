@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::base::audit::ActionName;
 use crate::base::units::Bytes;
 use crate::base::{Capability, Host, Mode, Override, Role, SecretRef, TrustedProxies};
+use crate::guard::intake::settings::{BodyMax, Intake};
 use crate::work::acme::settings::Acme;
 use crate::work::audit::settings::Audit;
 
@@ -40,7 +41,10 @@ pub struct Listen {
     pub ops: SocketAddr,
     pub control: PathBuf,
     pub app: PathBuf,
+    /// Peers whose word about the client counts, request by request.
     pub trusted_proxies: TrustedProxies,
+    /// Peers whose connections begin with a PROXY header.
+    pub proxy_protocol_from: TrustedProxies,
 }
 
 /// Deadlines (INVARIANTS 8 and 17).
@@ -74,6 +78,8 @@ pub struct HttpLimits {
     pub uri_max: Bytes,
     /// Slowest request body or response reader that is waited for, bytes a second over the time spent waiting.
     pub rate_min: Bytes,
+    /// Longest request body where neither site nor route says something else.
+    pub body_max: BodyMax,
 }
 
 /// HTTP/2 bounds (RFC 9113).
@@ -194,6 +200,8 @@ pub struct Site {
     pub origins: Origins,
     /// Lower cap of connections per client address, if the site has one.
     pub connections_per_ip: Option<usize>,
+    /// For requests that no route matches.
+    pub intake: Intake,
     /// What its requests are recorded as, where the route does not say.
     pub audit: Option<ActionName>,
     pub routes: Vec<Route>,
@@ -214,6 +222,12 @@ impl Site {
             Some(route) if !route.upstreams.is_empty() => &route.upstreams,
             _ => &self.upstreams,
         }
+    }
+
+    /// What is taken in by a route, or where none matches.
+    #[must_use]
+    pub fn intake_of<'a>(&'a self, route: Option<&'a Route>) -> &'a Intake {
+        route.map_or(&self.intake, |route| &route.intake)
     }
 
     /// What requests of a route are recorded as, or those of none.
@@ -255,6 +269,7 @@ pub struct Route {
     pub upstreams: Vec<UpstreamAddr>,
     /// `first_byte` of this route.
     pub first_byte: Duration,
+    pub intake: Intake,
     /// What its requests are recorded as; without it, what the site says.
     pub audit: Option<ActionName>,
 }

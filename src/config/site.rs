@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::intake;
 use super::read::{Cx, Section, table};
 use super::route;
-use super::settings::{ConnectionCaps, Listen, Origins, Route, Site, Timeouts, UpstreamAddr};
+use super::settings::{
+    ConnectionCaps, HttpLimits, Listen, Origins, Route, Site, Timeouts, UpstreamAddr,
+};
 use super::source::Place;
 use super::tls;
 use super::values;
 use super::wire::{Entry, Table, Value};
 use crate::base::Host;
+use crate::guard::intake::settings::Intake;
 use crate::work::acme::settings::Acme;
 
 /// The settings around a site that its own settings are checked against.
@@ -18,6 +22,7 @@ use crate::work::acme::settings::Acme;
 pub(super) struct Around<'a> {
     pub listen: &'a Listen,
     pub timeout: &'a Timeouts,
+    pub http: &'a HttpLimits,
     pub connections: &'a ConnectionCaps,
     pub acme: &'a Acme,
 }
@@ -67,9 +72,11 @@ fn site(
     let tls = tls::tls(cx, &mut section, &names.collect::<Vec<_>>(), around.acme);
     let origins = origins(cx, &mut section);
     let connections_per_ip = connections_per_ip(cx, &mut section, around.connections);
+    let everything = Intake { body_max: around.http.body_max, ..Intake::default() };
+    let intake = intake::intake(cx, &mut section, &everything);
     let audit = section.optional(cx, "audit", values::action);
     let routes = section.section(cx, "route", "site.*.route");
-    let routes: Vec<Route> = route::routes(cx, &routes, around);
+    let routes: Vec<Route> = route::routes(cx, &routes, around, &intake);
     section.finish(cx);
     Site {
         name,
@@ -78,6 +85,7 @@ fn site(
         tls,
         origins,
         connections_per_ip,
+        intake,
         audit,
         routes,
         declared_at: entry.key_place.to_string(),

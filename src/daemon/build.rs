@@ -306,12 +306,12 @@ fn start_workers(
     let mut threads = Vec::new();
     for index in 0..count {
         let (arrivals, receiver) = mpsc::channel(ARRIVALS_MAX);
-        let open = Arc::default();
-        inboxes.push(Inbox { arrivals, open: Arc::clone(&open) });
+        let load = Arc::default();
+        inboxes.push(Inbox { arrivals, load: Arc::clone(&load) });
         let (shared, told) = (Arc::clone(shared), told.clone());
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let log = shared.log.clone();
-            if let Err(error) = worker::run(shared, index, receiver, open, told) {
+            if let Err(error) = worker::run(shared, index, receiver, load, told) {
                 log.event(Level::Error, "worker_failed", |line| {
                     line.number("worker", index as u64).text("why", &error.to_string());
                 });

@@ -1,14 +1,14 @@
 //! One thread accepts for all listeners and hands each connection to the least busy worker.
 //!
-//! Promises: a slow client never delays an accept; running out of file descriptors pauses, never spins; what is in
-//! the kernel's queue when a listener closes is still accepted.
+//! Promises: a slow client never delays an accept; before connections are refused, idle ones are closed (18); running
+//! out of file descriptors pauses, never spins; what is in the kernel's queue when a listener closes is still accepted.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,11 +18,16 @@ use rustix::net::SocketFlags;
 use tokio::time::Instant;
 
 use super::caps::{Permit, Refusal};
+use super::crowd::{Load, Need};
 use super::worker::{Inbox, Shared};
 use crate::telemetry::Level;
 
 /// How long to wait when the system has no descriptor or memory for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// Between two searches for idle connections because of refusals.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+/// Idle connections that are closed then.
+const FILES_FREED: usize = 64;
 /// Between two lines in the log about it.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// Accepts in a row before other listeners get a turn.
@@ -60,19 +65,31 @@ pub struct Arrival {
     pub stream: TcpStream,
     pub peer: SocketAddr,
     pub role: Role,
+    /// The peer is a proxy that says first whose connection this is (`listen.proxy_protocol_from`).
+    pub announced: bool,
     /// Gives the caps and the worker's count back when dropped.
     pub permit: ArrivalPermit,
 }
 
 /// Counts one connection in the caps and at its worker.
 pub struct ArrivalPermit {
-    _caps: Permit,
-    open: Arc<AtomicUsize>,
+    caps: Permit,
+    load: Arc<Load>,
+}
+
+impl ArrivalPermit {
+    /// As [`Permit::settle`].
+    ///
+    /// # Errors
+    /// The cap that was met.
+    pub fn settle(&mut self, client: IpAddr) -> Result<(), Refusal> {
+        self.caps.settle(client)
+    }
 }
 
 impl Drop for ArrivalPermit {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.load.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -108,8 +125,9 @@ impl Acceptor {
         waker.set_nonblocking(true)?;
         wakened.set_nonblocking(true)?;
         let (commands, receiver) = mpsc::channel();
-        let complained = Cell::new(None);
-        let mut accepting = Accepting { listeners, shared, inboxes, receiver, wakened, complained };
+        let (complained, asked) = (Cell::new(None), Cell::new(None));
+        let mut accepting =
+            Accepting { listeners, shared, inboxes, receiver, wakened, complained, asked };
         let thread = std::thread::Builder::new()
             .name("accept".into())
             .spawn(move || while accepting.turn() {})?;
@@ -153,6 +171,8 @@ struct Accepting {
     wakened: UnixStream,
     /// When the log last heard that nothing can be accepted.
     complained: Cell<Option<Instant>>,
+    /// When a refusal last had the workers look for idle connections.
+    asked: Cell<Option<Instant>>,
 }
 
 impl Accepting {
@@ -223,18 +243,28 @@ impl Accepting {
     }
 
     fn hand_over(&self, role: Role, fd: OwnedFd, peer: SocketAddr) {
-        let Ok(caps) = self.shared.caps.admit(peer.ip()) else { return };
+        let announced = {
+            let policy = self.shared.policy.load();
+            policy.settings.listen.proxy_protocol_from.contains(peer.ip())
+        };
+        let caps = &self.shared.caps;
+        let admitted = if announced { caps.admit_unknown() } else { caps.admit(peer.ip()) };
+        // Who is refused has the workers look for idle connections, too, but not each time: it is a look at all.
+        if admitted.is_ok() || self.may_ask() {
+            self.make_room(Need::Places, caps.idle_unwanted());
+        }
+        let Ok(caps) = admitted else { return };
         let mut inboxes: Vec<&Inbox> = self.inboxes.iter().collect();
-        inboxes.sort_by_key(|inbox| inbox.open.load(Ordering::Relaxed));
+        inboxes.sort_by_key(|inbox| inbox.load.open.load(Ordering::Relaxed));
         let Some(first) = inboxes.first() else { return };
-        first.open.fetch_add(1, Ordering::Relaxed);
-        let permit = ArrivalPermit { _caps: caps, open: Arc::clone(&first.open) };
-        let mut arrival = Arrival { stream: TcpStream::from(fd), peer, role, permit };
+        first.load.open.fetch_add(1, Ordering::Relaxed);
+        let permit = ArrivalPermit { caps, load: Arc::clone(&first.load) };
+        let mut arrival = Arrival { stream: TcpStream::from(fd), peer, role, announced, permit };
         for inbox in inboxes {
-            if !Arc::ptr_eq(&inbox.open, &arrival.permit.open) {
-                inbox.open.fetch_add(1, Ordering::Relaxed);
-                arrival.permit.open.fetch_sub(1, Ordering::Relaxed);
-                arrival.permit.open = Arc::clone(&inbox.open);
+            if !Arc::ptr_eq(&inbox.load, &arrival.permit.load) {
+                inbox.load.open.fetch_add(1, Ordering::Relaxed);
+                arrival.permit.load.open.fetch_sub(1, Ordering::Relaxed);
+                arrival.permit.load = Arc::clone(&inbox.load);
             }
             match inbox.arrivals.try_send(arrival) {
                 Ok(()) => return,
@@ -244,7 +274,33 @@ impl Accepting {
         self.shared.caps.refuse(Refusal::Busy);
     }
 
+    fn may_ask(&self) -> bool {
+        let now = self.shared.clock.now();
+        let lately = |at: Instant| now.saturating_duration_since(at) < ASK_EVERY;
+        if self.asked.get().is_some_and(lately) {
+            return false;
+        }
+        self.asked.set(Some(now));
+        true
+    }
+
+    /// Has every worker close its share of `count` idle connections.
+    fn make_room(&self, need: Need, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let open = |inbox: &Inbox| inbox.load.open.load(Ordering::Relaxed);
+        let all = self.inboxes.iter().map(open).sum::<usize>().max(1);
+        for inbox in &self.inboxes {
+            let share = (count * open(inbox)).div_ceil(all);
+            if share > 0 {
+                inbox.load.ask(need, share);
+            }
+        }
+    }
+
     fn failed(&self, error: &io::Error) {
+        self.make_room(Need::Files, FILES_FREED);
         std::thread::sleep(EXHAUSTED_PAUSE);
         let now = self.shared.clock.now();
         let lately = |at: Instant| now.saturating_duration_since(at) < COMPLAIN_EVERY;

@@ -12,9 +12,11 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::conn::Conn;
+use super::deny;
 use super::timers::{Deadline, Pace};
 use super::trip::Trip;
 use super::upstream::{Fault, UpstreamBody};
+use crate::base::Denial;
 
 /// Why a body did not reach its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +25,8 @@ pub enum BodyError {
     TooSlow,
     #[error("the client's request body broke off")]
     Broken,
+    #[error("the client's request body is longer than {max} bytes")]
+    TooLarge { max: u64 },
     #[error("the upstream's response broke off: {0}")]
     Upstream(Fault),
     #[error("the upstream paused for too long inside its response")]
@@ -35,6 +39,18 @@ pub struct BodyState {
     pub fault: Cell<Option<BodyError>>,
     /// Worker clock at the last byte.
     pub last_ms: Cell<u64>,
+}
+
+impl BodyError {
+    /// The refusal of a request whose body failed like this, if the fault is not the app's.
+    pub const fn refusal(self) -> Option<Denial> {
+        match self {
+            Self::TooSlow => Some(Denial::BodyTooSlow),
+            Self::TooLarge { max } => Some(Denial::BodyTooLarge { said: None, max }),
+            Self::Broken => Some(Denial::BodyBroken),
+            Self::Upstream(_) | Self::UpstreamIdle => None,
+        }
+    }
 }
 
 impl BodyState {
@@ -65,12 +81,25 @@ pub struct Streaming {
     conn: Rc<Conn>,
     idle: Deadline,
     pace: Pace,
+    /// Bytes that may come, and how many of them are still to come; `None` for all.
+    limit: Option<Limit>,
     ended: bool,
     state: Rc<BodyState>,
 }
 
+/// How much of a body may still come.
+struct Limit {
+    max: u64,
+    left: u64,
+}
+
 impl RequestBody {
-    pub fn new(incoming: Incoming, conn: &Rc<Conn>) -> (Self, Option<Rc<BodyState>>) {
+    /// `max`: the most bytes that are passed on; one more breaks the body off.
+    pub fn new(
+        incoming: Incoming,
+        conn: &Rc<Conn>,
+        max: Option<u64>,
+    ) -> (Self, Option<Rc<BodyState>>) {
         if incoming.is_end_stream() {
             return (Self::Empty, None);
         }
@@ -83,6 +112,7 @@ impl RequestBody {
             conn: Rc::clone(conn),
             idle: conn.worker.timers.deadline(),
             pace: Pace::default(),
+            limit: max.map(|max| Limit { max, left: max }),
             ended: false,
             state: Rc::clone(&state),
         };
@@ -151,7 +181,15 @@ impl Streaming {
                 let now_ms = worker.timers.now_ms();
                 self.idle.disarm();
                 self.state.last_ms.set(now_ms);
-                self.pace.moved(now_ms, frame.data_ref().map_or(0, |data| data.len() as u64));
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.pace.moved(now_ms, bytes);
+                if let Some(limit) = &mut self.limit {
+                    let max = limit.max;
+                    match limit.left.checked_sub(bytes) {
+                        Some(left) => limit.left = left,
+                        None => return self.fail(BodyError::TooLarge { max }),
+                    }
+                }
                 if self.pace.too_slow(worker.rate_min()) {
                     return self.fail(BodyError::TooSlow);
                 }
@@ -287,10 +325,17 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Err(BodyError::UpstreamIdle))) => {
                     trip.aborted = Some("upstream_idle");
                 }
-                Poll::Ready(Some(Err(fault))) => {
-                    trip.aborted = Some("upstream_broke");
-                    trip.why = Some(fault.to_string());
-                }
+                Poll::Ready(Some(Err(fault))) => match trip.upload_fault() {
+                    // What the client sent too much of has ended the exchange, not the app.
+                    Some(denial @ Denial::BodyTooLarge { .. }) => {
+                        trip.aborted = Some("body_too_large");
+                        deny::note(trip, &denial);
+                    }
+                    _ => {
+                        trip.aborted = Some("upstream_broke");
+                        trip.why = Some(fault.to_string());
+                    }
+                },
                 Poll::Ready(None) => {}
                 Poll::Pending => return Poll::Pending,
             }

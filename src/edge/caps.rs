@@ -11,6 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::base::{IpKey, unmapped};
 use crate::config::settings::ConnectionCaps;
 
+/// Idle connections make room when less than this part of the places is free, up to a number.
+const RESERVE_PART: usize = 16;
+const RESERVE_MAX: usize = 256;
+
 /// Which cap a connection met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -36,6 +40,8 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Caps {
     limits: Mutex<ConnectionCaps>,
+    /// That of `limits`, for whoever only wants to know whether there is room.
+    total: AtomicUsize,
     open: AtomicUsize,
     by_ip: Mutex<HashMap<IpAddr, usize>>,
     by_64: Mutex<HashMap<IpKey, usize>>,
@@ -47,6 +53,7 @@ impl Caps {
     #[must_use]
     pub fn new(limits: ConnectionCaps) -> Arc<Self> {
         Arc::new(Self {
+            total: AtomicUsize::new(limits.total),
             limits: Mutex::new(limits),
             open: AtomicUsize::new(0),
             by_ip: Mutex::default(),
@@ -58,6 +65,7 @@ impl Caps {
 
     /// Takes new limits; open connections stay.
     pub fn set_limits(&self, limits: ConnectionCaps) {
+        self.total.store(limits.total, Ordering::Relaxed);
         *lock(&self.limits) = limits;
     }
 
@@ -66,20 +74,21 @@ impl Caps {
     /// # Errors
     /// The cap that was met; it is counted.
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, Refusal> {
-        let peer = unmapped(peer);
-        let limits = lock(&self.limits).clone();
-        if self.open.load(Ordering::Relaxed) >= limits.total {
+        let mut permit = self.admit_unknown()?;
+        permit.settle(peer)?;
+        Ok(permit)
+    }
+
+    /// Counts a connection of a proxy that has yet to say whose it is: only the cap on all together may forbid it.
+    ///
+    /// # Errors
+    /// [`Refusal::Total`]; it is counted.
+    pub fn admit_unknown(self: &Arc<Self>) -> Result<Permit, Refusal> {
+        if self.open.load(Ordering::Relaxed) >= self.max() {
             return Err(self.refuse(Refusal::Total));
         }
-        if !raise(&mut lock(&self.by_ip), peer, limits.per_ip) {
-            return Err(self.refuse(Refusal::PerIp));
-        }
-        if peer.is_ipv6() && !raise(&mut lock(&self.by_64), IpKey::of(peer), limits.per_64) {
-            lower(&mut lock(&self.by_ip), &peer);
-            return Err(self.refuse(Refusal::Per64));
-        }
         self.open.fetch_add(1, Ordering::Relaxed);
-        Ok(Permit { caps: Arc::clone(self), peer })
+        Ok(Permit { caps: Arc::clone(self), peer: None })
     }
 
     /// Counts a connection of `peer` to a site that has a cap of its own.
@@ -116,7 +125,23 @@ impl Caps {
     /// The cap on all connections together.
     #[must_use]
     pub fn max(&self) -> usize {
-        lock(&self.limits).total
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// As many idle connections as should close to make room for new ones; none while there is room.
+    #[must_use]
+    pub fn idle_unwanted(&self) -> usize {
+        let max = self.max();
+        let reserve = (max / RESERVE_PART).clamp(1, RESERVE_MAX);
+        let crowded = self.open().saturating_sub(max.saturating_sub(reserve));
+        // A few more than are too many: choosing them costs a look at all.
+        if crowded > 0 { crowded + reserve / 2 } else { 0 }
+    }
+
+    /// No connection more is admitted.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.open() >= self.max()
     }
 
     /// Refusals since start, by the name of the cap.
@@ -131,16 +156,43 @@ impl Caps {
 #[derive(Debug)]
 pub struct Permit {
     caps: Arc<Caps>,
-    peer: IpAddr,
+    /// `None` while nobody knows, and for what a proxy asks on its own account.
+    peer: Option<IpAddr>,
+}
+
+impl Permit {
+    /// Counts the connection as one of `peer`, too.
+    ///
+    /// # Errors
+    /// The cap that was met; it is counted, and the connection is counted in all only.
+    pub fn settle(&mut self, peer: IpAddr) -> Result<(), Refusal> {
+        self.unsettle();
+        let (peer, caps) = (unmapped(peer), &self.caps);
+        let limits = lock(&caps.limits).clone();
+        if !raise(&mut lock(&caps.by_ip), peer, limits.per_ip) {
+            return Err(caps.refuse(Refusal::PerIp));
+        }
+        if peer.is_ipv6() && !raise(&mut lock(&caps.by_64), IpKey::of(peer), limits.per_64) {
+            lower(&mut lock(&caps.by_ip), &peer);
+            return Err(caps.refuse(Refusal::Per64));
+        }
+        self.peer = Some(peer);
+        Ok(())
+    }
+
+    fn unsettle(&mut self) {
+        let Some(peer) = self.peer.take() else { return };
+        lower(&mut lock(&self.caps.by_ip), &peer);
+        if peer.is_ipv6() {
+            lower(&mut lock(&self.caps.by_64), &IpKey::of(peer));
+        }
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.unsettle();
         self.caps.open.fetch_sub(1, Ordering::Relaxed);
-        lower(&mut lock(&self.caps.by_ip), &self.peer);
-        if self.peer.is_ipv6() {
-            lower(&mut lock(&self.caps.by_64), &IpKey::of(self.peer));
-        }
     }
 }
 
@@ -193,6 +245,19 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_meets_only_the_cap_on_all_and_its_clients_meet_theirs() {
+        let caps = caps();
+        let mut open: Vec<Permit> = (0..4).map(|_| caps.admit_unknown().expect("room")).collect();
+        assert_eq!(caps.admit_unknown().err(), Some(Refusal::Total));
+        let client = ip("192.0.2.1");
+        let settled: Vec<_> = open.iter_mut().map(|permit| permit.settle(client)).collect();
+        assert_eq!(settled, [Ok(()), Ok(()), Err(Refusal::PerIp), Err(Refusal::PerIp)]);
+        assert_eq!(caps.open(), 4, "refused, and still there until dropped");
+        open.clear();
+        assert_eq!((caps.open(), lock(&caps.by_ip).len()), (0, 0));
+    }
+
+    #[test]
     fn an_address_gets_no_more_than_its_share_and_gets_it_back() {
         let caps = caps();
         let first = caps.admit(ip("192.0.2.1"));
@@ -220,6 +285,19 @@ mod tests {
         drop(open);
         assert_eq!(caps.open(), 0);
         assert!(lock(&caps.by_ip).is_empty() && lock(&caps.by_64).is_empty());
+    }
+
+    #[test]
+    fn idle_connections_are_unwanted_before_the_last_place_is_taken() {
+        let caps = Caps::new(ConnectionCaps { total: 64, per_ip: 64, per_64: 64 });
+        let mut open: Vec<_> = (0..60).map(|_| caps.admit(ip("192.0.2.1"))).collect();
+        assert_eq!((caps.idle_unwanted(), caps.is_full()), (0, false));
+        open.push(caps.admit(ip("192.0.2.1")));
+        assert_eq!(caps.idle_unwanted(), 1 + 2);
+        open.extend((0..3).map(|_| caps.admit(ip("192.0.2.1"))));
+        assert_eq!((caps.idle_unwanted(), caps.is_full()), (4 + 2, true));
+        drop(open);
+        assert_eq!(caps.idle_unwanted(), 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,21 +14,28 @@ use http::HeaderValue;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::accept::{Arrival, Role};
+use super::crowd::Seat;
 use super::inspect::{Gate, Refused};
 use super::io::{Prefixed, Stream};
 use super::timers::Deadline;
 use super::tunnel::Tunnel;
 use super::worker::{View, Worker};
-use super::{http1, http2, tls};
-use crate::base::{ClientIp, Host, unmapped};
+use super::{announced, http1, http2, tls};
+use crate::base::{ClientIp, Denial, Host, Said, unmapped};
 
 /// How long a connection that has asked for nothing yet is waited for when the worker drains.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// Requests that one HTTP/2 client has in flight while every place for a connection is taken.
+const STREAMS_WHEN_FULL: u32 = 8;
+
 /// What the requests of one connection share.
 pub struct Conn {
     pub worker: Rc<Worker>,
+    /// The other end of the socket, or whom a proxy there announced (`listen.proxy_protocol_from`).
     pub peer: IpAddr,
+    /// That proxy.
+    pub announced_by: Option<IpAddr>,
     pub tls: bool,
     pub http2: bool,
     /// The name that the TLS handshake asked for; `None` if it asked for none.
@@ -56,6 +63,9 @@ pub struct Conn {
     pub(super) body_fault: Cell<Option<&'static str>>,
     /// A request panicked: nothing more is served here.
     pub(super) poisoned: Cell<bool>,
+    /// Idle, and asked to make room for others.
+    pub(super) shed: Cell<bool>,
+    seat: Seat,
     /// A request has begun here.
     served: Cell<bool>,
     pub(super) last_active_ms: Cell<u64>,
@@ -103,11 +113,12 @@ impl Conn {
     fn new(worker: Rc<Worker>, opening: Opening) -> Option<Rc<Self>> {
         let view = worker.view();
         let trusted = &view.policy.settings.listen.trusted_proxies;
-        let ip = trusted.resolve(opening.peer, std::iter::empty());
+        let ip = trusted.resolve(opening.whose.peer, Said::Nothing);
         let text = HeaderValue::from_str(&ip.to_string()).ok()?;
         let deadline = worker.timers.deadline();
-        Some(Rc::new(Self {
-            peer: opening.peer,
+        let conn = Rc::new(Self {
+            peer: opening.whose.peer,
+            announced_by: opening.whose.announced_by,
             tls: opening.tls,
             http2: opening.http2,
             sni: opening.sni,
@@ -123,6 +134,8 @@ impl Conn {
             refused: RefCell::new(None),
             body_fault: Cell::new(None),
             poisoned: Cell::new(false),
+            shed: Cell::new(false),
+            seat: worker.crowd.seat(),
             served: Cell::new(false),
             stream_stall: RefCell::default(),
             last_active_ms: Cell::new(worker.timers.now_ms()),
@@ -130,7 +143,9 @@ impl Conn {
             host: RefCell::new(None),
             tunnel: RefCell::new(None),
             worker,
-        }))
+        });
+        conn.seat.taken_by(&conn);
+        Some(conn)
     }
 
     /// The site that the handshake chose, in the policy of `view`.
@@ -228,14 +243,41 @@ impl Conn {
         !self.served.get() && self.idle_for() < FRESH
     }
 
+    /// Nothing is asked for, or about to be: it may make room. What an HTTP/2 client has begun shows after its GOAWAY.
+    pub(super) fn is_idle(&self) -> bool {
+        let begun = !self.http2 && (self.head_begun() || self.wire.get() != Wire::Between);
+        !self.is_busy() && !begun && !self.unread.get() && !self.is_fresh()
+    }
+
+    /// Whether one stream more may begin: while every place for a connection is taken, a client gets its share and no
+    /// more.
+    pub(super) fn admit_stream(&self) -> Result<(), Denial> {
+        let many = self.http2 && self.exchanges.get() > STREAMS_WHEN_FULL;
+        if many && self.worker.shared.caps.is_full() { Err(Denial::Overloaded) } else { Ok(()) }
+    }
+
+    /// Makes room.
+    pub(super) fn leave(&self) {
+        self.shed.set(true);
+        self.deadline.fire();
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         self.exchanges.get() > 0 || self.bodies_open.get() > 0
     }
 }
 
+/// Whose connection it is.
+#[derive(Debug, Clone, Copy)]
+struct Whose {
+    /// At the other end of the socket, or announced by who is there.
+    peer: IpAddr,
+    announced_by: Option<IpAddr>,
+}
+
 /// What is known of a connection before its first request.
 struct Opening {
-    peer: IpAddr,
+    whose: Whose,
     local: Option<IpAddr>,
     tls: bool,
     http2: bool,
@@ -245,32 +287,40 @@ struct Opening {
 /// Serves one connection from accept to close.
 pub async fn serve(worker: Rc<Worker>, arrival: Arrival) {
     // Dropped last: the count covers the whole life of the connection.
-    let Arrival { stream, peer, role, permit } = arrival;
-    let Ok(tcp) = tokio::net::TcpStream::from_std(stream) else { return };
+    let Arrival { stream, peer, role, announced, mut permit } = arrival;
+    let Ok(mut tcp) = tokio::net::TcpStream::from_std(stream) else { return };
+    let mut whose = Whose { peer: peer.ip(), announced_by: None };
+    if announced {
+        let client = match Box::pin(announced::read(&worker, &mut tcp, peer.ip())).await {
+            Some(announced) => announced,
+            None => return,
+        };
+        if let Some(client) = client {
+            if permit.settle(client).is_err() {
+                return;
+            }
+            whose = Whose { peer: client, announced_by: Some(peer.ip()) };
+        }
+    }
     match role {
-        Role::Https => Box::pin(serve_tls(worker, tcp, peer)).await,
-        Role::Http => Box::pin(serve_plain(worker, tcp, peer)).await,
+        Role::Https => Box::pin(serve_tls(worker, tcp, whose)).await,
+        Role::Http => Box::pin(serve_plain(worker, tcp, whose)).await,
     }
     drop(permit);
 }
 
-async fn serve_plain(worker: Rc<Worker>, tcp: tokio::net::TcpStream, peer: SocketAddr) {
-    let opening = Opening { peer: peer.ip(), local: None, tls: false, http2: false, sni: None };
+async fn serve_plain(worker: Rc<Worker>, tcp: tokio::net::TcpStream, whose: Whose) {
+    let opening = Opening { whose, local: None, tls: false, http2: false, sni: None };
     if let Some(conn) = Conn::new(worker, opening) {
         http1::serve(conn, Stream::Plain(Prefixed::new(tcp, Vec::new()))).await;
     }
 }
 
-async fn serve_tls(worker: Rc<Worker>, tcp: tokio::net::TcpStream, peer: SocketAddr) {
+async fn serve_tls(worker: Rc<Worker>, tcp: tokio::net::TcpStream, whose: Whose) {
     // Boxed, so that what the handshake needs is freed when it is over.
-    let Some(secured) = Box::pin(tls::handshake(&worker, tcp, peer.ip())).await else { return };
-    let opening = Opening {
-        peer: peer.ip(),
-        local: secured.local,
-        tls: true,
-        http2: secured.http2,
-        sni: secured.sni,
-    };
+    let Some(secured) = Box::pin(tls::handshake(&worker, tcp, whose.peer)).await else { return };
+    let opening =
+        Opening { whose, local: secured.local, tls: true, http2: secured.http2, sni: secured.sni };
     let Some(conn) = Conn::new(worker, opening) else { return };
     let stream = Stream::Tls(secured.stream);
     if conn.http2 {

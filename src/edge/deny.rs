@@ -3,12 +3,15 @@
 //! Two messages per refusal: what the client may know, and what the operator needs. Nothing of the app or of
 //! palisade's inside reaches the first.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+};
+use http::{Method, Response, StatusCode};
 
 use super::body::Body;
 use super::pages::{self, Page};
 use super::trip::Trip;
+use crate::base::units::Bytes;
 use crate::base::{Denial, Host};
 
 /// Everything that has to be decided for a refusal.
@@ -21,6 +24,8 @@ struct Answer {
     why: String,
     /// Seconds after which another try is worth it (RFC 9110 §10.2.3).
     retry_after_s: Option<u32>,
+    /// What the field `Allow` says (RFC 9110 §15.5.6), where it is not [`METHODS`].
+    allow: Option<String>,
     /// The connection cannot be trusted to be in step any more, or should not be kept.
     close: bool,
 }
@@ -31,37 +36,26 @@ pub(super) fn told(denial: &Denial) -> (StatusCode, &'static str, String) {
     (answer.status, answer.label, answer.why)
 }
 
+/// Writes a refusal down in the record of a request that has been answered already.
+pub(super) fn note(trip: &mut Trip, denial: &Denial) {
+    let answer = decide(denial);
+    trip.denied = Some(answer.label);
+    trip.why = Some(answer.why);
+    trip.conn.worker.shard.denial(answer.label);
+}
+
 /// The response to a refusal. Also notes the refusal in the record of the request.
 pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     let answer = decide(denial);
     trip.denied = Some(answer.label);
     trip.why = Some(answer.why);
     trip.conn.worker.shard.denial(answer.label);
-    let site = trip.site().map(|site| site.name.to_string()).unwrap_or_default();
-    let page = Page {
-        status: answer.status.as_u16(),
-        title: answer.title,
-        message: answer.message,
-        request_id: trip.id_text(),
-        site: &site,
-        hint: answer.hint,
-    };
-    let accept = trip.accept.as_ref().and_then(|accept| accept.to_str().ok());
-    let (kind, text) = if pages::wants_json(accept) {
-        ("application/problem+json", pages::problem_json(&page))
-    } else {
-        ("text/html; charset=utf-8", trip.conn.worker.pages.html(&page))
-    };
-    let mut response = Response::new(Body::full(text));
-    *response.status_mut() = answer.status;
+    let (status, words) = (answer.status, (answer.title, answer.message, answer.hint));
+    let mut response = page(trip, status, words);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if answer.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(
-            ALLOW,
-            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-        );
+        let allow = answer.allow.and_then(|allow| HeaderValue::try_from(allow).ok());
+        headers.insert(ALLOW, allow.unwrap_or(HeaderValue::from_static(METHODS)));
     }
     if let Some(seconds) = answer.retry_after_s {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -72,6 +66,75 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     response
 }
 
+/// What stands in for an answer: title, message, and what may help.
+type Words = (&'static str, &'static str, Option<&'static str>);
+
+/// A page, or problem details for whoever prefers JSON; nothing of it is kept by anybody.
+fn page(trip: &Trip, status: StatusCode, (title, message, hint): Words) -> Response<Body> {
+    let site = trip.site().map(|site| site.name.to_string()).unwrap_or_default();
+    let request_id = trip.id_text();
+    let page = Page { status: status.as_u16(), title, message, request_id, site: &site, hint };
+    let accept = trip.accept.as_ref().and_then(|accept| accept.to_str().ok());
+    let (kind, text) = if pages::wants_json(accept) {
+        ("application/problem+json", pages::problem_json(&page))
+    } else {
+        ("text/html; charset=utf-8", trip.conn.worker.pages.html(&page))
+    };
+    // HTTP/2 would send it to a HEAD, too, which ends the stream with an error (RFC 9110 §9.3.2).
+    let bytes = text.len();
+    let bodiless = trip.method == Method::HEAD;
+    let mut response = Response::new(if bodiless { Body::empty() } else { Body::full(text) });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if bodiless {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The app's answer, its body replaced where it is a 5xx and the route hides what the app says about its errors. Status
+/// and fields stay, except for those that describe the old body.
+pub(super) fn hidden(trip: &Trip, response: Response<Body>) -> Response<Body> {
+    let hides = trip.intake().is_some_and(|intake| intake.hide_errors);
+    if !hides || !response.status().is_server_error() {
+        return response;
+    }
+    let words = ("Something went wrong", "The app could not answer this request.", TRY_AGAIN);
+    let (mut head, _dropped) = response.into_parts();
+    let (replacing, body) = page(trip, head.status, words).into_parts();
+    for name in OF_THE_BODY {
+        head.headers.remove(name);
+    }
+    head.headers.extend(replacing.headers);
+    Response::from_parts(head, body)
+}
+
+/// Fields about a body (RFC 9110 §8 and §14, RFC 9530) or its keeping (RFC 9111).
+const OF_THE_BODY: [&str; 18] = [
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-range",
+    "content-disposition",
+    "content-md5",
+    "content-digest",
+    "repr-digest",
+    "digest",
+    "accept-ranges",
+    "etag",
+    "last-modified",
+    "trailer",
+    "age",
+    "expires",
+    "sourcemap",
+];
+
+/// Those that are passed on where nobody says which are taken.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// For what a disk or a queue has to recover from.
 const RETRY_AFTER_S: u32 = 5;
 const TRY_AGAIN: Option<&str> = Some("Wait a moment and load the page again.");
@@ -90,6 +153,7 @@ fn client(
         hint: None,
         why: String::new(),
         retry_after_s: None,
+        allow: None,
         close: false,
     }
 }
@@ -111,6 +175,15 @@ fn malformed(label: &'static str, rule: &str) -> Answer {
     closing(StatusCode::BAD_REQUEST, label, "Bad request", message, rule.to_owned())
 }
 
+fn not_now(label: &'static str, title: &'static str, message: &'static str, why: String) -> Answer {
+    Answer {
+        hint: TRY_AGAIN,
+        why,
+        retry_after_s: Some(RETRY_AFTER_S),
+        ..client(StatusCode::SERVICE_UNAVAILABLE, label, title, message)
+    }
+}
+
 fn upstream(
     status: StatusCode,
     label: &'static str,
@@ -126,8 +199,41 @@ fn upstream(
         hint: TRY_AGAIN,
         why,
         retry_after_s: None,
+        allow: None,
         close: false,
     }
+}
+
+fn method_not_allowed(allow: &str) -> Answer {
+    let message = "This page does not accept this kind of request.";
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    Answer {
+        allow: Some(allow.to_owned()),
+        why: format!("methods allows {allow} here"),
+        ..client(status, "method_not_allowed", "Method not allowed", message)
+    }
+}
+
+fn body_too_large(said: Option<u64>, max: Bytes) -> Answer {
+    let found = match said {
+        Some(said) => format!("of {said} bytes, as its Content-Length says"),
+        None => "of unknown length, cut off at the limit".to_owned(),
+    };
+    let message = "What was sent is larger than this page accepts.";
+    let why = format!("a body {found}; raise body_max ({max}) of the route if the app needs it");
+    closing(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Too large", message, why)
+}
+
+fn unsupported_type(found: Option<&str>) -> Answer {
+    let why = match found {
+        Some(found) => {
+            format!("a body of the type {found}; add it to content_types if it should be taken")
+        }
+        None => "a body without Content-Type, where content_types allows some only".to_owned(),
+    };
+    let message = "This page does not accept data of this type.";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Answer { why, ..client(status, "content_type", "Unsupported type", message) }
 }
 
 fn decide(denial: &Denial) -> Answer {
@@ -147,6 +253,8 @@ fn decide(denial: &Denial) -> Answer {
             why: format!("{uri_bytes} bytes; raise http.uri_max if the app needs them"),
             ..client(StatusCode::URI_TOO_LONG, "uri_too_long", "Address too long", "The address of this page is longer than this site accepts.")
         },
+        Denial::Overloaded => not_now("overloaded", "Too busy", "This site has too many visitors right now.",
+            "every place of connections.total is taken, and this connection has its share of requests in flight".into()),
         Denial::BadRequestLine { rule } => malformed("bad_request_line", rule),
         Denial::BadPath { rule } => Answer { close: false, ..malformed("bad_path", rule) },
         Denial::BadField { rule } => malformed("bad_field", rule),
@@ -172,17 +280,17 @@ fn decide(denial: &Denial) -> Answer {
             why: format!("a WebSocket from {origin}; add it to websocket_origins if it should be allowed"),
             ..client(StatusCode::FORBIDDEN, "foreign_origin", "Forbidden", "This site does not accept connections from pages of other sites.")
         },
+        Denial::MethodNotAllowed { allow } => method_not_allowed(allow),
+        Denial::BodyTooLarge { said, max } => body_too_large(*said, Bytes(*max)),
+        Denial::UnsupportedType { found } => unsupported_type(found.as_deref()),
         Denial::BodyTooSlow => closing(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "Request timed out",
             "The request was not received completely in time.",
             "the request body paused for longer than timeout.body_idle, or came slower than http.rate_min".into()),
         Denial::BodyBroken => closing(StatusCode::BAD_REQUEST, "body_broken", "Bad request",
             "The request was not received completely.", "the request body broke off".into()),
-        Denial::NotRecordable { why } => Answer {
-            hint: TRY_AGAIN,
-            why: format!("it has `audit`, and could not be recorded: {why}; the app was not asked"),
-            retry_after_s: Some(RETRY_AFTER_S),
-            ..client(StatusCode::SERVICE_UNAVAILABLE, "not_recordable", "Not now", "This action cannot be recorded right now, and was therefore not carried out.")
-        },
+        Denial::NotRecordable { why } => not_now("not_recordable", "Not now",
+            "This action cannot be recorded right now, and was therefore not carried out.",
+            format!("it has `audit`, and could not be recorded: {why}; the app was not asked")),
         Denial::UpstreamUnreachable { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
             "The app behind this address cannot be reached right now.",
             format!("{at}: {why}; is the app running and listening there?")),
@@ -215,6 +323,7 @@ mod tests {
             Denial::BadHost,
             Denial::Misdirected { sni: None, host: host() },
             Denial::UriTooLong { uri_bytes: 9000 },
+            Denial::Overloaded,
             Denial::BadRequestLine { rule: "a rule" },
             Denial::BadPath { rule: "a rule" },
             Denial::BadField { rule: "a rule" },
@@ -228,6 +337,9 @@ mod tests {
             Denial::TooManyFields { fields_max: 100 },
             Denial::MethodNotSupported,
             Denial::ForeignOrigin { origin: "https://evil.example".into() },
+            Denial::MethodNotAllowed { allow: "GET".into() },
+            Denial::BodyTooLarge { said: None, max: 10 },
+            Denial::UnsupportedType { found: Some("text/evil".into()) },
             Denial::BodyTooSlow,
             Denial::BodyBroken,
             Denial::NotRecordable { why: "a test" },

@@ -14,6 +14,7 @@ use super::route::{self, Mismatch};
 use super::{deny, forwarded, proxy, respond, steps, tunnel};
 use crate::base::{Denial, Host, unmapped};
 use crate::config::settings::{RouteMatch, Site};
+use crate::guard::intake;
 use crate::telemetry::events::{Outcome, Step};
 use crate::work::acme::challenges::HTTP_PREFIX;
 
@@ -142,6 +143,10 @@ fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&
     let route = find_route(site, head, path, told);
     proxy::admit(policy, head).map_err(|denial| Stopped::At(steps::ADMIT, denial))?;
     told.steps.push(steps::admitted());
+    let taken = site.intake_of(route.and_then(|at| site.routes.get(at)));
+    intake::check(taken, head, tunnel::has_body(&head.headers))
+        .map_err(|denial| Stopped::At(steps::INTAKE, denial))?;
+    told.steps.push(steps::taken_in(Some(taken)));
     let upgrade =
         tunnel::wanted(site, head).map_err(|denial| Stopped::At(steps::WEBSOCKET, denial))?;
     told.steps.push(if upgrade {
@@ -166,7 +171,7 @@ fn client(policy: &Policy, asked: &Asked, told: &mut Explained) -> Step {
     let client = forwarded::resolve(policy, asked.peer, &asked.head.headers);
     told.client = client.to_string();
     let trusted = policy.settings.listen.trusted_proxies.contains(asked.peer);
-    steps::client(client, trusted.then_some(asked.peer))
+    steps::client(client, trusted.then_some(asked.peer), None)
 }
 
 fn find_site<'p>(

@@ -14,6 +14,9 @@ upstream = ["127.0.0.1:3000", "127.0.0.1:3001"]
 tls = "local"
 [site."app.example.com".route."/api"]
 upstream = "127.0.0.1:4000"
+body_max = "1KiB"
+methods = ["GET", "POST"]
+content_types = "application/json"
 [site."app.example.com".route.refund]
 match = { path = "/api/refund", method = ["POST"], header = { "x-version" = "2" } }
 audit = "refund"
@@ -60,6 +63,7 @@ fn a_request_for_the_app_meets_every_step() {
             ("redirect", "skipped"),
             ("route", "skipped"),
             ("admit", "passed"),
+            ("intake", "passed"),
             ("websocket", "skipped"),
             ("upstream", "answered"),
             ("headers", "passed"),
@@ -97,6 +101,23 @@ fn the_route_that_matches_is_last_and_the_others_say_why_not() {
 }
 
 #[test]
+fn what_is_not_taken_in_is_refused_before_the_app_is_asked() {
+    let refused = |method: &str, fields: &[(&str, &str)]| {
+        let told = told(method, "https://app.example.com/api/x", fields);
+        assert_eq!(way(&told)[5], ("intake", "refused"), "{told:?}");
+        assert_eq!(told.upstreams, Vec::<String>::new());
+        told.status
+    };
+    let json = ("content-type", "application/json");
+    assert_eq!(refused("PUT", &[]), Some(405));
+    assert_eq!(refused("POST", &[("content-length", "1025"), json]), Some(413));
+    assert_eq!(refused("POST", &[("content-length", "3")]), Some(415));
+    let taken = told("POST", "https://app.example.com/api/x", &[("content-length", "3"), json]);
+    let note = "bodies up to 1KiB of the listed types, the listed methods";
+    assert_eq!((way(&taken)[5], taken.steps[5].note.as_ref()), (("intake", "passed"), note));
+}
+
+#[test]
 fn plain_http_is_redirected() {
     let told = told("GET", "http://app.example.com/a?b", &[]);
     assert_eq!(way(&told)[2..], [("redirect", "answered"), ("headers", "passed")]);
@@ -127,10 +148,10 @@ fn the_other_refusals_are_those_of_the_request_path() {
     let upgrade =
         [("connection", "upgrade"), ("upgrade", "websocket"), ("origin", "https://evil.example")];
     let foreign = told("GET", "https://app.example.com/ws", &upgrade);
-    assert_eq!((way(&foreign)[5], foreign.status), (("websocket", "refused"), Some(403)));
+    assert_eq!((way(&foreign)[6], foreign.status), (("websocket", "refused"), Some(403)));
     let own = [("connection", "upgrade"), ("upgrade", "websocket")];
     let own = told("GET", "https://app.example.com/ws", &own);
-    assert_eq!(way(&own)[5..7], [("websocket", "passed"), ("upstream", "answered")]);
+    assert_eq!(way(&own)[6..8], [("websocket", "passed"), ("upstream", "answered")]);
     assert!(own.to_app.contains(&("upgrade".into(), None)), "{own:?}");
 }
 

@@ -15,7 +15,7 @@ use http::{Uri, Version};
 use super::conn::{Client, HostEntry, is_trusted};
 use super::policy::Policy;
 use super::trip::Trip;
-use crate::base::ClientIp;
+use crate::base::{ClientIp, Said};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -39,10 +39,14 @@ pub(super) fn client(trip: &Trip, headers: &HeaderMap) -> Client {
 
 /// Who is behind `peer`, as far as the trusted proxies know.
 pub(super) fn resolve(policy: &Policy, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
-    let values = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    // A value that is no text ends up missing here, as if it had not been sent.
-    let values: Vec<&str> = values.collect();
-    policy.settings.listen.trusted_proxies.resolve(peer, values.into_iter())
+    let values =
+        |name| -> Vec<&[u8]> { headers.get_all(name).iter().map(HeaderValue::as_bytes).collect() };
+    let trusted = &policy.settings.listen.trusted_proxies;
+    // A proxy that writes one of the two passes the other on as its client wrote it. Nearly all write the first.
+    if headers.contains_key(X_FORWARDED_FOR) {
+        return trusted.resolve(peer, Said::ForwardedFor(&values(X_FORWARDED_FOR)));
+    }
+    trusted.resolve(peer, Said::Forwarded(&values(FORWARDED)))
 }
 
 /// `Forwarded` (RFC 7239) for a client, the host it asked for and the scheme.

@@ -86,7 +86,9 @@ async fn wait_for_bytes(conn: &Conn, stream: &mut Stream) -> Waited {
         Poll::Ready(Ok(Readable::Bytes)) => Poll::Ready(Waited::Bytes),
         Poll::Ready(_) => Poll::Ready(Waited::Gone),
         Poll::Pending
-            if conn.deadline.expired(cx) || (conn.worker.draining.get() && !conn.is_fresh()) =>
+            if conn.deadline.expired(cx)
+                || conn.shed.get()
+                || (conn.worker.draining.get() && !conn.is_fresh()) =>
         {
             Poll::Ready(Waited::Enough)
         }
@@ -113,7 +115,7 @@ async fn close(conn: &Conn, stream: Stream) -> std::io::Result<()> {
 
 /// Reads and forgets what the client still sends, until it closes: closing over unread bytes resets the connection, and
 /// a reset can overtake the answer.
-async fn linger(conn: &Conn, mut stream: Stream) {
+pub(super) async fn linger(conn: &Conn, mut stream: Stream) {
     conn.deadline.arm(LINGER);
     let mut sink = vec![0; 16 * 1024];
     poll_fn(|cx| {

@@ -7,15 +7,19 @@ pub mod accept;
 mod action;
 #[cfg(test)]
 mod action_tests;
+mod announced;
 mod body;
 mod caps;
 mod challenge;
 #[cfg(test)]
 mod challenge_tests;
 mod conn;
+mod crowd;
 mod deny;
 pub mod explain;
 mod forwarded;
+mod h2_io;
+pub mod h2_watch;
 pub mod hello;
 mod http1;
 mod http2;
@@ -27,6 +31,7 @@ pub mod pages;
 mod panic_tests;
 pub mod policy;
 mod proxy;
+pub mod proxy_protocol;
 mod request;
 mod respond;
 mod route;

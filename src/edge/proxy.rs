@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 
-use super::body::{Body, BodyError, BodyState, RequestBody};
+use super::body::{Body, BodyState, RequestBody};
 use super::policy::Policy;
 use super::respond;
 use super::timers::Deadline;
@@ -40,8 +40,13 @@ pub(super) async fn forward(
     head: Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Denial> {
-    let (mut body, state) = RequestBody::new(body, &trip.conn);
+    let max = trip.intake().and_then(|intake| intake.body_max.bytes());
+    let (mut body, state) = RequestBody::new(body, &trip.conn, max);
+    trip.upload.clone_from(&state);
     body.prefetch().await; // so that a small body leaves together with its head
+    if let Some(denial) = trip.upload_fault() {
+        return Err(denial); // the app need not hear of it
+    }
     let group = upstreams(trip)?;
     let (mut leased, mut how) = lease(trip, &group).await?;
     let exchange = Exchange::start(trip, state);
@@ -173,10 +178,7 @@ impl Exchange {
             return Denial::UpstreamTimeout { upstream, waited_s: self.first_byte.as_secs() };
         };
         match self.body.as_ref().and_then(|body| body.fault.get()) {
-            Some(BodyError::TooSlow) => Denial::BodyTooSlow,
-            Some(BodyError::Broken | BodyError::Upstream(_) | BodyError::UpstreamIdle) => {
-                Denial::BodyBroken
-            }
+            Some(fault) => fault.refusal().unwrap_or(Denial::BodyBroken),
             None if fault == Fault::RequestBody => Denial::BodyBroken,
             None => Denial::UpstreamBroke { upstream, why: fault.to_string() },
         }

@@ -15,6 +15,7 @@ use super::conn::Conn;
 use super::trip::Trip;
 use super::{action, challenge, deny, forwarded, proxy, respond, route, tunnel};
 use crate::base::Denial;
+use crate::guard::intake;
 
 pub(super) fn serve(
     conn: &Rc<Conn>,
@@ -65,7 +66,9 @@ async fn answer(
     let policy = Rc::clone(&trip.view);
     let site = policy.policy.site(host.site).ok_or(Denial::UnknownHost)?;
     trip.route = route::route(site, &head, path.matched(head.uri.path()));
+    trip.conn.admit_stream()?; // when no connection more is taken, a client's many streams are what goes next
     proxy::admit(&policy.policy, &head)?; // sizes and methods that no app should see
+    intake::check(site.intake_of(trip.route()), &head, !body.is_end_stream())?; // what the app was meant to take
     let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
     action::reserve(trip)?; // what is always recorded does not begin without a place for its record
     forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
@@ -74,6 +77,7 @@ async fn answer(
     } else {
         proxy::forward(trip, head, body).await?
     };
+    let response = deny::hidden(trip, response); // where the app's own words about its errors are nobody's business
     if trip.place.is_none() {
         return Ok(response);
     }

@@ -102,11 +102,11 @@ impl Edge {
             collect_memory: || {},
         });
         let (arrivals, receiver) = mpsc::channel(ARRIVALS_MAX);
-        let open = Arc::<AtomicUsize>::default();
-        let inbox = Inbox { arrivals, open: Arc::clone(&open) };
+        let load = Arc::<super::crowd::Load>::default();
+        let inbox = Inbox { arrivals, load: Arc::clone(&load) };
         let (tell, told) = watch::channel(Drain::No);
         let theirs = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || worker::run(theirs, 0, receiver, open, told));
+        let thread = std::thread::spawn(move || worker::run(theirs, 0, receiver, load, told));
         let listeners = [Role::Https, Role::Http].map(|role| {
             let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
             Listener { role, addr: socket.local_addr().expect("bound"), socket }

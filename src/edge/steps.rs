@@ -11,6 +11,7 @@ use super::policy::Policy;
 use super::trip::Trip;
 use crate::base::audit::ActionName;
 use crate::base::{Capability, ClientIp, Mode};
+use crate::guard::intake::settings::{BodyMax, Intake};
 use crate::telemetry::events::{Outcome, Step};
 use crate::work::acme::challenges::HTTP_PREFIX;
 
@@ -21,6 +22,7 @@ pub(super) const CHALLENGE: &str = "challenge";
 pub(super) const REDIRECT: &str = "redirect";
 pub(super) const ROUTE: &str = "route";
 pub(super) const ADMIT: &str = "admit";
+pub(super) const INTAKE: &str = "intake";
 pub(super) const WEBSOCKET: &str = "websocket";
 pub(super) const AUDIT: &str = "audit";
 pub(super) const UPSTREAM: &str = "upstream";
@@ -39,9 +41,12 @@ pub(super) fn step(
 pub(super) fn of(trip: &Trip) -> Vec<Step> {
     let mut steps = Vec::with_capacity(8);
     let peer = trip.conn.peer;
-    steps.push(client(trip.client.ip, is_trusted(&trip.view, peer).then_some(peer)));
+    let trusted = is_trusted(&trip.view, peer).then_some(peer);
+    steps.push(client(trip.client.ip, trusted, trip.conn.announced_by));
     let refused = trip.denied.map(|label| (refusing_step(trip, label), trip.why.as_deref()));
-    for name in [SITE, PATH, CHALLENGE, REDIRECT, ROUTE, ADMIT, WEBSOCKET, AUDIT, UPSTREAM] {
+    const ORDER: [&str; 10] =
+        [SITE, PATH, CHALLENGE, REDIRECT, ROUTE, ADMIT, INTAKE, WEBSOCKET, AUDIT, UPSTREAM];
+    for name in ORDER {
         if name == CHALLENGE && !was_challenge(trip) {
             continue; // nearly every request: no word about it
         }
@@ -69,11 +74,16 @@ pub(super) fn of(trip: &Trip) -> Vec<Step> {
     steps
 }
 
-/// `proxy`: the peer, if its word about the client counts.
-pub(super) fn client(client: ClientIp, proxy: Option<IpAddr>) -> Step {
-    let note = match proxy {
-        None => format!("{client}, the peer itself"),
-        Some(proxy) => format!("{client}, as the trusted proxy {proxy} says"),
+/// `proxy`: the peer, if its word about the client counts; `announced_by`: who said with a PROXY header who the peer is.
+pub(super) fn client(
+    client: ClientIp,
+    proxy: Option<IpAddr>,
+    announced_by: Option<IpAddr>,
+) -> Step {
+    let note = match (proxy, announced_by) {
+        (None, None) => format!("{client}, the peer itself"),
+        (None, Some(by)) => format!("{client}, as the PROXY header of {by} says"),
+        (Some(proxy), _) => format!("{client}, as the trusted proxy {proxy} says"),
     };
     step(CLIENT, Outcome::Passed, note)
 }
@@ -89,7 +99,9 @@ fn refusing_step(trip: &Trip, label: &str) -> &'static str {
     match label {
         "unknown_host" | "bad_host" | "misdirected" => SITE,
         "bad_path" => PATH,
+        "overloaded" => ADMIT,
         "uri_too_long" if trip.host.is_some() => ADMIT,
+        "method_not_allowed" | "body_too_large" | "content_type" => INTAKE,
         "method" if trip.method == http::Method::CONNECT => ADMIT,
         "method" | "foreign_origin" => WEBSOCKET,
         "not_recordable" => AUDIT,
@@ -114,6 +126,7 @@ fn passed(trip: &Trip, name: &'static str) -> Step {
             None => no_route(trip.site().is_some_and(|site| !site.routes.is_empty())),
         },
         ADMIT => admitted(),
+        INTAKE => taken_in(trip.intake()),
         WEBSOCKET if trip.status == StatusCode::SWITCHING_PROTOCOLS.as_u16() => {
             step(WEBSOCKET, Outcome::Passed, "a WebSocket was opened")
         }
@@ -145,6 +158,22 @@ pub(super) fn no_route(any: bool) -> Step {
 
 pub(super) fn admitted() -> Step {
     step(ADMIT, Outcome::Passed, "size of the address and method are accepted")
+}
+
+/// What the site or the route takes in, where it is not everything.
+pub(super) fn taken_in(intake: Option<&Intake>) -> Step {
+    let Some(intake) = intake else { return step(INTAKE, Outcome::Skipped, "") };
+    let mut note = match intake.body_max {
+        BodyMax::Limit(max) => format!("bodies up to {max}"),
+        BodyMax::Off => "bodies of any size".to_owned(),
+    };
+    if !intake.content_types.is_empty() {
+        note.push_str(" of the listed types");
+    }
+    if !intake.methods.is_empty() {
+        note.push_str(", the listed methods");
+    }
+    step(INTAKE, Outcome::Passed, note)
 }
 
 pub(super) fn no_websocket() -> Step {

@@ -109,6 +109,14 @@ impl Deadline {
         self.set(NEVER);
     }
 
+    /// Expires at once, and wakes whoever waits for it without waiting for the tick.
+    pub fn fire(&self) {
+        self.set(0);
+        if let Some(waker) = self.slot(|slot| slot.waker.take()) {
+            waker.wake();
+        }
+    }
+
     #[must_use]
     pub fn is_armed(&self) -> bool {
         self.slot(|slot| slot.at_ms != NEVER)

@@ -250,7 +250,7 @@ async fn read_hello(tcp: &mut TcpStream) -> Result<(Hello, Vec<u8>), Option<&'st
 }
 
 /// `None` when the deadline passes first.
-async fn before<F: Future>(deadline: &Deadline, future: F) -> Option<F::Output> {
+pub(super) async fn before<F: Future>(deadline: &Deadline, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),

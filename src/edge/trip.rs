@@ -8,6 +8,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
+use super::body::BodyState;
 use super::conn::{Client, Conn, HostEntry};
 use super::inspect::Refused;
 use super::worker::View;
@@ -16,6 +17,7 @@ use crate::base::audit::ActionName;
 use crate::base::path::Normal;
 use crate::base::{Denial, REQUEST_ID_LEN, RequestId};
 use crate::config::settings::{Route, Site};
+use crate::guard::intake::settings::Intake;
 use crate::ports::actions::Place;
 use crate::telemetry::access::Entry;
 
@@ -55,6 +57,8 @@ pub struct Trip {
     pub place: Option<Box<dyn Place>>,
     /// Why the response did not reach its end, if it did not.
     pub aborted: Option<&'static str>,
+    /// How far the request body has got, where there is one.
+    pub upload: Option<Rc<BodyState>>,
 }
 
 impl Trip {
@@ -95,6 +99,7 @@ impl Trip {
             why: None,
             place: None,
             aborted: None,
+            upload: None,
         })
     }
 
@@ -139,6 +144,16 @@ impl Trip {
 
     pub fn route(&self) -> Option<&Route> {
         self.site()?.routes.get(self.route?)
+    }
+
+    /// What the route takes in, or the site where no route matches.
+    pub fn intake(&self) -> Option<&Intake> {
+        Some(self.site()?.intake_of(self.route()))
+    }
+
+    /// What was wrong with the request body, if something was.
+    pub fn upload_fault(&self) -> Option<Denial> {
+        self.upload.as_ref()?.fault.get()?.refusal()
     }
 
     /// What it is recorded as, if it is an action.

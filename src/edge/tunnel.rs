@@ -35,9 +35,7 @@ pub(super) fn wanted(site: &Site, head: &Parts) -> Result<bool, Denial> {
     if !connection_says_upgrade(&head.headers) {
         return Ok(false);
     }
-    let has_body = head.headers.contains_key(TRANSFER_ENCODING)
-        || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if has_body || head.version != Version::HTTP_11 {
+    if has_body(&head.headers) || head.version != Version::HTTP_11 {
         // A handshake is an HTTP/1.1 request without a body (RFC 6455 §4.1); this is some other request.
         return Ok(false);
     }
@@ -55,6 +53,12 @@ pub(super) fn wanted(site: &Site, head: &Parts) -> Result<bool, Denial> {
         }
         _ => Ok(true),
     }
+}
+
+/// Whether the head of an HTTP/1.1 request announces a body (RFC 9112 §6.3).
+pub(super) fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
 fn connection_says_upgrade(headers: &HeaderMap) -> bool {

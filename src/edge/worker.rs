@@ -19,8 +19,10 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::accept::Arrival;
+use super::announced::Complaints;
 use super::caps::Caps;
 use super::conn;
+use super::crowd::{Crowd, Load, Need};
 use super::ids::Ids;
 use super::pages::Pages;
 use super::policy::Policy;
@@ -32,7 +34,7 @@ use crate::ports::actions::Actions;
 use crate::ports::{Clock, Dial, Entropy, Resolver};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::events::Hub;
-use crate::telemetry::{Log, Metrics, Shard};
+use crate::telemetry::{Ended, Log, Metrics, Shard};
 use crate::work::acme::challenges::Challenges;
 
 /// New connections waiting for one worker.
@@ -72,8 +74,7 @@ pub enum Drain {
 #[derive(Clone)]
 pub struct Inbox {
     pub arrivals: mpsc::Sender<Arrival>,
-    /// Connections handed over and not yet closed.
-    pub open: Arc<AtomicUsize>,
+    pub load: Arc<Load>,
 }
 
 /// The state of a worker that its connections use.
@@ -83,6 +84,8 @@ pub struct Worker {
     pub timers: Rc<Timers>,
     pub shard: Arc<Shard>,
     pub pages: Pages,
+    /// Its connections.
+    pub crowd: Rc<Crowd>,
     pub draining: Cell<bool>,
     /// Both clocks at the last tick: the time of a request needs one look at one of them.
     clocks: Cell<(Instant, Duration)>,
@@ -92,6 +95,8 @@ pub struct Worker {
     view: RefCell<Rc<View>>,
     ids: RefCell<Ids>,
     strangers: RefCell<Strangers>,
+    /// What the log hears of PROXY headers.
+    pub complaints: Complaints,
     access: RefCell<AccessLog>,
 }
 
@@ -160,6 +165,7 @@ impl Worker {
             timers: Timers::new(shared.clock.now()),
             shard: shared.metrics.shard(index),
             pages: Pages::new().map_err(io::Error::other)?,
+            crowd: Rc::default(),
             draining: Cell::new(false),
             requests: Cell::new(0),
             clocks: Cell::new((shared.clock.now(), shared.clock.unix())),
@@ -167,6 +173,7 @@ impl Worker {
             view: RefCell::new(Rc::new(View::build(&policy, None))),
             ids: RefCell::new(Ids::new(Arc::clone(&shared.entropy))),
             strangers: RefCell::default(),
+            complaints: Complaints::default(),
             access: RefCell::new(access),
             shared,
         }))
@@ -217,6 +224,16 @@ impl Worker {
         unix.saturating_add(now.saturating_duration_since(instant))
     }
 
+    /// Closes idle connections for others that want to come.
+    fn make_room(&self, load: &Load) {
+        for (need, why) in [(Need::Places, Ended::Crowded), (Need::Files, Ended::NoFiles)] {
+            let wanted = load.take(need);
+            if wanted > 0 {
+                (0..self.crowd.make_room(wanted)).for_each(|_| self.shard.ended(why));
+            }
+        }
+    }
+
     fn tick(&self) {
         let now = self.shared.clock.now();
         self.clocks.set((now, self.shared.clock.unix()));
@@ -237,7 +254,7 @@ pub fn run(
     shared: Arc<Shared>,
     index: usize,
     arrivals: mpsc::Receiver<Arrival>,
-    open: Arc<AtomicUsize>,
+    load: Arc<Load>,
     drain: watch::Receiver<Drain>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -245,7 +262,7 @@ pub fn run(
         .max_blocking_threads(4)
         .build_local(LocalOptions::default())?;
     let worker = Worker::new(shared, index)?;
-    runtime.block_on(serve(Rc::clone(&worker), arrivals, open, drain));
+    runtime.block_on(serve(Rc::clone(&worker), arrivals, load, drain));
     // Ends what is left; the lines of requests that were cut are written then.
     runtime.shutdown_timeout(Duration::ZERO);
     worker.access(AccessLog::hand_over);
@@ -255,7 +272,7 @@ pub fn run(
 async fn serve(
     worker: Rc<Worker>,
     mut arrivals: mpsc::Receiver<Arrival>,
-    open: Arc<AtomicUsize>,
+    load: Arc<Load>,
     mut drain: watch::Receiver<Drain>,
 ) {
     let mut ticks = tokio::time::interval(TICK);
@@ -271,8 +288,9 @@ async fn serve(
             },
             _ = ticks.tick() => {
                 worker.tick();
-                idle.look(&worker, open.load(Ordering::Relaxed));
+                idle.look(&worker, load.open.load(Ordering::Relaxed));
             }
+            () = load.asked() => worker.make_room(&load),
             changed = drain.changed() => {
                 if changed.is_err() || *drain.borrow() != Drain::No { break }
             }
@@ -290,12 +308,12 @@ async fn serve(
         Drain::Until(until) => now >= until,
         Drain::No => true,
     };
-    while open.load(Ordering::Relaxed) > 0 && !over(worker.shared.clock.now()) {
+    while load.open.load(Ordering::Relaxed) > 0 && !over(worker.shared.clock.now()) {
         ticks.tick().await;
         worker.tick();
         worker.timers.wake_all();
     }
-    worker.shared.cut.fetch_add(open.load(Ordering::Relaxed), Ordering::Relaxed);
+    worker.shared.cut.fetch_add(load.open.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 /// Notices that a burst of work is over.

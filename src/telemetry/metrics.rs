@@ -73,6 +73,30 @@ impl Handshake {
     ];
 }
 
+/// What the PROXY header of a connection said that had to have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// Who the client is.
+    Client,
+    /// That the proxy asks on its own account, or does not know.
+    Own,
+    /// Nothing: closed before a byte came, as a health check does.
+    Absent,
+    /// It cannot be read, or there is something else in its place.
+    Invalid,
+    Timeout,
+}
+
+impl ProxyHeader {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Client, "client"),
+        (Self::Own, "own"),
+        (Self::Absent, "absent"),
+        (Self::Invalid, "invalid"),
+        (Self::Timeout, "timeout"),
+    ];
+}
+
 /// How a request came by its upstream connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamUse {
@@ -86,6 +110,31 @@ impl UpstreamUse {
         [(Self::Opened, "opened"), (Self::Reused, "reused"), (Self::Failed, "failed")];
 }
 
+/// Why palisade ended a client connection that had not broken down by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Idle, and `connections.total` was near.
+    Crowded,
+    /// Idle, and the system had no descriptor for a new one.
+    NoFiles,
+    /// An HTTP/2 client sent too many frames that are no requests.
+    ControlFrames,
+    /// An HTTP/2 client took back too many requests.
+    Resets,
+    /// A header block of HTTP/2 did not end within `timeout.head`.
+    HalfHead,
+}
+
+impl Ended {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Crowded, "crowded"),
+        (Self::NoFiles, "no_files"),
+        (Self::ControlFrames, "h2_control_frames"),
+        (Self::Resets, "h2_resets"),
+        (Self::HalfHead, "h2_half_head"),
+    ];
+}
+
 /// What one worker counts.
 #[derive(Debug, Default)]
 pub struct Shard {
@@ -96,15 +145,18 @@ pub struct Shard {
     denials: [Count; DENIALS.len()],
     handshakes: [Count; Handshake::ALL.len()],
     upstream: [Count; UpstreamUse::ALL.len()],
+    ended: [Count; Ended::ALL.len()],
+    proxy_headers: [Count; ProxyHeader::ALL.len()],
     pub headers_observed: Count,
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 24] = [
+pub const DENIALS: [&str; 28] = [
     "unknown_host",
     "bad_host",
     "misdirected",
     "uri_too_long",
+    "overloaded",
     "bad_request_line",
     "bad_path",
     "bad_field",
@@ -118,6 +170,9 @@ pub const DENIALS: [&str; 24] = [
     "too_many_fields",
     "method",
     "foreign_origin",
+    "method_not_allowed",
+    "body_too_large",
+    "content_type",
     "body_too_slow",
     "body_broken",
     "not_recordable",
@@ -152,6 +207,18 @@ impl Shard {
 
     pub fn handshake(&self, outcome: Handshake) {
         if let Some(count) = self.handshakes.get(outcome as usize) {
+            count.up();
+        }
+    }
+
+    pub fn proxy_header(&self, outcome: ProxyHeader) {
+        if let Some(count) = self.proxy_headers.get(outcome as usize) {
+            count.up();
+        }
+    }
+
+    pub fn ended(&self, why: Ended) {
+        if let Some(count) = self.ended.get(why as usize) {
             count.up();
         }
     }
@@ -307,6 +374,10 @@ impl Collector for Scrape {
         let handshakes =
             handshakes.map(|(h, name)| (*name, metrics.sum(|s| s.handshakes.get(*h as usize))));
         counters(encoder, Family::Handshakes, "outcome", handshakes)?;
+        let headers = ProxyHeader::ALL.iter();
+        let headers =
+            headers.map(|(h, name)| (*name, metrics.sum(|s| s.proxy_headers.get(*h as usize))));
+        counters(encoder, Family::ProxyHeaders, "outcome", headers)?;
         let upstream = UpstreamUse::ALL.iter();
         let upstream =
             upstream.map(|(u, name)| (*name, metrics.sum(|s| s.upstream.get(*u as usize))));
@@ -315,6 +386,9 @@ impl Collector for Scrape {
         gauge(encoder, Family::ConnectionsOpen, &[], signed(gauges.connections_open))?;
         let refused = gauges.connections_refused.iter().copied();
         counters(encoder, Family::ConnectionsRefused, "cap", refused)?;
+        let ended = Ended::ALL.iter();
+        let ended = ended.map(|(e, name)| (*name, metrics.sum(|s| s.ended.get(*e as usize))));
+        counters(encoder, Family::ConnectionsEnded, "reason", ended)?;
         counter(encoder, Family::Panics, metrics.panics())?;
         counter(encoder, Family::LogLinesDropped, gauges.log_lines_dropped)?;
         gauge(encoder, Family::ConfigGeneration, &[], signed(gauges.config_generation))?;

@@ -13,4 +13,4 @@ pub mod names;
 pub mod trace;
 
 pub use log::{Level, Log};
-pub use metrics::{Metrics, Shard};
+pub use metrics::{Ended, Metrics, Shard};

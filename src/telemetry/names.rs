@@ -10,8 +10,10 @@ pub enum Family {
     Denials,
     ObservedHeaders,
     Handshakes,
+    ProxyHeaders,
     ConnectionsOpen,
     ConnectionsRefused,
+    ConnectionsEnded,
     UpstreamConnections,
     Panics,
     LogLinesDropped,
@@ -50,10 +52,17 @@ impl Family {
                 "Responses that security_headers would have changed, had it been set to enforce",
             ),
             Self::Handshakes => ("palisade_tls_handshakes", "TLS handshakes, by outcome"),
+            Self::ProxyHeaders => {
+                ("palisade_proxy_headers", "Connections that had to begin with a PROXY header")
+            }
             Self::ConnectionsOpen => ("palisade_connections_open", "Client connections open now"),
             Self::ConnectionsRefused => (
                 "palisade_connections_refused",
                 "Client connections closed at accept, by the cap that they met",
+            ),
+            Self::ConnectionsEnded => (
+                "palisade_connections_ended",
+                "Client connections that palisade ended early, by reason",
             ),
             Self::UpstreamConnections => (
                 "palisade_upstream_connections",

@@ -247,7 +247,7 @@ fn request(number: i64, say: Say<'_>) -> RequestSeen {
         step("redirect", "skipped", "already over TLS"),
     ];
     steps.push(match refused {
-        true => step("admit", "refused", "the body is larger than 10MiB"),
+        true => step("intake", "refused", "the body is larger than 10MiB"),
         false => step("upstream", "answered", "127.0.0.1:3000 answered after 3 ms"),
     });
     RequestSeen {

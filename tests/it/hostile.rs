@@ -280,3 +280,26 @@ fn trailers_reach_a_client_that_can_take_them() {
     assert_eq!((end.kind, end.flags & END_STREAM), (HEADERS, END_STREAM), "{end:?}");
     assert!(!end.payload.is_empty());
 }
+
+/// The second answer is in the socket before the next request begins, and the worker has had no turn to hear of it.
+#[test]
+fn an_answer_that_nobody_asked_for_is_not_the_next_ones() {
+    let (sent, is_sent) = std::sync::mpsc::channel();
+    let sent = std::sync::Mutex::new(sent);
+    let app = Upstream::start(move |seen: &Seen, link: &mut Link| {
+        link.answer("200 OK", &[], "own");
+        if seen.target() == "/twice" {
+            link.answer("200 OK", &[], "poison");
+            sent.lock().unwrap().send(()).unwrap();
+        }
+    });
+    let daemon = site(&app.address());
+    for _ in 0..20 {
+        let mut client = h1(&daemon);
+        let mut victim = h1(&daemon);
+        client.send("GET /twice HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
+        is_sent.recv().unwrap();
+        assert_eq!(client.answer("GET").unwrap().text(), "own");
+        assert_eq!(victim.get("app.localhost", "/").unwrap().text(), "own");
+    }
+}

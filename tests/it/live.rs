@@ -116,6 +116,7 @@ fn requests_are_seen_with_the_steps_they_met() {
             ("redirect", "skipped"),
             ("route", "skipped"),
             ("admit", "passed"),
+            ("intake", "passed"),
             ("websocket", "skipped"),
             ("upstream", "answered"),
             ("headers", "passed"),

@@ -48,8 +48,7 @@ impl Pool {
         Rc::new(Self { label: addr.to_string().into(), addr, idle: RefCell::default() })
     }
 
-    /// The connection that became idle last and is still quiet: closed or surplus ones are found out here, without a
-    /// system call for those that nothing happened to.
+    /// The connection that became idle last and is still quiet: closed or surplus ones are found out here.
     pub fn reuse(&self) -> Option<Box<Link>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(last) = idle.pop() {

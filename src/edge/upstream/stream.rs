@@ -1,9 +1,11 @@
 //! A stream to the app, TCP or Unix.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -14,14 +16,15 @@ pub enum UpstreamStream {
 }
 
 impl UpstreamStream {
-    /// True while the peer has neither closed nor sent anything. Costs a system call only if something has happened.
+    /// True while the peer has neither closed nor sent anything. Asks the kernel: the runtime would answer with what it
+    /// knew at its last turn, and an answer that nobody asked for must not become the answer to the next request.
     pub fn is_quiet(&self) -> bool {
-        let mut byte = [0];
-        let read = match self {
-            Self::Tcp(stream) => stream.try_read(&mut byte),
-            Self::Unix(stream) => stream.try_read(&mut byte),
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = match self {
+            Self::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
+            Self::Unix(stream) => SockRef::from(stream).peek(&mut byte),
         };
-        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 

@@ -67,7 +67,11 @@ impl TlsClient {
 
     /// Connects and shakes hands; an IP address as `name` sends no SNI.
     pub fn connect(&self, to: SocketAddr, name: &str) -> io::Result<Connection> {
-        let tcp = plain(to)?;
+        self.connect_over(plain(to)?, name)
+    }
+
+    /// The same on a connection that has said something already.
+    pub fn connect_over(&self, tcp: TcpStream, name: &str) -> io::Result<Connection> {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let mut tls =
             ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;

@@ -16,6 +16,7 @@ mod ports;
 mod pty;
 pub mod totp;
 mod upstream;
+pub mod h2_raw;
 pub mod wire;
 
 use std::time::Duration;

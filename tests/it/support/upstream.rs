@@ -151,7 +151,12 @@ impl Upstream {
     pub fn start(script: impl Fn(&Seen, &mut Link) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let at = At::Tcp(listener.local_addr().expect("bound"));
-        let accept = move || listener.accept().map(|(stream, _)| Stream::Tcp(stream));
+        let accept = move || {
+            let (stream, _) = listener.accept()?;
+            // What was sent is at the other side, whatever was sent before it.
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        };
         Self::run(at, accept, Arc::new(script))
     }
 
