@@ -28,4 +28,4 @@ pub use host::{Host, HostError};
 pub use request_id::{RequestId, TEXT_LEN as REQUEST_ID_LEN};
 pub use role::{APP_GROUP, CONTROL_GROUP, Role, Scope};
 pub use secret::{Secret, SecretRef};
-pub use text::{cut, escape_json};
+pub use text::{cut, escape_json, is_invisible, sign};

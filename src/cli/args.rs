@@ -49,6 +49,15 @@ pub(super) struct ClientArgs {
     pub skew_told: std::cell::Cell<bool>,
 }
 
+/// A verb with verbs below it; what is written between the two is for the one below.
+#[derive(Debug, Args)]
+pub(super) struct Group<V: Subcommand> {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    #[command(subcommand)]
+    pub verb: V,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Serve, from a file or from the options alone
@@ -80,10 +89,9 @@ pub(super) enum Verb {
     Top(TopArgs),
     /// Certificates: what is served, renewing, importing, and the local CA
     #[command(
-        subcommand,
         after_help = "Examples:\n  palisade cert list\n  palisade cert renew app.example.com\n  sudo palisade cert trust"
     )]
-    Cert(CertVerb),
+    Cert(Group<CertVerb>),
     /// What happens, line by line: requests as they end, lines of the log, changes
     #[command(
         after_help = "Filters are for requests and must all hold; use --kind request to see nothing else.\n\nExamples:\n  palisade logs\n  palisade logs --kind request --status 5xx --slower 200ms\n  palisade logs --site app.example.com --json | jq .path"
@@ -95,32 +103,28 @@ pub(super) enum Verb {
     )]
     Explain(ExplainArgs),
     /// The keys that secrets in the state are sealed with
-    #[command(subcommand, after_help = "Example:\n  palisade crypto rotate")]
-    Crypto(CryptoVerb),
+    #[command(after_help = "Example:\n  palisade crypto rotate")]
+    Crypto(Group<CryptoVerb>),
     /// Who changed what and when, and whether that log is as it was written
     #[command(
-        subcommand,
         after_help = "Examples:\n  palisade audit tail\n  palisade audit search --action certificate --since 7d\n  palisade audit verify"
     )]
-    Audit(AuditVerb),
+    Audit(Group<AuditVerb>),
     /// Tokens for scripts and other machines: what stands for an operator on the ops address
     #[command(
-        subcommand,
         after_help = "Examples:\n  palisade token create ci --role operator --expires 90d\n  palisade token list\n  palisade token revoke ci"
     )]
-    Token(TokenVerb),
+    Token(Group<TokenVerb>),
     /// Second factors: devices whose codes confirm what destroys or grants something
     #[command(
-        subcommand,
         after_help = "Once there is one, importing certificates, rotating keys, tokens, switches and factors want a code:\n--totp CODE, PALISADE_TOTP in the environment, or typed when asked.\n\nExamples:\n  palisade totp enroll anna-phone\n  palisade totp list\n  palisade crypto rotate --totp 123456"
     )]
-    Totp(TotpVerb),
+    Totp(Group<TotpVerb>),
     /// Groups of guards: which are enforced, and switching one off for a while
     #[command(
-        subcommand,
         after_help = "Examples:\n  palisade capability list\n  palisade capability set security_headers observe --for 30m\n  palisade capability set security_headers configured"
     )]
-    Capability(CapabilityVerb),
+    Capability(Group<CapabilityVerb>),
     /// Print the completion script of a shell
     #[command(
         after_help = "Example:\n  palisade completions bash > /etc/bash_completion.d/palisade"
@@ -137,60 +141,123 @@ pub(super) enum Verb {
     },
 }
 
+impl ClientArgs {
+    /// Takes over what was written before the verb; what is written behind it counts more.
+    fn take(&mut self, general: &Self) {
+        self.socket = self.socket.take().or_else(|| general.socket.clone());
+        self.totp = self.totp.take().or_else(|| general.totp.clone());
+        self.json |= general.json;
+    }
+
+    /// The first of these options that was given.
+    const fn given(&self) -> Option<&'static str> {
+        match self {
+            Self { socket: Some(_), .. } => Some("--socket"),
+            Self { json: true, .. } => Some("--json"),
+            Self { totp: Some(_), .. } => Some("--totp"),
+            _ => None,
+        }
+    }
+}
+
+/// What a verb has of the options of every client.
+enum Takes<'a> {
+    All(&'a mut ClientArgs),
+    /// It asks no daemon.
+    Json(&'a mut bool),
+    Nothing,
+}
+
 impl Verb {
     /// Takes over `--socket`, `--json` and `--totp` that were written before the verb; those behind it count more.
     ///
     /// # Errors
     /// The verb has no use for one of them.
     pub(super) fn take_general(&mut self, general: &ClientArgs) -> Result<(), String> {
-        let json = match self {
-            Self::Init(args) => Some(&mut args.json),
-            Self::Check(args) => Some(&mut args.json),
-            _ => None,
-        };
-        if let (Some(json), None, None) = (json, &general.socket, &general.totp) {
-            *json |= general.json;
-            return Ok(());
+        let mut nearer = self.group().cloned().unwrap_or_default();
+        nearer.take(general);
+        let general = nearer;
+        let mut rest = general.clone();
+        match self.takes() {
+            Takes::All(client) => {
+                client.take(&general);
+                return Ok(());
+            }
+            Takes::Json(json) => *json |= std::mem::take(&mut rest.json),
+            Takes::Nothing => {}
         }
-        let client = match self {
-            Self::Reload(client) | Self::Status(client) => Some(client),
-            Self::Cert(CertVerb::List(client)) | Self::Crypto(CryptoVerb::Rotate(client)) => {
-                Some(client)
+        match rest.given() {
+            Some(option) => {
+                Err(format!("{option} does not go with this verb\n  see palisade VERB --help"))
             }
-            Self::Token(TokenVerb::List(client)) => Some(client),
-            Self::Token(TokenVerb::Create(args)) => Some(&mut args.client),
-            Self::Token(TokenVerb::Revoke(args)) => Some(&mut args.client),
-            Self::Totp(TotpVerb::List(client)) => Some(client),
-            Self::Totp(TotpVerb::Enroll(args)) => Some(&mut args.client),
-            Self::Totp(TotpVerb::Activate(args)) => Some(&mut args.client),
-            Self::Totp(TotpVerb::Remove(args)) if args.state.is_none() => Some(&mut args.client),
-            Self::Capability(CapabilityVerb::List(client)) => Some(client),
-            Self::Capability(CapabilityVerb::Set(args)) => Some(&mut args.client),
-            Self::Cert(CertVerb::Renew(args)) => Some(&mut args.client),
-            Self::Cert(CertVerb::Import(args)) => Some(&mut args.client),
-            Self::Cert(CertVerb::Trust(args)) if args.state.is_none() && !args.print => {
-                Some(&mut args.client)
-            }
-            _ => None,
-        };
-        match (client, general) {
-            (Some(client), _) => {
-                client.socket = client.socket.take().or_else(|| general.socket.clone());
-                client.totp = client.totp.take().or_else(|| general.totp.clone());
-                client.json |= general.json;
-                Ok(())
-            }
-            (None, ClientArgs { socket: Some(_), .. }) => {
-                Err("--socket does not go with this verb\n  see palisade VERB --help".to_owned())
-            }
-            (None, ClientArgs { json: true, .. }) => {
-                Err("--json does not go with this verb\n  see palisade VERB --help".to_owned())
-            }
-            (None, ClientArgs { totp: Some(_), .. }) => {
-                Err("--totp does not go with this verb\n  see palisade VERB --help".to_owned())
-            }
-            (None, _) => Ok(()),
+            None => Ok(()),
         }
+    }
+
+    /// What was written between a verb and the verb below it.
+    const fn group(&self) -> Option<&ClientArgs> {
+        match self {
+            Self::Cert(Group { client, .. })
+            | Self::Crypto(Group { client, .. })
+            | Self::Audit(Group { client, .. })
+            | Self::Token(Group { client, .. })
+            | Self::Totp(Group { client, .. })
+            | Self::Capability(Group { client, .. }) => Some(client),
+            _ => None,
+        }
+    }
+
+    /// No verb is left out silently: there is no arm for all others.
+    fn takes(&mut self) -> Takes<'_> {
+        Takes::All(match self {
+            Self::Run(_) | Self::Demo(_) | Self::Completions { .. } | Self::Man { .. } => {
+                return Takes::Nothing;
+            }
+            Self::Init(args) => return Takes::Json(&mut args.json),
+            Self::Check(args) => return Takes::Json(&mut args.json),
+            Self::Reload(client) | Self::Status(client) => client,
+            Self::Top(args) => &mut args.client,
+            Self::Logs(args) => &mut args.client,
+            Self::Explain(args) => &mut args.client,
+            Self::Cert(group) => match &mut group.verb {
+                CertVerb::List(client) => client,
+                CertVerb::Renew(args) => &mut args.client,
+                CertVerb::Import(args) => &mut args.client,
+                CertVerb::Trust(args) => match (&args.state, args.print) {
+                    // PEM is no JSON.
+                    (Some(_), true) => return Takes::Nothing,
+                    (Some(_), false) => return Takes::Json(&mut args.client.json),
+                    (None, _) => &mut args.client,
+                },
+            },
+            Self::Crypto(group) => match &mut group.verb {
+                CryptoVerb::Rotate(client) => client,
+            },
+            Self::Audit(group) => match &mut group.verb {
+                AuditVerb::Tail(args) => &mut args.client,
+                AuditVerb::Search(args) => &mut args.client,
+                AuditVerb::Verify(args) => &mut args.client,
+                AuditVerb::Export(args) => &mut args.client,
+            },
+            Self::Token(group) => match &mut group.verb {
+                TokenVerb::Create(args) => &mut args.client,
+                TokenVerb::List(client) => client,
+                TokenVerb::Revoke(args) => &mut args.client,
+            },
+            Self::Totp(group) => match &mut group.verb {
+                TotpVerb::Enroll(args) => &mut args.client,
+                TotpVerb::Activate(args) => &mut args.client,
+                TotpVerb::List(client) => client,
+                TotpVerb::Remove(args) => match &args.state {
+                    Some(_) => return Takes::Json(&mut args.client.json),
+                    None => &mut args.client,
+                },
+            },
+            Self::Capability(group) => match &mut group.verb {
+                CapabilityVerb::List(client) => client,
+                CapabilityVerb::Set(args) => &mut args.client,
+            },
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,7 +14,7 @@ use super::audit_args::{
     AuditExportArgs, AuditFilter, AuditSearchArgs, AuditTailArgs, AuditVerifyArgs,
 };
 use super::audit_words::{checked, record_line, told, verdict_page};
-use super::connect::{ask, fail};
+use super::connect::{ask, fail, tell_as};
 use super::{Exit, Output};
 use crate::config::Environment;
 use crate::ops::api::audit::{AuditLine, AuditPage, AuditQuery, RECORDS_MAX};
@@ -135,32 +136,7 @@ pub(super) fn export(args: &AuditExportArgs, environment: &Environment, out: &Ou
 pub(super) fn verify(args: &AuditVerifyArgs, environment: &Environment, out: &Output) -> Exit {
     let json = args.client.json;
     if let (Some(path), Some(key)) = (&args.file, &args.key) {
-        let failed = |why: String| {
-            if json {
-                out.json(&json!({ "whole": false, "error": why, "exit_code": Exit::Failed as u8 }));
-            } else {
-                out.complain(format!("error: {} is not whole: {why}", path.display()));
-            }
-            Exit::Failed
-        };
-        let Some(key) = line::bytes32(key) else {
-            return failed("--key wants the 64 hexadecimal digits of the public key".into());
-        };
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) => return failed(format!("it cannot be read: {error}")),
-        };
-        return match export::verify(BufReader::new(file), key) {
-            Ok(whole) if json => {
-                out.json(&checked(&whole));
-                Exit::Done
-            }
-            Ok(whole) => {
-                out.page(&told(&whole));
-                Exit::Done
-            }
-            Err(fault) => failed(fault.to_string()),
-        };
+        return verify_export(path, key, json, out);
     }
     match ask(&args.client, environment, |client| async move { client.verify_audit().await }) {
         Ok(verdict) => {
@@ -173,4 +149,30 @@ pub(super) fn verify(args: &AuditVerifyArgs, environment: &Environment, out: &Ou
         }
         Err(error) => fail(&error, json, out),
     }
+}
+
+fn verify_export(path: &Path, key: &str, json: bool, out: &Output) -> Exit {
+    let Some(key) = line::bytes32(key) else {
+        let why = "--key wants the 64 hexadecimal digits of the public key\n  \
+                   palisade audit verify tells it, where the export was made";
+        return tell_as(why, Exit::Usage, json, out);
+    };
+    let failed = |why: String| {
+        if json {
+            out.json(&json!({ "whole": false, "error": why, "exit_code": Exit::Failed as u8 }));
+        } else {
+            out.complain(format!("error: {} is not whole: {why}", path.display()));
+        }
+        Exit::Failed
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return failed(format!("it cannot be read: {error}")),
+    };
+    match export::verify(BufReader::new(file), key) {
+        Ok(whole) if json => out.json(&checked(&whole)),
+        Ok(whole) => out.page(&told(&whole)),
+        Err(fault) => return failed(fault.to_string()),
+    }
+    Exit::Done
 }

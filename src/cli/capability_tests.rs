@@ -1,9 +1,8 @@
 //! What `capability` says and refuses.
 
 use super::*;
-use crate::cli::args::{Cli, Verb};
+use crate::cli::args::{Cli, Group, Verb};
 use crate::cli::capability_args::CapabilityVerb;
-use crate::ops::api::switches::CapabilityOverride;
 use crate::ops::sample;
 use clap::Parser;
 
@@ -41,7 +40,8 @@ fn the_table_says_what_is_in_force_and_what_decides() {
         table(&[timed, flagged, absent, plain]).plain(),
         "\
 CAPABILITY        IN FORCE  CONFIGURED  DECIDED BY
-security_headers  off       enforce     set by alice[31m  until 2026-11-21T20:30:00Z, in 30 min; since 2026-11-21T20:00:00Z
+security_headers  off       enforce     set by alice␛[31m 
+    until 2026-11-21T20:30:00Z, in 30 min; since 2026-11-21T20:00:00Z
 rate_limit        off       enforce     RATELIMIT_ENABLED=false in its environment
 abuse_guards      observe   enforce     nothing in this version obeys it
 queue             enforce   enforce     the configuration
@@ -57,9 +57,15 @@ fn what_was_set_for_good_says_how_it_is_taken_back() {
     };
     assert_eq!(
         done(&status).plain(),
-        "security_headers: off, set by alice; since 2026-11-21T20:00:00Z\n  \
+        "security_headers: off (set by alice)\n  since 2026-11-21T20:00:00Z\n  \
          until it is taken back: palisade capability set security_headers configured\n"
     );
+}
+
+#[test]
+fn what_was_taken_back_says_that_the_configuration_counts() {
+    let status = status(Capability::SecurityHeaders, Mode::Enforce);
+    assert_eq!(done(&status).plain(), "security_headers: enforce (from the configuration)\n");
 }
 
 #[test]
@@ -67,7 +73,7 @@ fn only_known_names_modes_and_spans_are_taken() {
     let parse = |words: &str| {
         let words = "palisade capability set ".to_owned() + words;
         match Cli::try_parse_from(words.split(' ')).ok()?.verb? {
-            Verb::Capability(CapabilityVerb::Set(args)) => Some(args),
+            Verb::Capability(Group { verb: CapabilityVerb::Set(args), .. }) => Some(args),
             _ => None,
         }
     };

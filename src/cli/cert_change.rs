@@ -10,11 +10,10 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::time::{Instant, interval_at};
 
 use super::args::{ImportArgs, RenewArgs};
-use super::connect::{ask, fail, refused};
+use super::connect::{ask, fail, refused, tell_as};
 use super::output::Page;
 use super::words::expiry;
 use super::{Exit, Output, failure};
@@ -47,7 +46,7 @@ pub(super) fn renew(args: &RenewArgs, environment: &Environment, out: &Output) -
                 ask(client, environment, |daemon| async move { daemon.certificates().await });
             match list.ok().and_then(|list| failed(&list, &args.name)) {
                 Some(page) => out.complain_page(&page),
-                None => out.complain(refused(&problem)),
+                None => out.complain_page(&refused(&problem)),
             }
             return Exit::Failed;
         }
@@ -130,12 +129,7 @@ pub(super) fn import(args: &ImportArgs, environment: &Environment, out: &Output)
     let pair = match read_pair(args, environment) {
         Ok(pair) => pair,
         Err(why) => {
-            if json {
-                out.json(&json!({ "error": why, "exit_code": Exit::Failed as u8 }));
-            } else {
-                out.complain(format!("error: {why}\n  nothing was changed"));
-            }
-            return Exit::Failed;
+            return tell_as(&format!("{why}\n  nothing was changed"), Exit::Failed, json, out);
         }
     };
     let (name, pair) = (&args.name, &pair);

@@ -94,6 +94,78 @@ fn every_client_verb_takes_socket_and_json() {
     assert!(parse("palisade init --json p.toml").is_ok());
 }
 
+/// A line of each verb that asks a daemon, so that the walk below can be made.
+const CLIENTS: [&str; 22] = [
+    "reload",
+    "status",
+    "top",
+    "logs",
+    "explain https://a.example/",
+    "cert list",
+    "cert renew a",
+    "cert import a --cert c --key k",
+    "cert trust",
+    "crypto rotate",
+    "audit tail",
+    "audit search",
+    "audit verify",
+    "audit export",
+    "token create a --role viewer",
+    "token list",
+    "token revoke a",
+    "totp enroll a",
+    "totp activate a 123456",
+    "totp list",
+    "totp remove a --yes",
+    "capability list",
+];
+const CAPABILITY_SET: &str = "capability set rate_limit off --yes";
+
+#[test]
+fn every_verb_that_asks_a_daemon_takes_what_is_written_before_it_and_between_its_words() {
+    fn visit(command: &clap::Command, before: &str, found: &mut Vec<String>) {
+        for verb in command.get_subcommands() {
+            let name = format!("{before}{}", verb.get_name());
+            if verb.get_subcommands().next().is_some() {
+                visit(verb, &format!("{name} "), found);
+            } else if verb.get_arguments().any(|arg| arg.get_long() == Some("socket")) {
+                found.push(name);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    visit(&Cli::command(), "", &mut found);
+    let options = "--socket /run/p.sock --totp 123456 --json";
+    for verb in &found {
+        let of = |line: &&str| {
+            line.strip_prefix(verb.as_str()).is_some_and(|r| r.is_empty() || r.starts_with(' '))
+        };
+        let line = CLIENTS.into_iter().chain([CAPABILITY_SET]).find(of);
+        let line = line.unwrap_or_else(|| panic!("no line for {verb}"));
+        let mut lines = vec![format!("palisade {options} {line}")];
+        if let Some((group, rest)) = line.split_once(' ').filter(|_| verb.contains(' ')) {
+            lines.push(format!("palisade {group} {options} {rest}"));
+        }
+        for line in lines {
+            let cli = parse(&line).expect("parsed");
+            let mut verb = cli.verb.expect("a verb");
+            verb.take_general(&cli.client).unwrap_or_else(|why| panic!("{line}: {why}"));
+            // What the verb itself has now, and not only what stood before it.
+            let told = format!("{verb:?}");
+            let (_, own) = told.rsplit_once("ClientArgs").expect("options");
+            assert!(own.contains("/run/p.sock") && own.contains("123456"), "{line}: {told}");
+            assert!(own.contains("json: true"), "{line}: {told}");
+        }
+    }
+    assert_eq!(found.len(), CLIENTS.len() + 1, "{found:?}");
+    let nearest = "palisade --socket /a audit --socket /b tail --socket /c";
+    let cli = parse(nearest).expect("parsed");
+    let mut verb = cli.verb.expect("a verb");
+    verb.take_general(&cli.client).expect("taken");
+    let Verb::Audit(args::Group { verb: AuditVerb::Tail(args), .. }) = verb else { panic!() };
+    assert_eq!(args.client.socket.as_deref(), Some(std::path::Path::new("/c")));
+}
+
 #[test]
 fn every_verb_has_help_with_an_example() {
     fn visit(command: &clap::Command) {
@@ -114,6 +186,9 @@ fn mistakes_end_with_2_and_help_with_0() {
     assert_eq!(run("palisade --no-such-option"), Exit::Usage);
     assert_eq!(run("palisade nothing"), Exit::Usage);
     assert_eq!(run("palisade man nothing"), Exit::Usage);
+    assert_eq!(run("palisade audit verify /nonexistent --key ab"), Exit::Usage);
+    let key = "a".repeat(64);
+    assert_eq!(run(&format!("palisade audit verify /nonexistent --key {key}")), Exit::Failed);
     assert_eq!(run("palisade --version"), Exit::Done);
     assert_eq!(run("palisade cert renew"), Exit::Usage);
     assert_eq!(run("palisade cert import a --cert c"), Exit::Usage);

@@ -7,15 +7,18 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::args::ClientArgs;
-use super::output::one_line;
+use super::output::{Page, Tone, one_line};
 use super::{Exit, Output};
 use crate::base::words::skew;
 use crate::config::{self, Environment};
-use crate::ops::api::Problem;
+use crate::ops::api::{API_VERSION, Problem};
 use crate::ops::{Client, ClientError};
 
 /// The environment's `--totp`.
 const TOTP_VARIABLE: &str = "PALISADE_TOTP";
+
+/// How far what belongs to an error stands in.
+const HANG: usize = 2;
 
 /// Asks the daemon at `--socket`, or the first one that answers where daemons usually listen. Where it wants a code of a
 /// second factor, none was given and somebody is there, that is asked for and the call made once more.
@@ -85,7 +88,9 @@ where
             Err(error @ ClientError::Unreachable { .. }) if !path.exists() => {
                 missed = missed.or(Some(error));
             }
-            Err(error @ ClientError::Unreachable { .. }) => missed = Some(error),
+            Err(error @ (ClientError::Unreachable { .. } | ClientError::NotPermitted { .. })) => {
+                missed = Some(error);
+            }
             answer => return (answer, client.daemon_version().map(str::to_owned)),
         }
     }
@@ -106,51 +111,109 @@ pub(super) fn fail_as(error: &ClientError, refusal: Exit, json: bool, out: &Outp
     let exit = exit_code(error, refusal);
     match error {
         _ if json => out.json(&error_json(error, exit)),
-        ClientError::Refused(problem) => {
-            out.complain(format!("{}{}", refused(problem), next_step(error)));
+        // The problem names the header fields that others send; here there are options.
+        ClientError::Refused(problem) if error.wants_code() => {
+            tell(&format!("{}{}", problem.title, next_step(error)), out);
         }
-        _ => out.complain(format!("error: {error}{}", next_step(error))),
+        ClientError::Refused(problem) => out.complain_page(&refused(problem)),
+        _ => tell(&format!("{error}{}", next_step(error)), out),
     }
     exit
 }
 
 fn exit_code(error: &ClientError, refusal: Exit) -> Exit {
     match error {
-        ClientError::Unreachable { .. } | ClientError::Silent { .. } | ClientError::Cut => {
-            Exit::Unreachable
-        }
+        ClientError::Unreachable { .. }
+        | ClientError::NotPermitted { .. }
+        | ClientError::Silent { .. }
+        | ClientError::Cut { .. } => Exit::Unreachable,
         ClientError::Refused(_) => refusal,
         ClientError::Version { .. } | ClientError::Garbled(_) => Exit::Failed,
     }
 }
 
 /// What the daemon refused: what, and below it why and what to do.
-pub(super) fn refused(problem: &Problem) -> String {
-    let mut text = format!("error: {}", one_line(&problem.title));
+pub(super) fn refused(problem: &Problem) -> Page {
+    let mut page = Page::new();
+    said(&mut page, 0, &format!("error: {}", one_line(&problem.title)));
     for line in problem.detail.iter().flat_map(|detail| detail.lines()) {
-        text.push_str("\n  ");
-        text.push_str(line.trim_end());
+        said(&mut page, HANG, line);
     }
-    text
+    page
+}
+
+/// An error whose first line says what, and whose other lines, indented, say what to do.
+pub(super) fn tell(text: &str, out: &Output) {
+    let mut page = Page::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = if at == 0 { format!("error: {line}") } else { line.to_owned() };
+        said(&mut page, 0, &line);
+    }
+    out.complain_page(&page);
+}
+
+/// The same for people, or as `{"error": "…", "hint": "…", "exit_code": 1}`.
+pub(super) fn tell_as(text: &str, exit: Exit, json: bool, out: &Output) -> Exit {
+    if json {
+        let (error, hint) = text.split_once('\n').unwrap_or((text, ""));
+        let hint = hint.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        let hint = Some(hint).filter(|hint| !hint.is_empty());
+        out.json(&json!({ "error": error, "hint": hint, "exit_code": exit as u8 }));
+    } else {
+        tell(text, out);
+    }
+    exit
+}
+
+/// A line that breaks at words on a terminal, its rest as far in as what belongs to an error stands.
+fn said(page: &mut Page, indent: usize, line: &str) {
+    let line = line.trim_end();
+    let inner = line.len() - line.trim_start().len();
+    let hang = (indent + inner).max(HANG);
+    page.broken(hang, [(Tone::Plain, format!("{}{line}", " ".repeat(indent)))]);
 }
 
 fn next_step(error: &ClientError) -> &'static str {
     match error {
+        ClientError::NotPermitted { .. } => {
+            "\n  run the command as root, or as a member of the group palisade (usermod -aG palisade USER, then log in again)\n  \
+             the group gets the socket when the daemon starts: if it was made later, restart palisade"
+        }
         ClientError::Unreachable { .. } => {
             "\n  start one (palisade run, systemctl start palisade) or name its socket: --socket PATH"
         }
         ClientError::Silent { .. } => {
             "\n  look at its log, and at its state: systemctl status palisade"
         }
-        ClientError::Cut => {
+        ClientError::Cut { changes: true } => {
             "\n  see whether it runs and why it stopped: palisade status, systemctl status palisade\n  \
-             what it has done: palisade cert list"
+             what it has done: palisade audit tail, palisade cert list"
         }
+        ClientError::Cut { changes: false } => {
+            "\n  see whether it runs and why it stopped: palisade status, systemctl status palisade"
+        }
+        ClientError::Version { theirs } => version_step(theirs.as_deref()),
         ClientError::Garbled(_) => "\n  is it palisade that listens on that socket?",
         ClientError::Refused(_) if error.wants_code() => {
-            "\n  give one: --totp CODE, or PALISADE_TOTP in the environment; on a terminal it is asked for"
+            "\n  this wants a code of a second factor: --totp CODE, or PALISADE_TOTP in the environment; on a terminal it \
+             is asked for"
         }
-        ClientError::Refused(_) | ClientError::Version { .. } => "",
+        ClientError::Refused(_) => "",
+    }
+}
+
+/// What to do about a daemon of another API.
+fn version_step(theirs: Option<&str>) -> &'static str {
+    let number = |text: &str| text.parse::<u64>().ok();
+    match (theirs.and_then(number), number(API_VERSION)) {
+        (Some(theirs), Some(ours)) if theirs > ours => {
+            "\n  the daemon is the newer one: use the palisade that it was started from, or update this one"
+        }
+        (Some(_), Some(_)) => {
+            "\n  the daemon is the older one: restart it with this palisade (systemctl restart palisade), or use the \
+             palisade that it was started from"
+        }
+        _ => "\n  is it palisade that listens on that socket?",
     }
 }
 
@@ -180,7 +243,7 @@ mod tests {
         assert_eq!(code(&unreachable()), Exit::Unreachable);
         let silent = ClientError::Silent { path: "/run/p.sock".into(), after_s: 10 };
         assert_eq!(code(&silent), Exit::Unreachable);
-        assert_eq!(code(&ClientError::Cut), Exit::Unreachable);
+        assert_eq!(code(&ClientError::Cut { changes: false }), Exit::Unreachable);
         assert_eq!(code(&ClientError::Version { theirs: None }), Exit::Failed);
         let refused = ClientError::Refused(Problem::new(422, "No", "no"));
         assert_eq!(code(&refused), Exit::Config);
@@ -190,7 +253,35 @@ mod tests {
     #[test]
     fn a_refusal_shows_what_and_below_it_why_and_no_escape() {
         let problem = Problem::new(404, "There is no site x\x1b", "one\n  two");
-        assert_eq!(refused(&problem), "error: There is no site x\n  one\n    two");
+        assert_eq!(refused(&problem).plain(), "error: There is no site x␛\n  one\n    two\n");
+    }
+
+    #[test]
+    fn a_socket_that_may_not_be_used_is_no_daemon_to_start() {
+        let denied = ClientError::NotPermitted { path: "/run/p.sock".into() };
+        assert_eq!(exit_code(&denied, Exit::Failed), Exit::Unreachable);
+        let step = next_step(&denied);
+        assert!(!step.contains("palisade run") && step.contains("usermod"), "{step}");
+        assert!(step.contains("restart palisade"), "{step}");
+        let json = error_json(&denied, Exit::Unreachable);
+        assert_eq!(
+            json["error"],
+            "the control socket /run/p.sock may not be used: permission denied"
+        );
+    }
+
+    #[test]
+    fn only_a_call_that_changes_something_leaves_something_to_look_for() {
+        assert!(next_step(&ClientError::Cut { changes: true }).contains("what it has done"));
+        assert!(!next_step(&ClientError::Cut { changes: false }).contains("what it has done"));
+    }
+
+    #[test]
+    fn a_code_that_is_missing_is_asked_for_by_option_and_not_by_header() {
+        let kind = crate::ops::api::access::TOTP_REQUIRED.to_owned();
+        let problem = Problem { kind, ..Problem::new(403, "A code is needed", "palisade-totp") };
+        let step = next_step(&ClientError::Refused(problem));
+        assert!(step.contains("--totp CODE, or PALISADE_TOTP"), "{step}");
     }
 
     #[test]

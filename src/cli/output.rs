@@ -1,13 +1,13 @@
 //! The only way to the terminal.
 //!
-//! Promises: no C0, C1 or ESC byte from data ever reaches a terminal (promise 56); colour only on a terminal
-//! that wants it, and never as the only sign; a closed pipe ends nothing but the output.
+//! Promises: no C0, C1 or ESC byte from data ever reaches a terminal (promise 56), nothing that turns text around or
+//! hides in it, and a sign stands where one was; colour only on a terminal that wants it, and never as the only sign; a closed pipe ends nothing but the output.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 
 use serde::Serialize;
 
-use crate::base::escape_json;
+use crate::base::{escape_json, sign};
 use crate::sys;
 
 /// How a piece of text is meant.
@@ -252,16 +252,16 @@ fn ended(text: &str) -> String {
     format!("{}\n", text.trim_end_matches('\n'))
 }
 
-/// Drops every control character but the line break; a tab becomes a blank. Covers C0, DEL and C1 (ECMA-48).
+/// A sign for everything that a terminal obeys or hides, as the dashboard has it, but the line break; a tab becomes a
+/// blank. Covers C0, DEL and C1 (ECMA-48), and what turns text around.
 #[must_use]
 pub fn clean(text: &str) -> String {
     let visible = |c: char| match c {
-        '\n' => Some('\n'),
-        '\t' => Some(' '),
-        c if c.is_control() => None,
-        c => Some(c),
+        '\n' => '\n',
+        '\t' => ' ',
+        c => sign(c).unwrap_or(c),
     };
-    text.chars().filter_map(visible).collect()
+    text.chars().map(visible).collect()
 }
 
 /// For data inside a line: it cannot start another one either.
@@ -277,12 +277,18 @@ mod tests {
     #[test]
     fn no_escape_from_data_reaches_the_terminal() {
         let hostile = "a\x1b[31mb\x07c\u{9b}2Jd\u{7f}e\r\x08f\tg\nh\u{9d}0;x\u{9c}";
-        assert_eq!(clean(hostile), "a[31mbc2Jdef g\nh0;x");
+        let shown = "a␛[31mb␇c\u{fffd}2Jd␡e␍␈f g\nh\u{fffd}0;x\u{fffd}";
+        assert_eq!(clean(hostile), shown);
+        assert_eq!(
+            clean("user\u{202e}nimda \u{200b}\u{2066}x"),
+            "user\u{fffd}nimda \u{fffd}\u{fffd}x"
+        );
         assert_eq!(one_line("a\nFAIL b"), "a FAIL b");
         let mut page = Page::new();
         page.spans([(Tone::Bad, "FAIL".into()), (Tone::Plain, hostile.into())]);
-        assert_eq!(page.text(true, None), "\x1b[31mFAIL\x1b[0ma[31mbc2Jdef g h0;x\n");
-        assert_eq!(page.plain(), "FAILa[31mbc2Jdef g h0;x\n");
+        let shown = shown.replace('\n', " ");
+        assert_eq!(page.text(true, None), format!("\x1b[31mFAIL\x1b[0m{shown}\n"));
+        assert_eq!(page.plain(), format!("FAIL{shown}\n"));
     }
 
     #[test]
@@ -301,19 +307,21 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_json_without_control_characters() {
-        let text = serde_json::to_string_pretty(&["a\x1b\u{9b}\u{7f}\nb"]).expect("JSON");
+    fn json_stays_json_without_what_a_terminal_obeys_or_hides() {
+        let hostile = "a\x1b\u{9b}\u{7f}\nb\u{202e}c\u{e0041}";
+        let text = serde_json::to_string_pretty(&[hostile]).expect("JSON");
         let escaped = escape_json(&text);
-        assert!(!escaped.chars().any(|c| c.is_control() && c != '\n'), "{escaped:?}");
+        assert!(!escaped.chars().any(|c| sign(c).is_some() && c != '\n'), "{escaped:?}");
         let back: Vec<String> = serde_json::from_str(&escaped).expect("still JSON");
-        assert_eq!(back, ["a\x1b\u{9b}\u{7f}\nb"]);
+        assert_eq!(back, [hostile]);
     }
 
     proptest::proptest! {
         #[test]
-        fn whatever_the_data_only_line_breaks_are_left_of_control_characters(text in "\\PC*|(\\p{Cc}|.)*") {
-            proptest::prop_assert!(!clean(&text).chars().any(|c| c.is_control() && c != '\n'));
-            proptest::prop_assert!(!one_line(&text).chars().any(char::is_control));
+        fn whatever_the_data_only_line_breaks_are_left_of_control_characters(text in "\\PC*|(\\p{Cc}|\\p{Cf}|.)*") {
+            proptest::prop_assert!(!clean(&text).chars().any(|c| sign(c).is_some() && c != '\n'));
+            proptest::prop_assert!(!one_line(&text).chars().any(|c| sign(c).is_some()));
+            proptest::prop_assert_eq!(clean(&text).chars().count(), text.chars().count());
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::{CheckArgs, DEFAULT_CONFIG, InitArgs};
+use super::connect::tell_as;
 use super::{Exit, Output};
 use crate::config::{self, Environment, Report};
 use crate::{daemon, sys};
@@ -21,15 +22,7 @@ pub(super) fn init(args: &InitArgs, out: &Output) -> Exit {
             out.say(written(&args.path));
             Exit::Done
         }
-        Err(error) => {
-            let message = not_written(&args.path, &error);
-            if args.json {
-                out.json(&json!({ "error": message, "exit_code": Exit::Failed as u8 }));
-            } else {
-                out.complain(format!("error: {message}"));
-            }
-            Exit::Failed
-        }
+        Err(error) => tell_as(&not_written(&args.path, &error), Exit::Failed, args.json, out),
     }
 }
 

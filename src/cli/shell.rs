@@ -22,9 +22,9 @@ pub(super) fn man(verb: &[String], out: &Output) -> Exit {
         return Exit::Usage;
     };
     let mut page = Vec::new();
-    match manual(command).render(&mut page) {
+    match manual(command.clone()).render(&mut page) {
         Ok(()) => {
-            out.verbatim(&page);
+            out.verbatim(with_values(&String::from_utf8_lossy(&page), &command).as_bytes());
             Exit::Done
         }
         Err(error) => {
@@ -37,6 +37,23 @@ pub(super) fn man(verb: &[String], out: &Output) -> Exit {
 /// Its foot names the program; a verb has no version of its own.
 fn manual(command: Command) -> clap_mangen::Man {
     clap_mangen::Man::new(command).source(concat!("palisade ", env!("CARGO_PKG_VERSION")))
+}
+
+/// The line of options has what each of them takes, which clap_mangen leaves out.
+fn with_values(page: &str, command: &Command) -> String {
+    let Some((head, rest)) = page.split_once(".SH SYNOPSIS\n") else { return page.to_owned() };
+    let (line, rest) = rest.split_once('\n').unwrap_or((rest, ""));
+    let mut line = line.to_owned();
+    for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+        let (Some(long), Some([value, ..])) = (arg.get_long(), arg.get_value_names()) else {
+            continue;
+        };
+        let option = format!("\\fB\\-\\-{}\\fR", long.replace('-', "\\-"));
+        let (optional, required) = (format!("{option}]"), format!("<{option}>"));
+        line = line.replace(&optional, &format!("{option} \\fI{value}\\fR]"));
+        line = line.replace(&required, &format!("{option} \\fI{value}\\fR"));
+    }
+    format!("{head}.SH SYNOPSIS\n{line}\n{rest}")
 }
 
 /// The command of a verb, named as a page is: `palisade-cert-trust`.
@@ -56,8 +73,9 @@ mod tests {
     fn page(verb: &[&str]) -> Option<String> {
         let verb: Vec<String> = verb.iter().map(|word| (*word).to_owned()).collect();
         let mut page = Vec::new();
-        manual(find(&verb)?).render(&mut page).expect("rendered");
-        Some(String::from_utf8(page).expect("text"))
+        let command = find(&verb)?;
+        manual(command.clone()).render(&mut page).expect("rendered");
+        Some(with_values(&String::from_utf8(page).expect("text"), &command))
     }
 
     #[test]
@@ -70,6 +88,17 @@ mod tests {
             assert!(text.contains("Example"), "{text}");
         }
         assert!(page(&["nothing"]).is_none());
+    }
+
+    #[test]
+    fn the_line_of_options_has_what_each_takes() {
+        let text = page(&["token", "create"]).expect("a page");
+        let (_, line) = text.split_once(".SH SYNOPSIS\n").expect("a synopsis");
+        let line = line.lines().next().expect("a line").replace('\\', "");
+        assert!(line.contains("[fB--socketfR fIPATHfR] [fB--jsonfR]"), "{line}");
+        assert!(line.contains(" fB--rolefR fIROLEfR "), "{line}");
+        let text = page(&["run"]).expect("a page").replace('\\', "");
+        assert!(text.contains("[fB--acme-directoryfR fIURLfR]"), "{text}");
     }
 
     #[test]

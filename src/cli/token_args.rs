@@ -1,5 +1,6 @@
 //! The options of `token` as typed.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use super::args::ClientArgs;
@@ -33,11 +34,11 @@ pub(super) struct TokenCreateArgs {
     /// For people: letters, digits, `-`, `_` and `.`
     #[arg(value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub name: String,
-    /// What it may do: viewer, operator or admin
-    #[arg(long, value_name = "ROLE", value_parser = role)]
+    /// What it may do; each includes the ones before it
+    #[arg(long, value_name = "ROLE", value_parser = roles())]
     pub role: Role,
     /// Only these groups of calls; repeat or separate by commas [default: all that the role may make]
-    #[arg(long, value_name = "SCOPE", value_delimiter = ',', value_parser = scope)]
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', value_parser = scopes())]
     pub scope: Vec<Scope>,
     /// When it ends, from now on, such as 30d [default: never]
     #[arg(long, value_name = "TIME")]
@@ -53,12 +54,15 @@ pub(super) struct TokenRevokeArgs {
     pub which: String,
 }
 
-fn role(word: &str) -> Result<Role, String> {
-    let known = Role::ALL.into_iter().find(|role| role.word() == word);
-    known.ok_or_else(|| format!("there are {}", Role::ALL.map(Role::word).join(", ")))
+fn roles() -> impl TypedValueParser<Value = Role> {
+    let find = |word: String| Role::ALL.into_iter().find(|role| role.word() == word);
+    // The parser before it lets no other word through.
+    PossibleValuesParser::new(Role::ALL.map(Role::word))
+        .map(move |word| find(word).unwrap_or(Role::Viewer))
 }
 
-fn scope(word: &str) -> Result<Scope, String> {
-    let known = Scope::ALL.into_iter().find(|scope| scope.word() == word);
-    known.ok_or_else(|| format!("there are {}", Scope::ALL.map(Scope::word).join(", ")))
+fn scopes() -> impl TypedValueParser<Value = Scope> {
+    let find = |word: String| Scope::ALL.into_iter().find(|scope| scope.word() == word);
+    PossibleValuesParser::new(Scope::ALL.map(Scope::word))
+        .map(move |word| find(word).unwrap_or(Scope::Status))
 }

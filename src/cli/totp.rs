@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::ClientArgs;
-use super::connect::{ask, fail, refused, somebody_is_there};
+use super::connect::{ask, fail, refused, somebody_is_there, tell_as};
 use super::output::Page;
 use super::totp_args::{TotpActivateArgs, TotpArgs, TotpRemoveArgs};
 use super::{Exit, Output};
@@ -53,7 +53,7 @@ pub(super) fn enroll(args: &TotpArgs, environment: &Environment, out: &Output) -
                 return Exit::Done;
             }
             Err(ClientError::Refused(problem)) if problem.kind == TOTP_WRONG && left > 0 => {
-                out.complain(refused(&problem));
+                out.complain_page(&refused(&problem));
             }
             Err(error) => return fail(&error, false, out),
         }
@@ -225,12 +225,7 @@ fn agreed(touches: &str, args: &TotpRemoveArgs, out: &Output) -> Result<(), Exit
 }
 
 fn failed(why: &str, json: bool, out: &Output) -> Exit {
-    if json {
-        out.json(&json!({ "error": why, "exit_code": Exit::Failed as u8 }));
-    } else {
-        out.complain(format!("error: {why}"));
-    }
-    Exit::Failed
+    tell_as(why, Exit::Failed, json, out)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use super::args::TrustArgs;
-use super::connect::{ask, fail};
+use super::connect::{ask, fail, tell_as};
 use super::{Exit, Output};
 use crate::config::Environment;
 use crate::ops::api::LocalCa;
@@ -152,12 +152,7 @@ pub(super) fn trust(args: &TrustArgs, environment: &Environment, out: &Output) -
 }
 
 fn failed(message: &str, args: &TrustArgs, out: &Output) -> Exit {
-    if args.client.json {
-        out.json(&json!({ "error": message, "exit_code": Exit::Failed as u8 }));
-    } else {
-        out.complain(format!("error: {message}"));
-    }
-    Exit::Failed
+    tell_as(message, Exit::Failed, args.client.json, out)
 }
 
 fn plan(ca: &LocalCa, stores: &[Store]) -> String {

@@ -31,7 +31,7 @@ mod tests {
     fn a_column_is_as_wide_as_asked_whatever_is_in_it() {
         assert_eq!(column("ab", 4), "ab  ");
         assert_eq!(column("abcdef", 4), "abc…");
-        assert_eq!(column("a\x1b\n\u{9b}bcdef", 4), "a b…");
+        assert_eq!(column("a\x1b\n\u{9b}bcdef", 4), "a␛ …");
         assert_eq!(and_more("app.example.com", 2, 12), "app.exam… +2");
         assert_eq!(and_more("app", 0, 5), "app  ");
     }

@@ -19,19 +19,50 @@ pub(super) fn roles(cx: &mut Cx, top: &mut Section<'_>, accounts: &Accounts) -> 
     let mut roles = Roles::default();
     let mut known = Known::default();
     let mut written = false;
+    let mut written_people: Vec<Somebody> = Vec::new();
     for (role, key) in KEYS {
         let Some(people) = people(cx, &mut section, key, accounts) else { continue };
         written = true;
         known.compare(cx, role, &people);
+        written_people.extend(people.places());
         *place_of(&mut roles, role) = people.plain();
     }
     if !written {
         roles.admin = group_of(accounts, CONTROL_GROUP);
     }
     let app = people(cx, &mut section, "app", accounts);
+    for (group, socket, people) in [
+        (CONTROL_GROUP, "control", &written_people),
+        (APP_GROUP, "app", &app.iter().flat_map(Written::places).collect()),
+    ] {
+        unreachable(cx, accounts, (group, socket), people);
+    }
     roles.app = app.map_or_else(|| group_of(accounts, APP_GROUP), Written::plain);
     section.finish(cx);
     roles
+}
+
+/// Whoever is named, and whether that is root, whom every file lets through.
+type Somebody = (Place, bool);
+
+/// Where the group of a socket is not there, nobody but root and the daemon's user can connect to it, whatever is written.
+fn unreachable(
+    cx: &mut Cx,
+    accounts: &Accounts,
+    (group, socket): (&str, &str),
+    named: &[Somebody],
+) {
+    if accounts.gid(group).is_some() {
+        return;
+    }
+    if let Some((place, _)) = named.iter().find(|(_, root)| !root) {
+        let message = format!(
+            "only root and the daemon's user can connect to the {socket} socket: this machine has no group \"{group}\""
+        );
+        let next =
+            format!("groupadd --system {group}, usermod -aG {group} USER, then restart palisade");
+        cx.warn(place, message, next);
+    }
 }
 
 fn place_of(roles: &mut Roles, role: Role) -> &mut People {
@@ -55,6 +86,11 @@ struct Written {
 }
 
 impl Written {
+    fn places(&self) -> impl Iterator<Item = Somebody> {
+        let users = self.users.iter().map(|(who, place)| (place.clone(), who.id == 0));
+        users.chain(self.groups.iter().map(|(_, place)| (place.clone(), false)))
+    }
+
     fn plain(self) -> People {
         let plain = |list: Vec<(Account, Place)>| list.into_iter().map(|(who, _)| who).collect();
         People { users: plain(self.users), groups: plain(self.groups) }

@@ -103,3 +103,22 @@ fn people_are_shown_with_name_and_number() {
     assert_eq!(roles.admin.to_string(), "user alice (1000), user 2000, group adm (4)");
     assert_eq!(roles.viewer.to_string(), "nobody");
 }
+
+#[test]
+fn whoever_is_named_and_cannot_connect_without_the_group_of_the_socket_is_told() {
+    let without = Accounts::new("root:x:0:0::/:\nalice:x:1000:1000::/:\n", "root:x:0:\n");
+    let (_, report) =
+        read("[role]\nviewer = { user = [\"alice\"] }\napp = { user = [33] }\n", &without);
+    let text = report.to_string();
+    assert_eq!((report.errors(), report.warnings()), (0, 2), "{text}");
+    assert!(
+        text.contains("connect to the control socket") && text.contains("the app socket"),
+        "{text}"
+    );
+    assert!(
+        text.contains("groupadd --system palisade, usermod -aG palisade USER, then restart"),
+        "{text}"
+    );
+    let (_, report) = read("[role]\nadmin = { user = [\"root\"] }\n", &without);
+    assert!(report.is_empty(), "root needs no group: {report}");
+}

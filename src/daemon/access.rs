@@ -46,7 +46,7 @@ impl Access for Daemon {
         Box::pin(async move { self.confirm_now(caller, call, &proof) })
     }
 
-    fn refused(&self, caller: &Caller, call: Asked, why: &Problem) {
+    fn refused(&self, caller: &Caller, call: Asked<'_>, why: &Problem) {
         self.tell_of_refusal(caller, call, why);
     }
 

@@ -149,6 +149,7 @@ impl Daemon {
             say(Level::Warn, format!("{panics} panics since start; each is in the log"));
         }
         found.extend(self.about_switches(inner));
+        found.extend(super::sockets::about(&inner.settings));
         found.extend(self.about_audit());
         found.extend(about.into_iter().flatten());
         sites::bounded(found)

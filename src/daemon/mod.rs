@@ -19,6 +19,7 @@ mod owner;
 mod refusals;
 mod reload;
 mod sites;
+mod sockets;
 mod state;
 mod supervise;
 mod switches;

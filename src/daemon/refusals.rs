@@ -85,7 +85,7 @@ pub(super) struct Refusals {
 }
 
 impl Daemon {
-    pub(super) fn tell_of_refusal(&self, caller: &Caller, asked: Asked, why: &Problem) {
+    pub(super) fn tell_of_refusal(&self, caller: &Caller, asked: Asked<'_>, why: &Problem) {
         let now = self.shared.clock.now();
         let reason = why.detail.as_deref().unwrap_or(&why.title);
         if let Some(skipped) = self.refusals.log.admit(&caller.actor.words(), now) {
@@ -103,7 +103,7 @@ impl Daemon {
         }
         let Some(skipped) = self.refusals.audit.admit(&caller.actor.words(), now) else { return };
         let intent = self.state.audit.intent(&caller.by(), action::ACCESS_REFUSED);
-        let mut intent = intent.on(asked.name).refused(reason);
+        let mut intent = intent.on(asked.name).after("path", asked.path).refused(reason);
         if skipped > 0 {
             intent = intent.after("skipped", i64::try_from(skipped).unwrap_or(i64::MAX));
         }

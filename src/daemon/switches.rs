@@ -177,10 +177,10 @@ impl Daemon {
                     format!("{key} is off because {} is false", name.flag())
                 }
                 Some(Override { set_by, until_s: Some(until_s), .. }) => {
-                    format!("{key} is {mode} until {} (set by {set_by})", rfc3339(*until_s))
+                    format!("{key} is set to {mode} until {} (by {set_by})", rfc3339(*until_s))
                 }
                 Some(Override { set_by, .. }) => {
-                    format!("{key} is {mode} until somebody takes it back (set by {set_by})")
+                    format!("{key} is set to {mode} until somebody takes it back (by {set_by})")
                 }
                 None => return None,
             };
@@ -211,7 +211,7 @@ impl Daemon {
         };
         if !name.is_available() {
             return refused(format!(
-                "the switch belongs to {}, which this version of palisade has not: nothing would obey it",
+                "the switch belongs to {}, which this version of palisade does not have: nothing would obey it",
                 name.guards()
             ));
         }

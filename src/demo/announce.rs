@@ -72,7 +72,7 @@ palisade made its own on this machine, and your browser has not met it yet. The
 connection is encrypted all the same. Proceed, or trust that authority:
 
 {trust}
-Break the app, and see what visitors see:
+Choose how the app fails, then see what visitors see:
 
   {site}/fail
 
@@ -194,7 +194,7 @@ connection is encrypted all the same. Proceed, or trust that authority:
   target/release/palisade cert trust \
       --socket ~/.local/state/palisade-demo/control.sock
 
-Break the app, and see what visitors see:
+Choose how the app fails, then see what visitors see:
 
   https://localhost:8443/fail
 

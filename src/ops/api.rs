@@ -5,6 +5,7 @@
 pub mod access;
 pub mod activity;
 pub mod audit;
+pub mod body;
 pub mod live;
 pub mod page;
 pub mod switches;

@@ -12,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
-use super::api::{BODY_BYTES_MAX, Health, Problem, Signal, State, Status};
+use super::api::{BODY_BYTES_MAX, Health, Problem, Signal, State, Status, body};
 use super::caller::Caller;
 use super::calls::OPENMETRICS;
 use super::control::Daemon;
@@ -113,8 +113,7 @@ pub(super) async fn whole(body: Body, bytes_max: usize) -> Result<Bytes, Problem
 /// The body of a call. A refusal never repeats it: it may hold a private key.
 pub(super) async fn taken<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Problem> {
     let bytes = whole(body, BODY_BYTES_MAX).await?;
-    let unread = "the body is not what this call takes; is the command another palisade?";
-    serde_json::from_slice(&bytes).map_err(|_| Problem::new(400, "Bad Request", unread))
+    body::read(&bytes).map_err(|why| Problem::new(400, "Bad Request", why))
 }
 
 pub(super) async fn rotate(

@@ -120,8 +120,8 @@ impl Call {
     }
 
     /// For the record of a refusal.
-    pub fn asked(&self) -> Asked {
-        Asked { name: self.name, changes: self.method != Method::GET }
+    pub fn asked<'a>(&self, path: &'a str) -> Asked<'a> {
+        Asked { name: self.name, path, changes: self.method != Method::GET }
     }
 
     const fn scope(mut self, scope: Scope) -> Self {

@@ -9,10 +9,11 @@ mod tokens;
 mod totp;
 mod switches;
 
-use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use std::{fs, io};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -54,15 +55,18 @@ const VERSION_BYTES_MAX: usize = 64;
 pub enum ClientError {
     #[error("no palisade answers at {}: {why}", path.display())]
     Unreachable { path: PathBuf, why: String },
+    /// A daemon may well be there.
+    #[error("the control socket {} may not be used: permission denied", path.display())]
+    NotPermitted { path: PathBuf },
     #[error("palisade at {} accepted the call and did not answer within {after_s} s", path.display())]
     Silent { path: PathBuf, after_s: u64 },
     #[error("{}", .0.detail.as_deref().unwrap_or(&.0.title))]
     Refused(Problem),
-    #[error("this command speaks API version {API_VERSION}, the daemon {}\n  use the palisade that the daemon was started from, or restart the daemon", theirs.as_deref().unwrap_or("another one"))]
+    #[error("this command speaks version {API_VERSION} of the API, the daemon {}", theirs.as_deref().map_or_else(|| "names none".to_owned(), |theirs| format!("version {theirs}")))]
     Version { theirs: Option<String> },
-    /// What was asked for may have been done, or not.
-    #[error("the connection ended before palisade had answered: the outcome is unknown")]
-    Cut,
+    /// What was asked for may have been done, or not; that matters where it changes something.
+    #[error("the connection ended before palisade had answered{}", if *changes { ": the outcome is unknown" } else { "" })]
+    Cut { changes: bool },
     #[error("the answer of the daemon cannot be understood: {0}")]
     Garbled(String),
 }
@@ -255,15 +259,17 @@ impl Client {
     }
 
     fn unreachable(&self, error: &io::Error) -> ClientError {
+        // A plain file refuses connections as a socket does that nobody listens at.
+        let is_socket =
+            || fs::metadata(&self.path).is_ok_and(|found| found.file_type().is_socket());
         let why = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                return ClientError::NotPermitted { path: self.path.clone() };
+            }
             io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+            io::ErrorKind::ConnectionRefused if !is_socket() => "it is no socket".to_owned(),
             io::ErrorKind::ConnectionRefused => {
                 "the socket was left behind by a daemon that is gone".to_owned()
-            }
-            io::ErrorKind::PermissionDenied => {
-                "permission denied; run the command as root, or as a member of the group palisade \
-                 (usermod -aG palisade USER, then log in again)"
-                    .to_owned()
             }
             io::ErrorKind::TimedOut => "it does not accept connections".to_owned(),
             _ => error.to_string(),
@@ -292,6 +298,8 @@ where
     T: DeserializeOwned,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let changes = request.method() != Method::GET;
+    let broken = |error: &hyper::Error| broken(error, changes);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(&error))?;
@@ -313,12 +321,12 @@ where
 }
 
 /// Whether the connection ended, or something else than HTTP came over it.
-fn broken(error: &hyper::Error) -> ClientError {
+fn broken(error: &hyper::Error, changes: bool) -> ClientError {
     let ended = error.is_incomplete_message()
         || error.is_closed()
         || error.is_canceled()
         || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<io::Error>);
-    if ended { ClientError::Cut } else { ClientError::Garbled(error.to_string()) }
+    if ended { ClientError::Cut { changes } } else { ClientError::Garbled(error.to_string()) }
 }
 
 /// A text as one segment of a path, or as a value of a query: only what is unreserved stands as it is (RFC 3986 §2.3).

@@ -105,6 +105,13 @@ async fn a_missing_daemon_is_told_from_a_dead_one() {
     drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
     let error = Client::unix(&path).status().await.expect_err("nobody there").to_string();
     assert!(error.ends_with("left behind by a daemon that is gone"), "{error}");
+    let path = dir.path().join("plain");
+    std::fs::write(&path, "x").expect("written");
+    let error = Client::unix(&path).status().await.expect_err("nobody there").to_string();
+    assert!(error.ends_with("plain: it is no socket"), "{error}");
+    let denied = io::ErrorKind::PermissionDenied.into();
+    let error = Client::unix(&path).unreachable(&denied);
+    assert!(matches!(error, ClientError::NotPermitted { .. }), "{error}");
 }
 
 /// A daemon that answers every call with this, as JSON.
@@ -173,7 +180,8 @@ async fn a_daemon_that_ends_in_the_middle_of_a_call_leaves_the_outcome_unknown()
     ];
     for answer in answers {
         let error = against(answer).await;
-        assert!(matches!(error, ClientError::Cut), "{answer:?}: {error}");
+        assert!(matches!(error, ClientError::Cut { changes: false }), "{answer:?}: {error}");
+        assert!(!error.to_string().contains("outcome"), "{error}");
     }
     // A process that is killed with bytes unread resets the connection.
     let dir = tempfile::tempdir().expect("a directory");
@@ -183,5 +191,5 @@ async fn a_daemon_that_ends_in_the_middle_of_a_call_leaves_the_outcome_unknown()
     let (client, end) = (Client::unix(&path), async { drop(listener.accept().await) });
     let call = client.import_certificate("app.example.com", &long);
     let error = tokio::join!(call, end).0.expect_err("no answer");
-    assert!(matches!(error, ClientError::Cut), "{error}");
+    assert!(matches!(error, ClientError::Cut { changes: true }), "{error}");
 }

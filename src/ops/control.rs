@@ -37,9 +37,11 @@ pub struct Holder {
 
 /// A call that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct Asked<'a> {
     /// As documents name it.
     pub name: &'static str,
+    /// As it was asked for, with the name of a site or of whatever else it is about.
+    pub path: &'a str,
     /// It is more than a look.
     pub changes: bool,
 }
@@ -67,7 +69,7 @@ pub trait Access: Send + Sync + 'static {
         proof: Proof,
     ) -> Answer<'a, String>;
     /// A call was refused for who made it. Bounded: what comes too often is counted only.
-    fn refused(&self, caller: &Caller, call: Asked, why: &Problem);
+    fn refused(&self, caller: &Caller, call: Asked<'_>, why: &Problem);
 
     fn tokens(&self, query: &PageQuery) -> Page<TokenInfo>;
     fn create_token<'a>(&'a self, caller: &'a Caller, wanted: CreateToken)

@@ -32,14 +32,14 @@ pub(super) async fn admit(
     request_id: &str,
 ) -> Result<Request, Problem> {
     let (mut head, body) = request.into_parts();
-    let asking = (head.extensions.get::<Peer>(), &head.headers);
+    let asking = (head.extensions.get::<Peer>(), &head.headers, head.uri.path());
     let mut caller = known(daemon, call, door, asking, request_id)?;
     let body = match call.takes {
         None => Body::empty(),
         Some(_) => {
             let body = whole(body, call.bytes_max).await?;
             // A token may be revoked, and a role be taken, while the body is on its way.
-            let asking = (head.extensions.get::<Peer>(), &head.headers);
+            let asking = (head.extensions.get::<Peer>(), &head.headers, head.uri.path());
             caller = known(daemon, call, door, asking, request_id)?;
             Body::from(body)
         }
@@ -62,7 +62,7 @@ fn known(
     daemon: &dyn Control,
     call: &Call,
     door: Door,
-    (peer, headers): (Option<&Peer>, &HeaderMap),
+    (peer, headers, path): (Option<&Peer>, &HeaderMap, &str),
     request_id: &str,
 ) -> Result<Option<Caller>, Problem> {
     let who = match door {
@@ -78,7 +78,7 @@ fn known(
     let caller = Caller { actor, door, role, scopes, request_id, confirmed: None };
     let may = may(call, &caller);
     if let Err(problem) = may {
-        daemon.refused(&caller, call.asked(), &problem);
+        daemon.refused(&caller, call.asked(path), &problem);
         return Err(problem);
     }
     Ok(Some(caller))
@@ -125,18 +125,37 @@ fn holder(daemon: &dyn Control, headers: &HeaderMap) -> Result<Who, Problem> {
 fn may(call: &Call, caller: &Caller) -> Result<(), Problem> {
     if caller.role < call.role {
         let (need, have) = (call.role.word(), caller.role.word());
-        return Err(forbidden(format!(
-            "this call needs the role {need}; {} is {have}",
-            caller.name()
-        )));
+        let next = match caller.actor {
+            Actor::Token { .. } => format!(
+                "ask with a token of that role; an admin makes one: palisade token create NAME --role {need}"
+            ),
+            _ => format!(
+                "ask somebody with that role, or have an admin give it to you: `{need}` in [role] of the configuration"
+            ),
+        };
+        let detail = format!("it needs the role {need}; {} is {have}\n{next}", caller.name());
+        return Err(Problem::new(403, refusal(call), detail));
     }
     if !caller.scopes.is_empty() && !caller.scopes.contains(&call.scope) {
         let scope = call.scope.word();
-        return Err(forbidden(format!(
-            "this call needs the scope {scope}, which the token has not"
-        )));
+        let name = caller.name();
+        let detail = format!(
+            "it needs the scope {scope}, which the token {name} does not have\nan admin makes one that has it: \
+             palisade token create NAME --scope {scope}"
+        );
+        return Err(Problem::new(403, refusal(call), detail));
     }
     Ok(())
+}
+
+/// What was not done, in the words that documents have for the call.
+fn refusal(call: &Call) -> String {
+    let what = call.summary.split([';', ',']).next().unwrap_or(call.name);
+    format!(
+        "Not permitted: {}{}",
+        what.get(..1).unwrap_or_default().to_lowercase(),
+        what.get(1..).unwrap_or_default()
+    )
 }
 
 fn proof(headers: &HeaderMap) -> Result<Proof, Problem> {
@@ -155,5 +174,5 @@ fn proof(headers: &HeaderMap) -> Result<Proof, Problem> {
 }
 
 fn forbidden(detail: String) -> Problem {
-    Problem::new(403, "Forbidden", detail)
+    Problem::new(403, "Not permitted", detail)
 }

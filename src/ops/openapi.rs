@@ -15,7 +15,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::api::access::{ELEVATION_HEADER, TOTP_HEADER, TOTP_REQUIRED};
+use super::api::access::{ELEVATION_HEADER, TOTP_HEADER, TOTP_REQUIRED, TOTP_WRONG};
 use super::api::{API_HEADER, API_VERSION, Problem, VERSION_HEADER};
 use super::caller::Door;
 use super::calls::{Answers, CALLS, Call, SchemaOf};
@@ -124,7 +124,7 @@ fn made() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas.all(),
-            "responses": { "Problem": answer("A refusal", PROBLEM, &problem) },
+            "responses": { "Problem": answer(OTHER, PROBLEM, &problem) },
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -226,6 +226,11 @@ fn answer(about: &str, media_type: &str, schema: &Value) -> Value {
     json!({ "description": about, "content": { media_type: { "schema": schema } } })
 }
 
+const OTHER: &str =
+    "Any other refusal, as a problem document: `title` says what, `detail` why and what to do";
+/// Calls that take a code in their body.
+const CODES: [&str; 2] = ["activate_totp", "elevate"];
+
 /// Several reasons may have one status.
 fn responses(call: &Call, schemas: &mut Schemas) -> BTreeMap<String, Value> {
     let (media_type, schema) = match call.answers {
@@ -246,10 +251,16 @@ fn responses(call: &Call, schemas: &mut Schemas) -> BTreeMap<String, Value> {
         let text = format!("A second factor is wanted: the type is `{TOTP_REQUIRED}`");
         why.entry(403).or_default().push(text);
     }
+    if call.confirm || CODES.contains(&call.name) {
+        why.entry(403).or_default().push(format!("The code is wrong: the type is `{TOTP_WRONG}`"));
+        why.entry(429)
+            .or_default()
+            .push("Too many codes were wrong; `detail` says how long to wait".into());
+    }
     let refusals = why
         .into_iter()
         .map(|(status, about)| (status.to_string(), answer(&about.join(". "), PROBLEM, &problem)));
-    let other = json!({ "$ref": "#/components/responses/Problem" });
+    let other = json!({ "$ref": "#/components/responses/Problem", "description": OTHER });
     let whole = [("200".to_owned(), answer(about, media_type, &schema)), ("default".into(), other)];
     refusals.chain(whole).collect()
 }

@@ -99,7 +99,9 @@ pub(super) fn answer<T: serde::Serialize>(outcome: Result<T, Problem>) -> Respon
 
 async fn unknown_call(Extension(door): Extension<Door>) -> Response {
     let detail = match door {
-        Door::Ops => "there is nothing at this path; try /health, /readyz or /metrics",
+        Door::Ops => {
+            "there is nothing at this path; try /health, /readyz or /metrics, or a call of /v1/openapi.json"
+        }
         Door::Control => "this daemon does not know the call; is the command a newer palisade?",
         Door::App => "there is nothing at this path of the app's socket; try POST /v1/activity",
     };

@@ -239,7 +239,7 @@ impl Access for Daemon {
         })
     }
 
-    fn refused(&self, _caller: &Caller, _call: Asked, _why: &Problem) {}
+    fn refused(&self, _caller: &Caller, _call: Asked<'_>, _why: &Problem) {}
 
     fn tokens(&self, query: &PageQuery) -> Page<TokenInfo> {
         query.of(Vec::<TokenInfo>::new(), |token| &token.id)

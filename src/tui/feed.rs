@@ -281,7 +281,9 @@ fn lost(error: &ClientError) -> Lost {
             let why = format!("it does not answer within {after_s} s");
             Lost { why, place: place(path), gone: true }
         }
-        ClientError::Cut => Lost { why: "the connection was cut".into(), place: None, gone: true },
+        ClientError::Cut { .. } => {
+            Lost { why: "the connection was cut".into(), place: None, gone: true }
+        }
         other => Lost { why: one_line(other), place: None, gone: false },
     }
 }

@@ -6,6 +6,8 @@
 
 use unicode_width::UnicodeWidthChar;
 
+use crate::base::sign;
+
 /// What the terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Charset {
@@ -131,16 +133,11 @@ fn shown(c: char, charset: Charset) -> Shown {
         ('\t', _) => Shown::Base(' ', 1),
         (' '..='~', _) => Shown::Base(c, 1),
         (_, Charset::Ascii) => Shown::Base(own_in_ascii(c), 1),
-        // U+2400…: the pictures of the control characters, so that one sees what was sent.
-        ('\0'..='\x1f', _) => {
-            Shown::Base(char::from_u32(0x2400 + u32::from(c)).unwrap_or(REPLACEMENT), 1)
-        }
-        ('\x7f', _) => Shown::Base('\u{2421}', 1),
-        (c, Charset::Utf8) if invisible(c) => Shown::Base(REPLACEMENT, 1),
-        (c, Charset::Utf8) => match c.width() {
-            Some(0) => Shown::Mark(c),
-            Some(cells) => Shown::Base(c, u16::try_from(cells).unwrap_or(1)),
-            None => Shown::Base(REPLACEMENT, 1),
+        (c, Charset::Utf8) => match (sign(c), c.width()) {
+            (Some(sign), _) => Shown::Base(sign, 1),
+            (None, Some(0)) => Shown::Mark(c),
+            (None, Some(cells)) => Shown::Base(c, u16::try_from(cells).unwrap_or(1)),
+            (None, None) => Shown::Base(REPLACEMENT, 1),
         },
     }
 }
@@ -156,19 +153,6 @@ const fn own_in_ascii(c: char) -> char {
         '“' | '”' => '"',
         _ => REPLACEMENT_ASCII,
     }
-}
-
-/// Characters that show nothing, change the order of others, or join them into something else (Unicode 16:
-/// `Default_Ignorable_Code_Point`, `Bidi_Control`, line and paragraph separators, private use, noncharacters, the
-/// emoji modifiers, whose width depends on what stands before them).
-fn invisible(c: char) -> bool {
-    matches!(u32::from(c),
-        0x80..=0x9f | 0xad | 0x34f | 0x61c | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f
-        | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xe000..=0xf8ff
-        | 0xfdd0..=0xfdef | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffb
-        | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0x1f3fb..=0x1f3ff | 0xe0000..=0xe0fff
-        | 0xf0000..=0x10_ffff)
-        || u32::from(c) & 0xfffe == 0xfffe
 }
 
 #[cfg(test)]
@@ -226,7 +210,7 @@ mod tests {
                 let taken: u16 = glyphs.iter().map(|glyph| glyph.cells).sum();
                 prop_assert!(taken <= cells);
                 for c in glyphs.iter().flat_map(|glyph| glyph.symbol.chars()) {
-                    prop_assert!(!c.is_control() && !invisible(c), "{:?}", c);
+                    prop_assert!(sign(c).is_none(), "{:?}", c);
                     prop_assert!(charset == Charset::Utf8 || c.is_ascii());
                 }
                 for line in wrap(&text, cells, charset) {

@@ -202,6 +202,7 @@ fn a_refused_call_is_written_down_and_a_flood_of_them_is_counted() {
     assert_eq!((&first["subject"], &first["outcome"]), (&"reload".into(), &"refused".into()));
     assert_eq!(first["actor"]["name"], "look");
     assert!(first["why"].as_str().unwrap().contains("needs the role operator"), "{first}");
+    assert_eq!(first["after"]["path"], "/v1/reload", "{first}");
     let line = daemon.wait_for_event("call_refused");
     assert_eq!((&line["call"], &line["by"]), (&"reload".into(), &"look".into()), "{line}");
 }

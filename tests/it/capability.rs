@@ -60,7 +60,7 @@ fn a_switch_counts_on_the_next_request_of_an_open_connection_and_through_a_resta
     assert!(!has(), "on the same connection");
     let status = daemon.status();
     assert_eq!(status["reload"]["generation"], 1, "{status}");
-    assert!(attention(&daemon).contains("security_headers is off until "), "{status}");
+    assert!(attention(&daemon).contains("security_headers is set to off until "), "{status}");
     let told = daemon.cli(&["explain", "https://app.localhost/"]);
     assert!(told.out.contains("security_headers is off (set by "), "{told:?}");
     let line = daemon.wait_for_event("capability_set");
@@ -128,7 +128,9 @@ fn a_reload_keeps_the_switch_and_says_that_it_still_counts() {
     let place = place(&app);
     let daemon = place.start();
     assert_eq!(set(&daemon, "off", &[]).code, 0);
-    assert!(attention(&daemon).contains("security_headers is off until somebody takes it back"));
+    assert!(
+        attention(&daemon).contains("security_headers is set to off until somebody takes it back")
+    );
     let text = std::fs::read_to_string(place.config()).unwrap();
     let observe = format!("{text}\n[capability]\nsecurity_headers = \"observe\"\n");
     std::fs::write(place.config(), observe).unwrap();
@@ -197,9 +199,10 @@ fn what_nothing_obeys_and_what_nobody_confirms_is_refused() {
     let daemon = place.start();
     let exit = daemon.cli(&["capability", "set", "rate_limit", "off", "--yes"]);
     assert!(exit.code == 1 && exit.err.contains("the switch belongs to rate limits"), "{exit:?}");
+    assert!(!exit.err.contains("goes without"), "nothing was done: {exit:?}");
     let exit = daemon.cli(&SET);
     assert!(exit.code == 2 && exit.err.contains("add --yes"), "{exit:?}");
-    assert!(exit.err.contains("nothing is looked at"), "{exit:?}");
+    assert!(!exit.err.contains("nothing is looked at"), "nothing was done: {exit:?}");
     let exit = set(&daemon, "configured", &["--for", "5m"]);
     assert!(exit.code == 2 && exit.err.contains("--for does not go"), "{exit:?}");
     let exit = set(&daemon, "off", &["--for", "31d"]);

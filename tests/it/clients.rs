@@ -72,7 +72,10 @@ fn an_upload_of_100_mb_streams_through_in_little_memory() {
     let app = Upstream::start(|seen, link| {
         link.answer("200 OK", &[], format!("{} {}", seen.body_bytes, seen.body_digest));
     });
-    let daemon = Daemon::site("app.localhost", &app.address());
+    let daemon = Daemon::start(&format!(
+        "[site.\"app.localhost\"]\nupstream = \"{}\"\nbody_max = \"off\"\n",
+        app.address()
+    ));
     let path = daemon.place().path("upload");
     let sum = large_file(&path, 100);
     let file = path.display().to_string();

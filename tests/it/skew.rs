@@ -87,6 +87,12 @@ fn another_version_of_the_api_is_an_error_with_both_and_what_to_do() {
     let other = Other::start();
     let (code, out, err) = other.told(&[("palisade-api", "2")], &["status"]);
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.contains("speaks API version 1, the daemon 2"), "{err}");
-    assert!(err.contains("or restart the daemon"), "{err}");
+    assert!(err.contains("speaks version 1 of the API, the daemon version 2"), "{err}");
+    assert!(err.contains("the daemon is the newer one"), "{err}");
+    let (_, _, err) = other.told(&[("palisade-api", "0")], &["status"]);
+    assert!(err.contains("the daemon is the older one") && err.contains("restart"), "{err}");
+    let (code, out, _) = other.told(&[("palisade-api", "2")], &["status", "--json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &told["exit_code"]), (1, &1.into()));
+    assert!(!told["error"].as_str().unwrap().contains('\n'), "{told}");
 }

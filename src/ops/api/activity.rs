@@ -7,17 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::body::{self, NO_OBJECT, shown};
 use crate::base::audit::{
     ActionName, ActionNameError, By, Fact, Facts, Intent, Outcome, is_fact_name,
 };
-use crate::base::cut;
 
 /// Largest body of the call.
 pub const BODY_BYTES_MAX: usize = 256 << 10;
 /// Facts before, and facts after.
 pub const FACTS_MAX: usize = 32;
-/// Of a name that is shown in a refusal.
-const SHOWN_BYTES: usize = 64;
 /// The fact that `user` becomes.
 const USER: &str = "user";
 
@@ -52,10 +50,10 @@ pub struct Recorded {
 /// Why some bytes are no activity. Names are repeated, values never.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    #[error("the body is no JSON object")]
+    #[error("{NO_OBJECT}")]
     NoObject,
     #[error(
-        "`{0}` is no field of an activity: action, subject, user, before, after, outcome and why are"
+        "there is no field `{0}`: an activity has action, subject, user, before, after, outcome and why"
     )]
     Unknown(String),
     #[error("`action` is missing; it says what was done, such as \"order.refund\"")]
@@ -84,9 +82,7 @@ impl Activity {
     /// # Errors
     /// The first field that is wrong.
     pub fn read(bytes: &[u8]) -> Result<Self, Wrong> {
-        let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else {
-            return Err(Wrong::NoObject);
-        };
+        let fields = body::fields(bytes).map_err(|_| Wrong::NoObject)?;
         let mut read = Self {
             action: String::new(),
             subject: None,
@@ -185,12 +181,6 @@ fn facts(side: &'static str, value: Value) -> Result<Facts, Wrong> {
         }
     };
     facts.into_iter().map(fact).collect()
-}
-
-/// A name as it may stand in a refusal.
-fn shown(name: &str) -> String {
-    let name: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    cut(&name, SHOWN_BYTES)
 }
 
 fn short(fact: &Fact) -> Fact {

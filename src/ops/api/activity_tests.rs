@@ -45,7 +45,7 @@ fn a_refusal_names_the_field_and_no_value() {
         (r#"{"action":"a","before":{"Total":"S3cret"}}"#, "`before.Total`: the name"),
         (r#"{"action":"a","before":{"n":{"S3cret":1}}}"#, "`before.n` must be a whole"),
         (r#"{"action":"a","before":{"n":1.5}}"#, "`before.n` must be a whole"),
-        (r#"{"action":"a","amount":"S3cret"}"#, "`amount` is no field"),
+        (r#"{"action":"a","amount":"S3cret"}"#, "there is no field `amount`"),
         (r#"{"action":"a","user":"S3cret","after":{"user":"S3cret"}}"#, "`after.user`"),
     ] {
         let words = wrong(body);

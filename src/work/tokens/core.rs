@@ -89,14 +89,14 @@ fn ends(in_s: Option<u64>, now_s: i64) -> Result<Option<i64>, Problem> {
     let in_s = in_s.and_then(|in_s| i64::try_from(in_s).ok()).ok_or_else(|| {
         let detail = "a token ends after a second at the earliest and 36500 days at the latest; \
                       without a time it never ends";
-        Problem::new(400, "No such time", detail)
+        Problem::new(400, "A token cannot end then", detail)
     })?;
     Ok(Some(now_s.saturating_add(in_s)))
 }
 
 /// Nobody gives more than they have: no higher role, no longer life, and nothing at all with only a part of their role.
 fn within(role: Role, expires_at_s: Option<i64>, maker: Maker<'_>) -> Result<(), Problem> {
-    let refuse = |why: String| Err(Problem::new(403, "Forbidden", why));
+    let refuse = |why: String| Err(Problem::new(403, "The token was not made", why));
     if !maker.scopes.is_empty() {
         return refuse(
             "a token with scopes cannot make tokens; ask on the control socket, or with a token without scopes"

@@ -191,9 +191,8 @@ impl Tokens {
         let mirror = self.mirror.load_full();
         maker(&mirror, asking.by)?;
         let kept = find(&mirror, which, now_s).ok_or_else(|| {
-            let detail =
-                format!("there is no token {which}; palisade token list shows those there are");
-            Problem::new(404, "Not Found", detail)
+            let title = format!("There is no token {which}");
+            Problem::new(404, title, "palisade token list shows those there are")
         })?;
         let intent = self.intent(asking.by, action::TOKEN_REVOKE, &kept.token);
         let intent = Intent { before: facts(&kept.token), ..intent };
@@ -268,7 +267,7 @@ fn find<'a>(mirror: &'a Mirror, which: &str, now_s: i64) -> Option<&'a Arc<Kept>
 }
 
 fn unknown() -> Problem {
-    let detail = "this daemon knows no such token: it was revoked, or is another daemon's; \
+    let detail = "this daemon knows no such token: it was revoked, is another daemon's, or was mistyped; \
                   `palisade token create` makes one";
     Problem::new(401, "Unauthorized", detail)
 }

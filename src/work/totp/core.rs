@@ -26,6 +26,12 @@ pub fn step_of(secret: &[u8], code: &str, unix_s: u64) -> Option<u64> {
     steps.filter(|step| totp.check(code, step.saturating_mul(STEP_S)).is_some()).max()
 }
 
+/// Whether a text could be a code; what could not is no guess.
+#[must_use]
+pub fn is_code(text: &str) -> bool {
+    text.len() == usize::from(DIGITS) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Without tolerance: [`step_of`] asks for each step by itself.
 fn totp(secret: &[u8], digits: u8) -> Option<Totp> {
     let builder = Builder::new().with_algorithm(Algorithm::SHA1).with_digits(digits);
@@ -115,6 +121,7 @@ mod tests {
             ["", "28708", "2870820", "+87082", " 87082", "28708\u{662}", "abcdef", "287 082"]
         {
             assert_eq!(step_of(SECRET, text, at), None, "{text:?}");
+            assert!(!is_code(text), "{text:?}");
         }
         assert_eq!(step_of(b"short", "287082", at), None);
         assert_eq!(step_of(SECRET, "287082", u64::MAX), None);

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
-use self::core::{base32, is_name, step_of, uri};
+use self::core::{base32, is_code, is_name, step_of, uri};
 use self::elevation::{Elevations, Who};
 pub use self::offline::Offline;
 use self::pending::{Pending, Waiting};
@@ -116,6 +116,7 @@ impl Factors {
         name: &str,
         code: &str,
     ) -> Result<TotpInfo, Refused> {
+        well_formed(code)?;
         let mut desk = held(&self.desk);
         let now = self.parts.clock.now();
         let pending = desk.waiting.get(name, now);
@@ -160,6 +161,7 @@ impl Factors {
         code: &str,
         intent: impl Fn(&str) -> Option<Intent>,
     ) -> Result<String, Refused> {
+        well_formed(code)?;
         let mut desk = held(&self.desk);
         let now = self.parts.clock.now();
         let who = look(&mut desk.throttle, by, now)?;
@@ -297,6 +299,11 @@ impl Factors {
     fn now_s(&self) -> i64 {
         i64::try_from(self.parts.clock.unix().as_secs()).unwrap_or(i64::MAX)
     }
+}
+
+/// What is no code is told so, and costs nobody a guess.
+fn well_formed(code: &str) -> Result<(), Refused> {
+    if is_code(code) { Ok(()) } else { Err(Refused::NoCode) }
 }
 
 /// Whose guess it would be, if a code of theirs is looked at now.

@@ -2,6 +2,7 @@
 //!
 //! Promises: a state that a daemon has open is not touched; none is made where there is none; the audit log is told.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,11 +25,18 @@ impl Offline {
     /// There is no state, or it is in use: what and the next step.
     pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let file: PathBuf = dir.join(CORE_FILE);
-        if !file.is_file() {
-            return Err(format!(
-                "there is no state {}\n  name the state directory of the daemon: --state DIR (`state_dir`)",
-                file.display()
-            ));
+        match std::fs::metadata(&file) {
+            Ok(found) if found.is_file() => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let file = file.display();
+                return Err(format!("{file}: permission denied\n  run the command as root"));
+            }
+            Ok(_) | Err(_) => {
+                return Err(format!(
+                    "there is no state {}\n  name the state directory of the daemon: --state DIR (`state_dir`)",
+                    file.display()
+                ));
+            }
         }
         let log = Log::open(Some(Path::new("/dev/null")), Arc::clone(&clock));
         let (log, writer) = log.map_err(|error| format!("/dev/null: {error}"))?;

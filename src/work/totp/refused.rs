@@ -8,6 +8,8 @@ use crate::store::totp::FACTORS_MAX;
 /// Why nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
+    /// It is no code, so that nobody has guessed.
+    NoCode,
     /// No factor has this code now.
     Wrong,
     /// It was right once.
@@ -54,7 +56,7 @@ impl Refused {
     #[must_use]
     pub fn problem(&self) -> Problem {
         let kind = match self {
-            Self::Wrong | Self::UsedBefore => TOTP_WRONG,
+            Self::NoCode | Self::Wrong | Self::UsedBefore => TOTP_WRONG,
             Self::NotElevated => TOTP_REQUIRED,
             _ => "about:blank",
         };
@@ -65,32 +67,37 @@ impl Refused {
     fn words(&self) -> (u16, &'static str, String) {
         let nothing = "nothing was changed";
         match self {
+            Self::NoCode => (
+                403,
+                "That is no code",
+                "a code has six digits; this was not looked at and does not count as a guess".into(),
+            ),
             Self::Wrong => (
                 403,
                 "Wrong code",
-                "no second factor has this code now\n  wait for the next code and try again; if that is wrong too, \
+                "no second factor has this code now\nwait for the next code and try again; if that is wrong too, \
                  compare the clocks of the device and of this machine (timedatectl)"
                     .into(),
             ),
             Self::UsedBefore => (
                 403,
                 "The code was used already",
-                "a code works once\n  wait for the next one, at most 30 s".into(),
+                "a code works once\nwait for the next one, at most 30 s".into(),
             ),
             Self::TooMany { wait_s } => (
                 429,
                 "Too many wrong codes",
-                format!("no code of yours is looked at for a while\n  wait {wait_s} s, then try again"),
+                format!("no code of yours is looked at for a while\nwait {wait_s} s, then try again"),
             ),
             Self::NotElevated => (
                 403,
                 "A code is needed",
-                "the elevation has ended, or was given to somebody else\n  elevate again, or send a code".into(),
+                "the elevation has ended, or was given to somebody else\nelevate again, or send a code".into(),
             ),
             Self::NoFactor => (
                 409,
                 "There is no second factor",
-                "no call wants a code\n  `palisade totp enroll NAME` makes a factor".into(),
+                "no call wants a code\n`palisade totp enroll NAME` makes a factor".into(),
             ),
             Self::Name => (
                 422,
@@ -107,32 +114,28 @@ impl Refused {
                 "Too many second factors",
                 format!("there are {FACTORS_MAX}; remove one first"),
             ),
-            Self::NotFirst => (
-                409,
-                "The enrolment is void",
-                "it was begun without a code, and by now there is a second factor\n  enroll it again".into(),
-            ),
-            Self::Void => (
-                409,
-                "The enrolment is void",
-                "the second factor that confirmed it was removed meanwhile\n  enroll it again".into(),
-            ),
+            Self::NotFirst => void("it was begun without a code, and by now there is a second factor"),
+            Self::Void => void("the second factor that confirmed it was removed meanwhile"),
             Self::NotBegun { name } => (
                 404,
-                "Not Found",
-                format!("no enrolment of {name:?} waits for its first code; it may be over 10 minutes old, or the factor that confirmed it was removed\n  enroll it again"),
+                "No enrolment waits",
+                format!("no enrolment of {name:?} waits for its first code; it may be over 10 minutes old, or the factor that confirmed it was removed\nenroll it again"),
             ),
             Self::Unknown { name } => {
-                (404, "Not Found", format!("there is no second factor {name:?}"))
+                (404, "There is no such second factor", format!("none is called {name:?}\npalisade totp list shows those there are"))
             }
             Self::Unreadable { why } => (
                 503,
                 "The second factors cannot be read",
-                format!("{why}\n  {nothing}; with the daemon stopped root may remove one: palisade totp remove NAME --state DIR"),
+                format!("{why}\n{nothing}; with the daemon stopped root may remove one: palisade totp remove NAME --state DIR"),
             ),
-            Self::Unable { why } => (503, "Not now", format!("{why}\n  {nothing}")),
+            Self::Unable { why } => (503, "Not now", format!("{why}\n{nothing}")),
         }
     }
+}
+
+fn void(why: &str) -> (u16, &'static str, String) {
+    (409, "The enrolment is void", format!("{why}\nenroll it again"))
 }
 
 impl From<StoreError> for Refused {
@@ -146,12 +149,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_line_of_a_reason_is_indented_by_itself() {
+        let why = || "the disk is full".to_owned();
+        for refused in [
+            Refused::NoCode,
+            Refused::Wrong,
+            Refused::UsedBefore,
+            Refused::TooMany { wait_s: 7 },
+            Refused::NotElevated,
+            Refused::NoFactor,
+            Refused::NotFirst,
+            Refused::NotBegun { name: why() },
+            Refused::Unknown { name: why() },
+            Refused::Unreadable { why: why() },
+            Refused::Unable { why: why() },
+        ] {
+            let detail = refused.problem().detail.unwrap_or_default();
+            assert!(detail.lines().all(|line| line.trim() == line), "{detail}");
+        }
+    }
+
+    #[test]
     fn the_ways_to_refuse_a_code_can_be_told_apart() {
         let told = |refused: Refused| {
             let problem = refused.problem();
             (problem.status, problem.kind)
         };
         assert_eq!(told(Refused::Wrong), (403, TOTP_WRONG.into()));
+        assert_eq!(told(Refused::NoCode), (403, TOTP_WRONG.into()));
+        assert!(!Refused::NoCode.is_guess() && Refused::Wrong.is_guess());
         assert_eq!(told(Refused::UsedBefore), (403, TOTP_WRONG.into()));
         assert_eq!(told(Refused::NotElevated), (403, TOTP_REQUIRED.into()));
         assert_eq!(told(Refused::TooMany { wait_s: 7 }), (429, "about:blank".into()));

@@ -380,3 +380,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_no_code_is_told_so_and_costs_no_guess() {
+    let bench = Bench::new();
+    let factors = bench.open();
+    let device = bench.device(&factors, &anna(), "phone");
+    for text in ["12", "abc", "1234567", "12345x", ""].into_iter().cycle().take(20) {
+        assert_eq!(confirm(&factors, text), Err(Refused::NoCode), "{text:?}");
+    }
+    bench.pass();
+    assert_eq!(confirm(&factors, &device.at(bench.now_s())), Ok("phone".into()));
+}
+
+#[test]
+fn a_state_that_may_not_be_entered_is_not_said_to_be_missing() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    let closed = bench.dir.path().join("closed");
+    std::fs::create_dir(&closed).expect("made");
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).expect("closed");
+    let why = Offline::open(&closed.join("state"), bench.clock.clone()).err().expect("refused");
+    // Root may enter everything, and finds nothing there.
+    let expected = if rustix::process::geteuid().is_root() {
+        "there is no state"
+    } else {
+        "permission denied\n  run the command as root"
+    };
+    assert!(why.contains(expected), "{why}");
+}
