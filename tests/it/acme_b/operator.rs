@@ -69,7 +69,7 @@ fn cert_list_shows_what_is_served_what_is_missing_and_what_stands_in() {
     let states: Vec<&str> =
         json.as_array().unwrap().iter().map(|info| text(info, "state")).collect();
     assert_eq!(states, ["served", "served", "missing", "missing", "stand_in"]);
-    assert_eq!(json[1]["failure"]["detail"], REFUSED);
+    assert_eq!(json[3]["failure"]["detail"], REFUSED);
     assert_eq!(json[0]["failure"], serde_json::Value::Null);
 
     let status = daemon.cli(&["status"]);
