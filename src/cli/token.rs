@@ -12,7 +12,6 @@ use super::{Exit, Output};
 use crate::base::Scope;
 use crate::config::Environment;
 use crate::ops::api::access::{CreateToken, TokenInfo};
-use crate::ops::api::page::PageQuery;
 use crate::ops::{Client, ClientError};
 
 pub(super) fn create(args: &TokenCreateArgs, environment: &Environment, out: &Output) -> Exit {
@@ -54,17 +53,9 @@ pub(super) fn list(args: &ClientArgs, environment: &Environment, out: &Output) -
     Exit::Done
 }
 
-/// Every page, oldest first.
+/// All of them, oldest first.
 async fn all(client: Client) -> Result<Vec<TokenInfo>, ClientError> {
-    let (mut tokens, mut query) = (Vec::new(), PageQuery::default());
-    loop {
-        let page = client.tokens(&query).await?;
-        tokens.extend(page.items);
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => break,
-        }
-    }
+    let mut tokens = client.tokens().await?;
     tokens.sort_by(|a, b| (&a.created_at, &a.name).cmp(&(&b.created_at, &b.name)));
     Ok(tokens)
 }

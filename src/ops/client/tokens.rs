@@ -3,9 +3,8 @@
 use bytes::Bytes;
 use http::Method;
 
-use super::{CALL_TIME, Client, ClientError, IMPORT_TIME, query_string, segment};
+use super::{Client, ClientError, IMPORT_TIME, segment};
 use crate::ops::api::access::{CreateToken, TokenInfo, TokenMade};
-use crate::ops::api::page::{Page, PageQuery};
 
 impl Client {
     /// Makes a token. The answer is the only one that has its secret.
@@ -18,14 +17,12 @@ impl Client {
         self.call(Method::POST, "/v1/tokens", body.into(), IMPORT_TIME).await
     }
 
-    /// A page of the tokens, by id.
+    /// Every token, by id.
     ///
     /// # Errors
     /// As every call.
-    pub async fn tokens(&self, query: &PageQuery) -> Result<Page<TokenInfo>, ClientError> {
-        let limit = query.limit.map(|limit| limit.to_string());
-        let query = query_string([("after", query.after.as_deref()), ("limit", limit.as_deref())]);
-        self.call(Method::GET, &format!("/v1/tokens{query}"), Bytes::new(), CALL_TIME).await
+    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, ClientError> {
+        self.all("/v1/tokens").await
     }
 
     /// Ends a token by its id or its name.
