@@ -38,6 +38,16 @@ pub const BETWEEN_BYTES: Duration = Duration::from_secs(60);
 pub const WRITE_IDLE: Duration = Duration::from_secs(60);
 pub const GRACE: Duration = Duration::from_secs(10);
 
+/// Requests that wait for a place at an upstream with `requests_max`, and how long.
+pub const WAIT_QUEUE: usize = 100;
+pub const WAIT_QUEUE_WAIT: Duration = Duration::from_secs(5);
+/// What Finagle and linkerd allow: one second try for five requests.
+pub const RETRY_PERCENT: u8 = 20;
+/// Envoy's outlier detection opens after five failures in a row. It then stays away for half a minute; here the first
+/// probe comes after a second, because an app that restarts is back by then.
+pub const BREAKER_FAILURES: u32 = 5;
+pub const BREAKER_OPEN: Duration = Duration::from_secs(1);
+
 // Defaults to ship, "HTTP/1".
 pub const HEAD_MAX: Bytes = Bytes::kib(64);
 pub const FIELDS_MAX: usize = 100;

@@ -176,9 +176,11 @@ fn sites(c: &mut Changes, old: &[Site], new: &[Site]) {
     }
     for site in new {
         match old.iter().find(|other| other.name == site.name) {
-            None => {
-                c.lines.push(format!("site {}: added, to {}", site.name, words(&site.upstreams)))
-            }
+            None => c.lines.push(format!(
+                "site {}: added, to {}",
+                site.name,
+                words(&site.upstreams.list)
+            )),
             Some(old) => one_site(c, old, site),
         }
     }
@@ -187,7 +189,7 @@ fn sites(c: &mut Changes, old: &[Site], new: &[Site]) {
 fn one_site(c: &mut Changes, old: &Site, new: &Site) {
     let key = |key: &str| format!("site {}: {key}", new.name);
     c.list(&key("also"), &old.also, &new.also);
-    c.list(&key("upstream"), &old.upstreams, &new.upstreams);
+    c.list(&key("upstream"), &old.upstreams.list, &new.upstreams.list);
     c.note(&key("tls"), &old.tls, &new.tls, tls);
     c.note(&key("websocket_origins"), &old.origins, &new.origins, |origins| match origins {
         Origins::Any => "any".to_owned(),

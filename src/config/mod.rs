@@ -25,6 +25,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upstreams;
 mod values;
 mod wire;
 

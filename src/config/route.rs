@@ -2,9 +2,10 @@
 
 use super::intake;
 use super::read::{Cx, Section, table};
-use super::settings::{Route, RouteMatch, UpstreamAddr};
-use super::site::{Around, upstreams};
+use super::settings::{Route, RouteMatch};
+use super::site::Around;
 use super::source::Place;
+use super::upstreams;
 use super::values;
 use super::wire::{Entry, Table};
 use crate::guard::intake::settings::Intake;
@@ -65,7 +66,7 @@ fn route(
 ) -> Option<Route> {
     let mut section = Section::new("site.*.route.*", written);
     let matcher = matcher(cx, entry, &mut section);
-    let upstreams: Vec<UpstreamAddr> = upstreams(cx, &mut section, around.listen);
+    let upstreams = upstreams::upstreams(cx, &mut section, around.listen);
     let first_byte =
         section.value(cx, "first_byte_timeout", around.timeout.first_byte, values::duration);
     let intake = intake::intake(cx, &mut section, of_site);

@@ -1,5 +1,7 @@
 //! Configuration as used: every default resolved, every name parsed, no `Option` that means "default".
 
+mod upstreams;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,11 @@ use crate::base::{Capability, Host, Mode, Override, Role, SecretRef, TrustedProx
 use crate::guard::intake::settings::{BodyMax, Intake};
 use crate::work::acme::settings::Acme;
 use crate::work::audit::settings::Audit;
+
+pub use upstreams::{
+    Balance, Breaker, Endpoint, HealthCheck, KeepAwake, Protocol, Upstream, UpstreamAddr,
+    UpstreamTls, Upstreams, WaitQueue,
+};
 
 /// Everything one start or one reload needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,7 +201,7 @@ pub struct Site {
     pub name: Host,
     /// Other names of the same site (`also`).
     pub also: Vec<Host>,
-    pub upstreams: Vec<UpstreamAddr>,
+    pub upstreams: Upstreams,
     pub tls: TlsSource,
     /// WebSocket origins allowed besides the site's own names; see [`Origins`].
     pub origins: Origins,
@@ -217,11 +224,8 @@ impl Site {
 
     /// Where requests of a route go, or those of none.
     #[must_use]
-    pub fn upstreams_of<'a>(&'a self, route: Option<&'a Route>) -> &'a [UpstreamAddr] {
-        match route {
-            Some(route) if !route.upstreams.is_empty() => &route.upstreams,
-            _ => &self.upstreams,
-        }
+    pub fn upstreams_of<'a>(&'a self, route: Option<&'a Route>) -> &'a Upstreams {
+        route.and_then(|route| route.upstreams.as_ref()).unwrap_or(&self.upstreams)
     }
 
     /// What is taken in by a route, or where none matches.
@@ -265,8 +269,8 @@ pub struct Route {
     /// The key in the file: a path prefix (`/login`) or a name (`refund`).
     pub name: String,
     pub matcher: RouteMatch,
-    /// Empty: the site's own.
-    pub upstreams: Vec<UpstreamAddr>,
+    /// `None`: the site's.
+    pub upstreams: Option<Upstreams>,
     /// `first_byte` of this route.
     pub first_byte: Duration,
     pub intake: Intake,
@@ -283,25 +287,6 @@ pub struct RouteMatch {
     pub methods: Vec<String>,
     /// Lower-case name, exact value.
     pub headers: Vec<(String, String)>,
-}
-
-/// Where an app listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum UpstreamAddr {
-    /// `host:port`; the host is resolved when a connection is opened.
-    Tcp { host: String, port: u16 },
-    /// `unix:/run/app.sock`
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for UpstreamAddr {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// One switch per capability. An emergency flag that says `false` counts most, then what was set while running, then

@@ -1,16 +1,14 @@
 //! Sites: names, upstreams, certificates, and what two sites may not share.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::intake;
 use super::read::{Cx, Section, table};
 use super::route;
-use super::settings::{
-    ConnectionCaps, HttpLimits, Listen, Origins, Route, Site, Timeouts, UpstreamAddr,
-};
+use super::settings::{ConnectionCaps, HttpLimits, Listen, Origins, Route, Site, Timeouts};
 use super::source::Place;
 use super::tls;
+use super::upstreams;
 use super::values;
 use super::wire::{Entry, Table, Value};
 use crate::base::Host;
@@ -63,7 +61,7 @@ fn site(
     for (name, place) in &also {
         claim(cx, owners, name, place);
     }
-    let upstreams = upstreams(cx, &mut section, around.listen);
+    let upstreams = upstreams::upstreams(cx, &mut section, around.listen);
     if section.entry(cx, "upstream").is_none() && !cx.flags {
         let message = format!("site \"{name}\" has no upstream");
         cx.missing(&entry.key_place, message, "add: upstream = \"127.0.0.1:3000\"");
@@ -81,7 +79,7 @@ fn site(
     Site {
         name,
         also: also.into_iter().map(|(name, _)| name).collect(),
-        upstreams,
+        upstreams: upstreams.unwrap_or_else(|| upstreams::group(Vec::new())),
         tls,
         origins,
         connections_per_ip,
@@ -100,61 +98,6 @@ fn claim(cx: &mut Cx, owners: &mut HashMap<Host, Place>, name: &Host, place: &Pl
     } else {
         owners.insert(name.clone(), place.clone());
     }
-}
-
-/// The upstreams of a site or a route; empty if the key is absent.
-pub(super) fn upstreams(
-    cx: &mut Cx,
-    section: &mut Section<'_>,
-    listen: &Listen,
-) -> Vec<UpstreamAddr> {
-    let Some(list) = section.list(cx, "upstream", values::upstream) else { return Vec::new() };
-    if let Some(entry) = section.entry(cx, "upstream")
-        && entry.node.is_empty_list()
-    {
-        cx.error(&entry.node.place, "the list is empty", "write upstream = \"127.0.0.1:3000\"");
-    }
-    let mut known: Vec<(UpstreamAddr, Place)> = Vec::with_capacity(list.len());
-    for (upstream, place) in list {
-        if known.iter().any(|(other, _)| *other == upstream) {
-            cx.warn(
-                &place,
-                format!("{upstream} is listed twice"),
-                "remove one; it gets no larger share",
-            );
-            continue;
-        }
-        if is_own(&upstream, listen) {
-            let message = format!("{upstream} is palisade itself: requests would run in a circle");
-            cx.error(&place, message, "name the address the app listens on");
-        }
-        known.push((upstream, place));
-    }
-    known.into_iter().map(|(upstream, _)| upstream).collect()
-}
-
-/// Whether a connection to this upstream would arrive at one of our own listeners.
-fn is_own(upstream: &UpstreamAddr, listen: &Listen) -> bool {
-    let (host, port) = match upstream {
-        UpstreamAddr::Unix(path) => return *path == listen.control || *path == listen.app,
-        UpstreamAddr::Tcp { host, port } => (host, *port),
-    };
-    let ip = match host.as_str() {
-        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        text => match text.parse::<IpAddr>() {
-            Ok(ip) => ip,
-            Err(_) => return false,
-        },
-    };
-    // Only loopback is surely this machine: `[::]:443` does not tell which other addresses are ours.
-    let own = std::iter::once(&listen.ops).chain(&listen.https).chain(&listen.http);
-    own.filter(|address| address.port() == port && port != 0).any(|address| {
-        if ip.is_loopback() || ip.is_unspecified() {
-            super::check::both_take(*address, SocketAddr::new(ip, port))
-        } else {
-            address.ip() == ip
-        }
-    })
 }
 
 fn origins(cx: &mut Cx, section: &mut Section<'_>) -> Origins {

@@ -213,7 +213,7 @@ fn values_come_out_as_they_are_meant() {
     let site = &loaded.settings.sites[0];
     assert_eq!(site.name.as_str(), "app.example.com");
     assert_eq!(site.declared_at, "/etc/palisade/palisade.toml:1:7");
-    let upstreams: Vec<String> = site.upstreams.iter().map(ToString::to_string).collect();
+    let upstreams: Vec<String> = site.upstreams.list.iter().map(ToString::to_string).collect();
     assert_eq!(upstreams, ["[::1]:3000", "app:80", "unix:/etc/palisade/run/app.sock", "unix:/a"]);
     assert_eq!(
         site.tls,

@@ -118,16 +118,16 @@ fn assemble(
     let keys = materials
         .load(&settings, &start.environment, &stored, &vault, &*clock)
         .map_err(StartError::Config)?;
-    let metrics = Metrics::new(settings.workers);
-    hook_panics(log.clone(), Arc::clone(&metrics));
+    let metrics = hooked_metrics(&settings, log);
 
     let listeners = shown(sockets, &settings);
     let (limits, lowered) = caps(&settings);
-    let mut warnings: Vec<String> = keys.warnings().chain(lowered).collect();
-    warnings.extend((!loaded.warnings.is_empty()).then(|| loaded.warnings.to_string()));
+    let of_file = (!loaded.warnings.is_empty()).then(|| loaded.warnings.to_string());
+    let warnings = keys.warnings().chain(lowered).chain(of_file).collect();
     let https = https_port(&settings, &listeners, &sockets.inherited);
+    let policy = Policy::new(1, settings.clone(), keys.tls, https, keys.peers);
     let shared = Arc::new(Shared {
-        policy: ArcSwap::from_pointee(Policy::new(1, settings.clone(), keys.tls, https)),
+        policy: ArcSwap::from_pointee(policy),
         caps: Caps::new(limits),
         clock: Arc::clone(&clock),
         entropy,
@@ -170,6 +170,13 @@ fn assemble(
         shared,
         switchboard,
     }))
+}
+
+/// The counters, panics among what they count.
+fn hooked_metrics(settings: &Settings, log: &Log) -> Arc<Metrics> {
+    let metrics = Metrics::new(settings.workers);
+    hook_panics(log.clone(), Arc::clone(&metrics));
+    metrics
 }
 
 /// The sockets that were made here. Removed while they are still held, so that each can be told from what somebody else

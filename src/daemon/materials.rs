@@ -1,4 +1,5 @@
-//! The certificates of all sites: loaded together, kept across reloads where nothing changed.
+//! The certificates of all sites and what is known of their upstreams: loaded together, kept across reloads where
+//! nothing changed.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -15,6 +16,7 @@ use crate::base::{Host, SecretRef};
 use crate::config::settings::{Settings, Site, TlsSource};
 use crate::config::{Environment, Report, resolve_secret};
 use crate::edge::tls::TlsFactory;
+use crate::edge::upstream::Peers;
 use crate::ports::Clock;
 use crate::work::certs::{self, Certificate, Facts, Key, LEAF_DAYS, LocalCa, Vault};
 
@@ -27,13 +29,16 @@ pub struct Materials {
     ca: Option<LocalCa>,
     /// Certificates of the local CA, by their names.
     local: HashMap<Vec<Host>, Certificate>,
+    /// What is known of upstreams that stay.
+    peers: Peers,
 }
 
-/// The certificates of one configuration, in the order of its sites.
+/// The certificates of one configuration, in the order of its sites, and its upstreams.
 #[derive(Default)]
 pub struct Loaded {
     pub certificates: Vec<Shown>,
     pub tls: Vec<Option<Arc<ServerConfig>>>,
+    pub peers: Peers,
 }
 
 impl Loaded {
@@ -70,7 +75,12 @@ impl Materials {
     /// # Errors
     /// When the system has no randomness.
     pub fn new() -> Result<Self, rustls::Error> {
-        Ok(Self { factory: TlsFactory::new()?, ca: None, local: HashMap::new() })
+        Ok(Self {
+            factory: TlsFactory::new()?,
+            ca: None,
+            local: HashMap::new(),
+            peers: Peers::default(),
+        })
     }
 
     /// The local CA, once a site has used it.
@@ -111,7 +121,12 @@ impl Materials {
                 Err(found) => report.extend(found),
             }
         }
-        if report.is_empty() { Ok(loaded) } else { Err(report) }
+        if !report.is_empty() {
+            return Err(report);
+        }
+        self.peers = Peers::of(settings, Some(&self.peers));
+        loaded.peers = self.peers.clone();
+        Ok(loaded)
     }
 
     /// The certificate that palisade keeps for a site, or what stands in for it.

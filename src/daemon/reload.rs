@@ -115,7 +115,7 @@ impl Daemon {
         inner.warnings = loaded.warnings().collect();
         let generation = inner.generation + 1;
         let https = https_port(&settings, &inner.listeners, &inner.inherited);
-        let policy = Policy::new(generation, settings.clone(), loaded.tls, https);
+        let policy = Policy::new(generation, settings.clone(), loaded.tls, https, loaded.peers);
         self.shared.policy.store(Arc::new(policy));
         self.shared.caps.set_limits(super::build::caps(&settings).0);
         inner.warnings.extend((!warnings.is_empty()).then_some(warnings));

@@ -51,7 +51,7 @@ fn status_of(site: &Site, certificate: CertificateInfo) -> SiteStatus {
     SiteStatus {
         name: site.name.to_string(),
         also: site.also.iter().map(ToString::to_string).collect(),
-        upstreams: site.upstreams.iter().map(ToString::to_string).collect(),
+        upstreams: site.upstreams.list.iter().map(ToString::to_string).collect(),
         certificate,
     }
 }

@@ -157,7 +157,7 @@ fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&
     told.to_app = to_app(asked, &told.client);
     let route = route.and_then(|at| site.routes.get(at));
     told.steps.extend(site.audit_of(route).map(steps::audit));
-    told.upstreams = site.upstreams_of(route).iter().map(ToString::to_string).collect();
+    told.upstreams = site.upstreams_of(route).list.iter().map(ToString::to_string).collect();
     let note = match &told.upstreams[..] {
         [] => "there is none".to_owned(),
         [only] => format!("{only} is asked"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::Environment;
 use crate::edge::tls::TlsFactory;
+use crate::edge::upstream::Peers;
 
 const CONFIG: &str = r#"
 [listen]
@@ -36,7 +37,8 @@ fn policy() -> Policy {
     let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).expect("a key");
     let key = rustls::sign::CertifiedKey::new(vec![key.cert.der().clone()], signing);
     let tls = TlsFactory::new().and_then(|factory| factory.config(Arc::new(key))).expect("TLS");
-    Policy::new(1, settings, vec![Some(tls), None], 8443)
+    let peers = Peers::of(&settings, None);
+    Policy::new(1, settings, vec![Some(tls), None], 8443, peers)
 }
 
 fn told(method: &str, url: &str, fields: &[(&str, &str)]) -> Explained {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::upstream::Peers;
 use crate::base::{Capability, Host, Mode};
 use crate::config::settings::{Capabilities, Settings, Site};
 
@@ -19,6 +20,7 @@ pub struct Policy {
     /// Where the plain port redirects to.
     pub https_port: u16,
     pub security_headers: Mode,
+    pub peers: Peers,
 }
 
 impl Policy {
@@ -29,6 +31,7 @@ impl Policy {
         settings: Settings,
         tls: Vec<Option<Arc<rustls::ServerConfig>>>,
         https_port: u16,
+        peers: Peers,
     ) -> Self {
         let names = settings
             .sites
@@ -37,7 +40,7 @@ impl Policy {
             .flat_map(|(at, site)| site.names().map(move |name| (Box::from(name.as_str()), at)))
             .collect();
         let security_headers = settings.capabilities.mode(Capability::SecurityHeaders);
-        Self { generation, settings, tls, names, https_port, security_headers }
+        Self { generation, settings, tls, names, https_port, security_headers, peers }
     }
 
     /// The site with this name, if one has it; a wildcard covers exactly one label.
@@ -73,6 +76,7 @@ impl Policy {
             names: self.names.clone(),
             https_port: self.https_port,
             security_headers: self.security_headers,
+            peers: self.peers.clone(),
         }
     }
 
@@ -87,6 +91,7 @@ impl Policy {
             tls: self.tls.clone(),
             names: self.names.clone(),
             https_port: self.https_port,
+            peers: self.peers.clone(),
         }
     }
 }

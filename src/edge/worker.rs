@@ -29,7 +29,7 @@ use super::policy::Policy;
 use super::strangers::Strangers;
 use super::timers::{TICK, Timers};
 use super::upstream::{Group, Pool};
-use crate::config::settings::{Timeouts, UpstreamAddr};
+use crate::config::settings::{Endpoint, Timeouts, Upstreams};
 use crate::ports::actions::Actions;
 use crate::ports::{Clock, Dial, Entropy, Resolver};
 use crate::telemetry::access::AccessLog;
@@ -116,7 +116,7 @@ impl std::ops::Deref for PolicySource {
 pub struct View {
     pub policy: Arc<Policy>,
     sites: Vec<SiteUpstreams>,
-    pools: HashMap<UpstreamAddr, Rc<Pool>>,
+    pools: HashMap<Endpoint, Rc<Pool>>,
 }
 
 struct SiteUpstreams {
@@ -127,22 +127,19 @@ struct SiteUpstreams {
 
 impl View {
     fn build(policy: &Arc<Policy>, previous: Option<&Self>) -> Self {
-        let mut pools: HashMap<UpstreamAddr, Rc<Pool>> = HashMap::new();
-        let mut group = |addrs: &[UpstreamAddr]| {
-            let pools = addrs.iter().map(|addr| {
-                let kept = || previous.and_then(|view| view.pools.get(addr)).cloned();
-                let pool = pools.entry(addr.clone());
-                Rc::clone(pool.or_insert_with(|| kept().unwrap_or_else(|| Pool::new(addr.clone()))))
-            });
-            Rc::new(Group::new(pools.collect()))
+        let pools = policy.peers.iter().map(|peer| {
+            let kept = previous.and_then(|view| view.pools.get(&peer.endpoint));
+            let kept = kept.filter(|pool| Arc::ptr_eq(&pool.peer, peer)).cloned();
+            (peer.endpoint.clone(), kept.unwrap_or_else(|| Pool::new(Arc::clone(peer))))
+        });
+        let pools: HashMap<Endpoint, Rc<Pool>> = pools.collect();
+        let group = |upstreams: &Upstreams| {
+            let pools = upstreams.list.iter().filter_map(|upstream| pools.get(&upstream.endpoint));
+            Rc::new(Group::new(pools.cloned().collect()))
         };
         let sites = policy.settings.sites.iter().map(|site| SiteUpstreams {
             own: group(&site.upstreams),
-            routes: site
-                .routes
-                .iter()
-                .map(|route| (!route.upstreams.is_empty()).then(|| group(&route.upstreams)))
-                .collect(),
+            routes: site.routes.iter().map(|route| route.upstreams.as_ref().map(group)).collect(),
         });
         let sites = sites.collect();
         Self { policy: Arc::clone(policy), sites, pools }

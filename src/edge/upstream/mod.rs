@@ -17,11 +17,13 @@ mod link_tests;
 mod outgoing;
 #[cfg(test)]
 mod outgoing_tests;
+mod peer;
 mod pool;
 mod stream;
 
 pub use body::{BetweenBytes, UpstreamBody};
 pub use fault::Fault;
 pub use link::Link;
+pub use peer::{Health, Peer, Peers};
 pub use pool::{ConnectError, Group, Pool};
 pub use stream::UpstreamStream;

@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::link::Link;
+use super::peer::Peer;
 use super::stream::UpstreamStream;
 use crate::config::settings::UpstreamAddr;
 use crate::edge::worker::Shared;
@@ -21,7 +23,7 @@ const REST_AFTER_MS: u64 = 1_000;
 
 /// The connections of this worker to one upstream.
 pub struct Pool {
-    addr: UpstreamAddr,
+    pub peer: Arc<Peer>,
     pub label: Rc<str>,
     /// Last returned, first used: the rest grows old and is closed.
     idle: RefCell<Vec<Idle>>,
@@ -44,8 +46,9 @@ pub enum ConnectError {
 }
 
 impl Pool {
-    pub fn new(addr: UpstreamAddr) -> Rc<Self> {
-        Rc::new(Self { label: addr.to_string().into(), addr, idle: RefCell::default() })
+    pub fn new(peer: Arc<Peer>) -> Rc<Self> {
+        let label = peer.endpoint.to_string().into();
+        Rc::new(Self { label, peer, idle: RefCell::default() })
     }
 
     /// The connection that became idle last and is still quiet: closed or surplus ones are found out here.
@@ -96,7 +99,7 @@ impl Pool {
     }
 
     async fn open(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
-        let (host, port) = match &self.addr {
+        let (host, port) = match &self.peer.endpoint.addr {
             UpstreamAddr::Unix(path) => {
                 return Ok(UpstreamStream::Unix(shared.dial.unix(path).await?));
             }
@@ -148,9 +151,11 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::settings::{Endpoint, Protocol};
 
     fn pool(port: u16) -> Rc<Pool> {
-        Pool::new(UpstreamAddr::Tcp { host: "127.0.0.1".into(), port })
+        let addr = UpstreamAddr::Tcp { host: "127.0.0.1".into(), port };
+        Pool::new(Peer::new(Endpoint { addr, protocol: Protocol::Http1, tls: None }))
     }
 
     #[test]
