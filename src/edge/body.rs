@@ -286,6 +286,14 @@ impl Body {
         Self { inner: Inner::Upstream(body), trip: None, stall: None }
     }
 
+    /// The app's body, where it is one.
+    pub fn into_upstream(mut self) -> Option<UpstreamBody> {
+        match std::mem::replace(&mut self.inner, Inner::Empty) {
+            Inner::Upstream(body) => Some(body),
+            Inner::Empty | Inner::Full(_) => None,
+        }
+    }
+
     /// The record closes when this body ends or is dropped.
     pub fn accounted(mut self, trip: Box<Trip>) -> Self {
         if trip.conn.http2 {

@@ -31,7 +31,7 @@ pub struct Trip {
     pub conn: Rc<Conn>,
     pub view: Rc<View>,
     pub arrived: Instant,
-    arrived_unix: Duration,
+    pub arrived_unix: Duration,
     pub id: RequestId,
     pub id_text: [u8; REQUEST_ID_LEN],
     pub id_value: HeaderValue,

@@ -34,6 +34,7 @@ use crate::ports::actions::Actions;
 use crate::ports::{Clock, Dial, Entropy, Resolver};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::events::Hub;
+use crate::telemetry::originals::Originals;
 use crate::telemetry::{Ended, Log, Metrics, Shard};
 use crate::work::acme::challenges::Challenges;
 
@@ -51,6 +52,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub log: Log,
     pub events: Arc<Hub>,
+    /// Where answers of apps go that clients do not get.
+    pub originals: Arc<Originals>,
     /// Where requests that are actions get their records.
     pub actions: Arc<dyn Actions>,
     /// What a CA that asks for proof is told.
@@ -95,6 +98,8 @@ pub struct Worker {
     view: RefCell<Rc<View>>,
     ids: RefCell<Ids>,
     strangers: RefCell<Strangers>,
+    /// Answers that are read on behind the page that stands for them.
+    pub read_behind: Cell<u32>,
     /// What the log hears of PROXY headers.
     pub complaints: Complaints,
     access: RefCell<AccessLog>,
@@ -170,6 +175,7 @@ impl Worker {
             view: RefCell::new(Rc::new(View::build(&policy, None))),
             ids: RefCell::new(Ids::new(Arc::clone(&shared.entropy))),
             strangers: RefCell::default(),
+            read_behind: Cell::new(0),
             complaints: Complaints::default(),
             access: RefCell::new(access),
             shared,

@@ -249,6 +249,7 @@ pub struct Gauges {
     /// By cap: `total`, `per_ip`, `per_64`, `per_site`, `busy`.
     pub connections_refused: Vec<(&'static str, u64)>,
     pub log_lines_dropped: u64,
+    pub hidden_errors_dropped: u64,
     pub config_generation: u64,
     pub reloads_refused: u64,
     /// Site and the seconds until its certificate ends.
@@ -392,6 +393,7 @@ impl Collector for Scrape {
         counters(encoder, Family::ConnectionsEnded, "reason", ended)?;
         counter(encoder, Family::Panics, metrics.panics())?;
         counter(encoder, Family::LogLinesDropped, gauges.log_lines_dropped)?;
+        counter(encoder, Family::HiddenErrorsDropped, gauges.hidden_errors_dropped)?;
         gauge(encoder, Family::ConfigGeneration, &[], signed(gauges.config_generation))?;
         counter(encoder, Family::ReloadsRefused, gauges.reloads_refused)?;
         gauges.certificates(encoder)?;

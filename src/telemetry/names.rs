@@ -17,6 +17,7 @@ pub enum Family {
     UpstreamConnections,
     Panics,
     LogLinesDropped,
+    HiddenErrorsDropped,
     ConfigGeneration,
     ReloadsRefused,
     CertificateExpiry,
@@ -69,6 +70,10 @@ impl Family {
                 "Requests to the app by how their connection was come by",
             ),
             Self::Panics => ("palisade_panics", "Defects that ended one connection"),
+            Self::HiddenErrorsDropped => (
+                "palisade_hidden_errors_dropped",
+                "Answers replaced by hide_errors that could not be kept, since too many came at once",
+            ),
             Self::LogLinesDropped => {
                 ("palisade_log_lines_dropped", "Log lines lost because the log could not keep up")
             }

@@ -32,6 +32,7 @@ mod deadlines;
 mod demo;
 mod drain;
 mod h2_attacks;
+mod hidden_errors;
 mod hostile;
 mod intake;
 mod live;
