@@ -31,6 +31,7 @@ mod config;
 mod deadlines;
 mod demo;
 mod drain;
+mod early;
 mod h2_attacks;
 mod hidden_errors;
 mod hostile;
