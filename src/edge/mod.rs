@@ -13,6 +13,7 @@ mod caps;
 mod challenge;
 #[cfg(test)]
 mod challenge_tests;
+mod complaints;
 mod conn;
 mod crowd;
 mod deny;

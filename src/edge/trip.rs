@@ -153,7 +153,8 @@ impl Trip {
 
     /// What was wrong with the request body, if something was.
     pub fn upload_fault(&self) -> Option<Denial> {
-        self.upload.as_ref()?.fault.get()?.refusal()
+        let denial = self.upload.as_ref()?.fault.get()?.refusal()?;
+        Some(self.conn.of_body(denial))
     }
 
     /// What it is recorded as, if it is an action.

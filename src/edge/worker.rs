@@ -19,8 +19,8 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::accept::Arrival;
-use super::announced::Complaints;
 use super::caps::Caps;
+use super::complaints::Complaints;
 use super::conn;
 use super::crowd::{Crowd, Load, Need};
 use super::ids::Ids;
@@ -101,7 +101,9 @@ pub struct Worker {
     /// Answers that are read on behind the page that stands for them.
     pub read_behind: Cell<u32>,
     /// What the log hears of PROXY headers.
-    pub complaints: Complaints,
+    pub proxy_complaints: Complaints,
+    /// What it hears of HTTP/2 connections that had to end.
+    pub flood_complaints: Complaints,
     access: RefCell<AccessLog>,
 }
 
@@ -176,7 +178,8 @@ impl Worker {
             ids: RefCell::new(Ids::new(Arc::clone(&shared.entropy))),
             strangers: RefCell::default(),
             read_behind: Cell::new(0),
-            complaints: Complaints::default(),
+            proxy_complaints: Complaints::default(),
+            flood_complaints: Complaints::default(),
             access: RefCell::new(access),
             shared,
         }))

@@ -133,6 +133,12 @@ impl Ended {
         (Self::Resets, "h2_resets"),
         (Self::HalfHead, "h2_half_head"),
     ];
+
+    /// The label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(ended, _)| *ended == self).map_or("", |(_, name)| name)
+    }
 }
 
 /// What one worker counts.
