@@ -85,6 +85,10 @@ pub fn diff(old: &Settings, new: &Settings) -> Changes {
     if old.listen.proxy_protocol_from != new.listen.proxy_protocol_from {
         changes.lines.push("listen.proxy_protocol_from: changed".to_owned());
     }
+    changes.note("dns.servers", &old.dns.servers, &new.dns.servers, |list| match list.as_slice() {
+        [] => "those of the system".to_owned(),
+        list => words(list),
+    });
     changes.shown("log.access", &old.log.access, &new.log.access);
     changes.time("audit.keep", old.audit.keep, new.audit.keep);
     for role in Role::ALL {

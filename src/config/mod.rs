@@ -9,6 +9,7 @@ mod check;
 mod crypto;
 pub mod defaults;
 mod diff;
+mod dns;
 mod env;
 mod flags;
 mod intake;
