@@ -90,3 +90,9 @@ pub const AUDIT_KEEP: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 pub const ACCESS_LOG: bool = true;
 
 pub use crate::base::CLOUDFLARE;
+/// RFC 1918 and RFC 4193: what one's own machines have. Neither link-local addresses, which the neighbours on a shared
+/// network have too, nor those behind a carrier-grade NAT (RFC 6598): a provider gives them to strangers.
+pub const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+/// RFC 1122 §3.2.1.3 and RFC 4291 §2.5.3: this machine.
+pub const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+

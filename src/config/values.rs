@@ -21,6 +21,12 @@ const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const KEEP_MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 /// Widest trusted networks: more would be a good part of the Internet.
 const V4_PREFIX_MIN: u8 = 8;
+/// Networks that have a name.
+const NETWORKS: [(&str, &[&str]); 3] = [
+    ("cloudflare", &super::defaults::CLOUDFLARE),
+    ("private", &super::defaults::PRIVATE),
+    ("loopback", &super::defaults::LOOPBACK),
+];
 const V6_PREFIX_MIN: u8 = 16;
 
 fn expected(what: &str, node: &Node, write: &str) -> Fault {
@@ -172,16 +178,17 @@ pub(super) fn listen(node: &Node) -> Result<SocketAddr, Fault> {
 /// Networks of a trusted proxy: a published list by name, a network, or one address.
 pub(super) fn networks(node: &Node) -> Result<Vec<IpNet>, Fault> {
     let text = text(node)?;
-    if text == "cloudflare" {
-        return Ok(super::defaults::CLOUDFLARE.iter().filter_map(|net| net.parse().ok()).collect());
+    if let Some((_, networks)) = NETWORKS.into_iter().find(|(name, _)| *name == text) {
+        return Ok(networks.iter().filter_map(|net| net.parse().ok()).collect());
     }
     let network = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
         (Ok(network), _) => network.trunc(),
         (_, Ok(address)) => IpNet::from(address),
         _ => {
-            let label = match nearest(text, ["cloudflare"]) {
+            let label = match nearest(text, NETWORKS.map(|(name, _)| name)) {
                 Some(name) => format!("did you mean \"{name}\"?"),
-                None => "write \"cloudflare\", or a network as \"10.0.0.0/8\"".to_owned(),
+                None => "write \"cloudflare\", \"private\", \"loopback\", or a network as \"10.0.0.0/8\""
+                    .to_owned(),
             };
             return Err(Fault::new(format!("\"{text}\" is no network"), label));
         }
