@@ -150,8 +150,11 @@ fn the_examples_of_the_template_are_valid_one_by_one() {
         let site = "[site.\"localhost\"]";
         let text = match section {
             None => format!("{example}\n{SITE}"),
-            Some(section) if section == site && example.starts_with("upstream") => {
+            Some(section) if section == site && example.starts_with("upstream = ") => {
                 format!("{section}\n{example}\n")
+            }
+            Some(section) if section == site && example.starts_with("upstream_tls") => {
+                format!("{section}\nupstream = \"https://a\"\n{example}\n")
             }
             Some(section) if section == site => format!("{SITE}{example}\n"),
             Some(section) => format!("{SITE}{section}\n{example}\n"),
@@ -173,6 +176,27 @@ fn the_manual_names_every_key_and_every_flag() {
     for capability in crate::base::Capability::ALL {
         assert!(manual.contains(capability.flag()), "{}", capability.flag());
     }
+}
+
+#[test]
+fn the_sites_of_the_manual_are_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/CONFIGURATION.md");
+    let manual = std::fs::read_to_string(path).expect("the manual");
+    let blocks = manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let is_site = |line: &str| line.starts_with("[site.") && !line.contains(".route.");
+    let sites = blocks.filter(|block| {
+        block.lines().next().is_some_and(is_site) && block.contains("\nupstream = ")
+    });
+    let (mut seen, mut failures) = (0, String::new());
+    for block in sites {
+        seen += 1;
+        match load(block) {
+            Ok(loaded) => write!(failures, "{}", loaded.warnings).expect("text"),
+            Err(report) => write!(failures, "{block}{report}").expect("text"),
+        }
+    }
+    assert!(seen >= 7, "{seen}");
+    assert!(failures.is_empty(), "{failures}");
 }
 
 #[test]
