@@ -114,11 +114,13 @@ fn group(cx: &mut Cx, section: &mut Section<'_>, near: Near<'_>, around: &Upstre
         health: near.names.first().and_then(|name| care::health(cx, section, name)),
         keep_awake: near.names.first().and_then(|name| care::keep_awake(cx, section, name)),
     };
-    let health_place = section.entry(cx, "health").map(|entry| entry.node.place.clone());
-    let health = group.health.clone().zip(health_place);
+    let mut at = |key| section.entry(cx, key).map(|entry| entry.node.place.clone());
+    let health = group.health.clone().zip(at("health"));
+    let keep_awake = group.keep_awake.clone().zip(at("keep_awake"));
     for (upstream, (place, requests_max)) in group.list.iter().zip(places) {
-        let (endpoint, health) = (upstream.endpoint.clone(), health.clone());
-        cx.named.push(Named { endpoint, requests_max, place, health });
+        let endpoint = upstream.endpoint.clone();
+        let (health, keep_awake) = (health.clone(), keep_awake.clone());
+        cx.named.push(Named { endpoint, requests_max, place, health, keep_awake });
     }
     group
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::config::read::Cx;
-use crate::config::settings::{Endpoint, HealthCheck};
+use crate::config::settings::{Endpoint, HealthCheck, KeepAwake};
 use crate::config::source::Place;
 
 /// An endpoint as one group names it. Groups with the same one share what is known of it, so they have to agree.
@@ -16,6 +16,7 @@ pub struct Named {
     pub requests_max: Option<usize>,
     pub place: Place,
     pub health: Option<(HealthCheck, Place)>,
+    pub keep_awake: Option<(KeepAwake, Place)>,
 }
 
 /// Groups that name the same endpoint share one state of it, so they have to say the same about it.
@@ -23,6 +24,7 @@ pub fn cross_check(cx: &mut Cx) {
     let named = std::mem::take(&mut cx.named);
     let mut known: HashMap<String, &Named> = HashMap::new();
     let mut checked: HashMap<String, (&HealthCheck, &Place)> = HashMap::new();
+    let mut awake: HashMap<String, (&KeepAwake, &Place)> = HashMap::new();
     for one in &named {
         let label = one.endpoint.to_string();
         if let Some((health, place)) = &one.health {
@@ -30,6 +32,13 @@ pub fn cross_check(cx: &mut Cx) {
             if *first != health {
                 let message =
                     format!("{label} would be checked in two ways, and its health is one");
+                cx.clash(message, (place, "write the same here, or remove it"), first_place);
+            }
+        }
+        if let Some((ping, place)) = &one.keep_awake {
+            let (first, first_place) = awake.entry(label.clone()).or_insert((ping, place));
+            if *first != ping {
+                let message = format!("{label} would be kept awake in two ways");
                 cx.clash(message, (place, "write the same here, or remove it"), first_place);
             }
         }
