@@ -18,7 +18,9 @@ struct Case {
     /// What is sent once the client was told to go on.
     continued: Option<Vec<u8>>,
     app: Vec<u8>,
-    /// Bytes of the body that the app reads after its answer, and then goes on.
+    /// Bytes of the body that the app reads before its answer.
+    waits: usize,
+    /// Those that it reads after it, and then goes on.
     reads: usize,
     status: u16,
     body: String,
@@ -41,6 +43,7 @@ fn cases() -> Vec<Case> {
             "send" => case.send = unescaped(rest),
             "continue" => case.continued = Some(unescaped(rest)),
             "app" => case.app = unescaped(rest),
+            "waits" => case.waits = rest.parse().unwrap(),
             "reads" => case.reads = rest.parse().unwrap(),
             "answer" => {
                 let (status, body) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -69,6 +72,9 @@ fn app(mut stream: TcpStream, number: usize, reports: &Sender<String>, case: &Mu
             continue;
         }
         let case = case.lock().unwrap().clone();
+        let (_, begun) = seen.split_once("\r\n\r\n").expect("a whole head");
+        let missing = |wanted: usize| vec![0; wanted.saturating_sub(begun.len())];
+        stream.read_exact(&mut missing(case.waits)).expect("the body");
         send(&mut stream, &case.app);
         if !case.kept {
             let mut rest = Vec::new();
@@ -82,9 +88,7 @@ fn app(mut stream: TcpStream, number: usize, reports: &Sender<String>, case: &Mu
             drain(&mut stream);
             return;
         }
-        let (_, begun) = seen.split_once("\r\n\r\n").expect("a whole head");
-        let mut body = vec![0; case.reads - begun.len()];
-        stream.read_exact(&mut body).expect("the rest of the body");
+        stream.read_exact(&mut missing(case.reads)).expect("the rest of the body");
     }
 }
 
