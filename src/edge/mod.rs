@@ -39,6 +39,8 @@ mod respond;
 mod route;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod stall_tests;
 mod steps;
 mod strangers;
 mod timers;

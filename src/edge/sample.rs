@@ -33,7 +33,7 @@ impl Resolver for Defect {
 }
 
 /// Records nothing.
-struct NoActions;
+pub(super) struct NoActions;
 
 impl Actions for NoActions {
     fn reserve(&self, _: IpKey) -> Result<Box<dyn Place>, NoPlace> {
