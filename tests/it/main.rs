@@ -31,6 +31,7 @@ mod config;
 mod deadlines;
 mod demo;
 mod drain;
+mod fuzz;
 mod h2_attacks;
 mod hostile;
 mod intake;
