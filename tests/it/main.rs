@@ -46,6 +46,7 @@ mod proxy;
 mod proxy_protocol;
 mod raw;
 mod reload;
+mod reload_load;
 mod run;
 mod slow;
 mod smuggling;
