@@ -176,9 +176,9 @@ backend app
 class Palisade(Server):
     """As shipped: the default configuration, and only what a bench cannot do without."""
 
-    def __init__(self, name, bench, access_log=True):
+    def __init__(self, name, bench, access_log=True, binary=None):
         super().__init__(name, bench)
-        self.access_log = access_log
+        self.access_log, self.binary = access_log, binary or bench.palisade
         self.http, self.ops = process.free_ports(2)
 
     def sites(self):
@@ -209,7 +209,7 @@ file = "%(folder)s/palisade.log"
         path = self.folder / "palisade.toml"
         path.write_text(self.settings() + "".join(self.site(*each) for each in self.sites()))
         path.chmod(0o600)
-        return [str(self.bench.palisade), "run", "--config", str(path)]
+        return [str(self.binary), "run", "--config", str(path)]
 
 
 def nginx(folder, http):
