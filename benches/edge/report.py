@@ -200,7 +200,7 @@ ends with 1 then; `--palisade BINARY` takes one that is built already, `--quick`
 | `benches/edge/run --before BINARY` | the same, and what changed since another palisade | 19 min | the same |
 | `benches/attacks/run --write` | what attacks cost, beside nginx | 10 min | `docs/SECURITY.md`, `docs/performance/attacks.json` |
 | `benches/stall/run --write` | one of two upstreams that never answers | 8 min | this page, `docs/performance/stall.json` |
-| `benches/reload/run` | a hundred reloads under full load | 2 min | nothing |
+| `benches/reload/run` | a hundred reloads under full load | 1 min | nothing |
 | `cargo bench --bench store` | the state | 1 min | this page, `docs/performance/store.json` |
 """
 

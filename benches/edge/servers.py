@@ -236,8 +236,8 @@ http {
 class Upstream(Server):
     """The app behind all of them: three sizes of answer, and a POST that is read and thanked for."""
 
-    def __init__(self, bench):
-        super().__init__("upstream", bench)
+    def __init__(self, bench, name="upstream"):
+        super().__init__(name, bench)
         files = self.folder / "files"
         files.mkdir()
         line = "<p>The quick brown fox jumps over the lazy dog, again and again and again.</p>\n"
