@@ -106,8 +106,11 @@ def hpack_bomb(count):
 
 
 def corpus(name):
-    cases = wire.refused(CORPUS / name)
+    return alone(wire.refused(CORPUS / name))
 
+
+def alone(cases):
+    """Each on a plain connection of its own."""
     def run(server, count):
         for n in range(count):
             with wire.plain(server.http) as connection:
@@ -159,8 +162,11 @@ POST = b"POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\
 WHOLE = b"GET /megabyte.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SHUT = b"\0\x04\0\0\0\0"  # SETTINGS_INITIAL_WINDOW_SIZE of 0
 
+REFERENCE = "no attack"
+
 # (name, what one unit is, units, how)
 ATTACKS = [
+    (REFERENCE, "redirected request", 1000, alone([b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"])),
     ("refused: framing", "connection", 1000, corpus("framing.txt")),
     ("refused: chunks", "connection", 1000, corpus("chunks.txt")),
     ("refused: lines", "connection", 1000, corpus("lines.txt")),
