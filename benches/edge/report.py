@@ -251,7 +251,7 @@ def document(record):
     if record.get("differences"):
         parts += ["## What differs from palisade's default configuration", "", "```toml", record["differences"].strip(),
                   "```", ""]
-    return "\n".join(parts) + RUNNING + "\n## Method\n" + NOTES
+    return "\n".join(parts) + "\n" + RUNNING + "\n## Method\n" + NOTES
 
 
 def put_record(root, name, record):

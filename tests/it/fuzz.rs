@@ -15,7 +15,7 @@ use crate::support::notation::unescaped;
 use mutate::Mutator;
 
 /// How many mutations the soak tests make of what an ordinary run makes one of.
-const SOAK: u64 = 50;
+const SOAK: u64 = 20;
 
 /// One target: what it does with bytes, what its inputs are made of, and how many mutations an ordinary run tries.
 struct Target {
