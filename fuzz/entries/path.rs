@@ -1,7 +1,7 @@
 //! Paths of requests: a normal form is its own, holds nothing that could be read as another path, and an app that
 //! resolves what it gets comes to what was matched.
 
-use palisade::base::path::{self, Normal};
+use palisade::base::path::{self, EncodedSlashes, Normal};
 
 /// A path as an app would take it apart, written without the code under test: decoded, empty and `.` segments left out,
 /// `..` resolved.
@@ -35,16 +35,25 @@ fn as_an_app_reads_it(path: &str) -> Vec<Vec<u8>> {
 pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let _ = path::check_query(bytes);
-    let Ok(form) = path::normal(text) else { return };
+    for slashes in [EncodedSlashes::Refuse, EncodedSlashes::Pass] {
+        settled(text, slashes);
+    }
+}
+
+fn settled(text: &str, slashes: EncodedSlashes) {
+    let Ok(form) = path::normal(text, || slashes) else { return };
     let told = match &form {
         Normal::AsSent | Normal::Matched(_) => text,
         Normal::Rewritten(path) => path,
     };
     let matched = form.matched(text);
-    assert_eq!(path::normal(matched), Ok(Normal::AsSent), "its own normal form");
+    assert_eq!(path::normal(matched, || slashes), Ok(Normal::AsSent), "its own normal form");
     assert!(!matched.contains("//") && !matched.contains('\\'));
     assert!(matched.split('/').all(|segment| segment != "." && segment != ".."));
+    assert!(slashes == EncodedSlashes::Pass || !path::has_encoded_slash(matched));
     assert_eq!(as_an_app_reads_it(told), as_an_app_reads_it(matched), "what the app is told");
-    // Doubled slashes count as one before `..` is resolved, as they do for the app of this test.
-    assert_eq!(as_an_app_reads_it(text), as_an_app_reads_it(matched), "what was sent");
+    if slashes == EncodedSlashes::Refuse {
+        // Doubled slashes count as one before `..` is resolved, as they do for the app of this test.
+        assert_eq!(as_an_app_reads_it(text), as_an_app_reads_it(matched), "what was sent");
+    }
 }

@@ -8,6 +8,7 @@ use http::header::HeaderMap;
 use http::request::Parts;
 
 use super::{forwarded, route};
+use crate::base::path::EncodedSlashes;
 use crate::base::{Denial, Host, TrustedProxies};
 
 /// Whom a request came from, and how.
@@ -35,7 +36,7 @@ pub fn to_app(came: &Came<'_>, head: &mut Parts, id: &HeaderValue) -> Result<(),
         String::from_utf8(route::authority(head)?.to_vec()).map_err(|_| Denial::BadHost)?;
     Host::from_authority(&authority).map_err(|_| Denial::BadHost)?;
     let host = HeaderValue::from_str(&authority).map_err(|_| Denial::BadHost)?;
-    route::settle_path(head)?;
+    route::settle_path(head, EncodedSlashes::default)?;
     let target = head.uri.path_and_query().cloned();
     forwarded::clean(head, target.as_ref(), &host, came.http2);
     let forwarded = forwarded::forwarded(client, &authority, came.tls);
