@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::link::Link;
 use super::peer::Peer;
+use super::secure::TlsFault;
 use super::stream::UpstreamStream;
 use crate::config::settings::UpstreamAddr;
 use crate::edge::worker::Shared;
@@ -43,6 +44,8 @@ pub enum ConnectError {
     Io(#[from] io::Error),
     #[error("the name has no address")]
     NoAddress,
+    #[error("{0}")]
+    Tls(#[from] TlsFault),
 }
 
 impl Pool {
@@ -54,7 +57,7 @@ impl Pool {
     /// The connection that became idle last and is still quiet: closed or surplus ones are found out here.
     pub fn reuse(&self) -> Option<Box<Link>> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(last) = idle.pop() {
+        while let Some(mut last) = idle.pop() {
             if last.link.is_alive() {
                 return Some(last.link);
             }
@@ -98,7 +101,18 @@ impl Pool {
         Ok(Link::new(stream))
     }
 
+    /// A stream on which the other side has proven who it is, where that is asked for.
     async fn open(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
+        let socket = self.dial(shared).await?;
+        match (&self.peer.endpoint.tls, &self.peer.secure) {
+            (None, _) => Ok(socket),
+            (Some(_), Some(secure)) => Ok(secure.shake(socket).await?),
+            // What was to be secured is never sent in the clear.
+            (Some(_), None) => Err(TlsFault::NobodyTrusted.into()),
+        }
+    }
+
+    async fn dial(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
         let (host, port) = match &self.peer.endpoint.addr {
             UpstreamAddr::Unix(path) => {
                 return Ok(UpstreamStream::Unix(shared.dial.unix(path).await?));
