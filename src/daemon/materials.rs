@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{state, upstreams};
+use super::{state, trust};
 use crate::base::timestamp::SURELY_PAST_S;
 use crate::base::{Host, SecretRef};
 use crate::config::settings::{Settings, Site, TlsSource};
@@ -124,7 +124,7 @@ impl Materials {
                 Err(found) => report.extend(found),
             }
         }
-        let trusts = upstreams::trusts(settings, &self.trusts);
+        let trusts = trust::trusts(settings, &self.trusts);
         let trusts = trusts.unwrap_or_else(|found| {
             report.extend(found);
             Trusts::default()
@@ -207,7 +207,7 @@ pub fn check(
             }
         }
     }
-    report.extend(upstreams::trusts(settings, &Trusts::default()).err().unwrap_or_default());
+    report.extend(trust::trusts(settings, &Trusts::default()).err().unwrap_or_default());
     report.extend(unreadable_roots(settings));
     report.extend(state::wanted(settings, environment).err().unwrap_or_default());
     report.extend(state::check_keys(settings, environment).err().unwrap_or_default());
@@ -294,7 +294,7 @@ impl Stamp {
             let meta = std::fs::metadata(path).ok();
             meta.map(|meta| (meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
         };
-        let roots = upstreams::ca_files(settings);
+        let roots = trust::ca_files(settings);
         Self(files.chain(roots).map(|path| (path.clone(), stamp(path))).collect())
     }
 }

@@ -23,8 +23,8 @@ mod sockets;
 mod state;
 mod supervise;
 mod switches;
-mod upstreams;
 mod tokens;
+mod trust;
 
 use std::path::PathBuf;
 

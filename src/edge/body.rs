@@ -39,6 +39,8 @@ pub struct BodyState {
     pub fault: Cell<Option<BodyError>>,
     /// Worker clock at the last byte.
     pub last_ms: Cell<u64>,
+    /// Silence and slowness are normal: app and client have a conversation.
+    pub may_be_silent: Cell<bool>,
 }
 
 impl BodyError {
@@ -190,7 +192,7 @@ impl Streaming {
                         None => return self.fail(BodyError::TooLarge { max }),
                     }
                 }
-                if self.pace.too_slow(worker.rate_min()) {
+                if self.pace.too_slow(worker.rate_min()) && !self.state.may_be_silent.get() {
                     return self.fail(BodyError::TooSlow);
                 }
                 if self.incoming.is_end_stream() {
@@ -204,6 +206,7 @@ impl Streaming {
                 self.end();
                 Poll::Ready(None)
             }
+            Poll::Pending if self.state.may_be_silent.get() => Poll::Pending,
             Poll::Pending => {
                 if !self.idle.is_armed() {
                     self.idle.arm(worker.timeouts().body_idle);

@@ -41,6 +41,7 @@ mod steps;
 mod strangers;
 mod timers;
 pub mod tls;
+mod trailers;
 mod trip;
 mod tunnel;
 pub mod upstream;

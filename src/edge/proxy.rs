@@ -18,7 +18,7 @@ use super::policy::Policy;
 use super::respond;
 use super::timers::Deadline;
 use super::trip::Trip;
-use super::upstream::{BetweenBytes, ConnectError, Fault, Group, Link, Pool, UpstreamBody};
+use super::upstream::{BetweenBytes, Carrier, ConnectError, Fault, Group, Pool, UpstreamBody};
 use crate::base::Denial;
 use crate::telemetry::metrics::UpstreamUse;
 
@@ -53,15 +53,16 @@ pub(super) async fn forward(
     leased.link.begin(head, body);
     let mut answer = exchange.run(&mut leased).await;
     // The app may have closed a kept connection at this very moment: that is no reason to lose a request.
-    if let Err(Failure::Broke(Fault::Closed)) = answer
-        && how == UpstreamUse::Reused
+    if let Err(Failure::Broke(fault)) = answer
+        && (fault == Fault::Refused || fault == Fault::Closed && how == UpstreamUse::Reused)
         && leased.link.may_repeat()
     {
         let mut fresh = connect(trip, &leased.pool).await?;
-        fresh.repeat(&mut leased.link);
-        leased.link = fresh;
-        how = UpstreamUse::Opened;
-        answer = exchange.run(&mut leased).await;
+        if fresh.repeat(&mut leased.link) {
+            leased.link = fresh;
+            how = UpstreamUse::Opened;
+            answer = exchange.run(&mut leased).await;
+        }
     }
     let answer = answer.map_err(|failure| exchange.refusal(failure, &leased))?;
     trip.conn.worker.shard.upstream(how);
@@ -91,7 +92,7 @@ pub(super) async fn lease_new(trip: &mut Trip, group: &Group) -> Result<Leased, 
 
 /// A connection and the pool that wants it back.
 pub(super) struct Leased {
-    pub link: Box<Link>,
+    pub link: Carrier,
     pub pool: Rc<Pool>,
 }
 
@@ -118,7 +119,7 @@ async fn lease(trip: &mut Trip, group: &Group) -> Result<(Leased, UpstreamUse), 
     Err(refusal)
 }
 
-async fn connect(trip: &Trip, pool: &Pool) -> Result<Box<Link>, Denial> {
+async fn connect(trip: &Trip, pool: &Pool) -> Result<Carrier, Denial> {
     let limit = trip.view.policy.settings.timeout.connect;
     // Connecting is rare: its future is not part of every request's.
     let connecting = Box::pin(pool.connect(&trip.conn.worker.shared, limit));
@@ -201,7 +202,13 @@ pub(super) fn stream_back(
     // Whatever the app speaks, the client speaks to palisade (RFC 9110 §2.5).
     head.version = Version::HTTP_11;
     exchange.deadline.disarm();
-    let between_bytes = (!may_be_silent(&head.headers)).then(|| BetweenBytes {
+    let silent = may_be_silent(&head.headers);
+    if let Some(body) = &exchange.body
+        && silent
+    {
+        body.may_be_silent.set(true);
+    }
+    let between_bytes = (!silent).then(|| BetweenBytes {
         limit: trip.view.policy.settings.timeout.between_bytes,
         deadline: exchange.deadline,
         upload: exchange.body,

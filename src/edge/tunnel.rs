@@ -88,6 +88,9 @@ pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Bo
     head.headers.insert(UPGRADE, WEBSOCKET);
     let group = proxy::upstreams(trip)?;
     let mut leased = proxy::lease_new(trip, &group).await?;
+    if !leased.link.is_whole() {
+        return Err(Denial::NoWebSocket { upstream: leased.pool.label.to_string() });
+    }
     let exchange = proxy::Exchange::start(trip, None);
     leased.link.begin(head, RequestBody::Empty);
     let answer = exchange.run(&mut leased).await;
@@ -98,7 +101,9 @@ pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Bo
     respond::strip(&mut head.headers);
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, WEBSOCKET);
-    let (upstream, early) = leased.link.into_stream();
+    let stream = leased.link.into_stream();
+    let (upstream, early) =
+        stream.ok_or(Denial::Internal { what: "a 101 without a connection" })?;
     *trip.conn.tunnel.borrow_mut() = Some(Tunnel { upstream, early });
     Ok(Response::from_parts(head, Body::empty()))
 }

@@ -7,15 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::carrier::Carrier;
 use super::fault::Fault;
-use super::link::Link;
 use super::pool::Pool;
 use crate::edge::body::{BodyError, BodyState};
 use crate::edge::timers::{Deadline, Timers};
 
 pub struct UpstreamBody {
     /// `None` once given back or broken.
-    link: Option<Box<Link>>,
+    link: Option<Carrier>,
     pool: Rc<Pool>,
     timers: Rc<Timers>,
     between_bytes: Option<BetweenBytes>,
@@ -41,7 +41,7 @@ impl BetweenBytes {
 impl UpstreamBody {
     /// `between_bytes` is `None` for streams that may be silent, as event streams are.
     pub fn new(
-        link: Box<Link>,
+        link: Carrier,
         pool: Rc<Pool>,
         timers: Rc<Timers>,
         between_bytes: Option<BetweenBytes>,

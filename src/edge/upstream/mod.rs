@@ -5,6 +5,7 @@
 //! per pool and their age; the deadline of connecting; heads, fields, chunk lines and what is read or gathered at once.
 
 mod body;
+mod carrier;
 mod chunked;
 mod fault;
 mod head;
@@ -14,6 +15,7 @@ mod incoming_tests;
 mod link;
 #[cfg(test)]
 mod link_tests;
+mod multiplex;
 mod outgoing;
 #[cfg(test)]
 mod outgoing_tests;
@@ -21,14 +23,18 @@ mod peer;
 mod pool;
 mod records;
 mod secure;
+mod silence;
+mod strand;
+#[cfg(test)]
+mod strand_tests;
 mod stream;
 mod trust;
 #[cfg(test)]
 mod trust_tests;
 
 pub use body::{BetweenBytes, UpstreamBody};
+pub use carrier::Carrier;
 pub use fault::Fault;
-pub use link::Link;
 pub use peer::{Health, Peer, Peers, groups};
 pub use pool::{ConnectError, Group, Pool};
 pub use secure::Secure;

@@ -251,7 +251,8 @@ fn framing(body: &impl Body) -> Framing {
     body.size_hint().exact().map_or(Framing::Chunked, Framing::Length)
 }
 
-const fn is_idempotent(method: &Method) -> bool {
+/// Methods that may be had twice (RFC 9110 §9.2.2).
+pub const fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
