@@ -315,6 +315,7 @@ impl Control for Daemon {
             connections_open: self.shared.caps.open() as u64,
             connections_refused: self.shared.caps.refused(),
             log_lines_dropped: self.shared.log.dropped(),
+            upstreams: self.upstream_figures(),
             config_generation: inner.generation,
             reloads_refused: inner.reloads_refused,
             certificates_missing: certificates.iter().filter(missing).count() as u64,

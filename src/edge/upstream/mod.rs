@@ -1,12 +1,16 @@
 //! Connections to the app: one pool per worker and upstream, HTTP/1.1 keep-alive, with a client of our own.
 //!
 //! Promises: a connection is used again only when both directions of its last exchange ended cleanly and nothing
-//! surplus came (13); what two readers could understand differently is no response (11, 24). Bounds: idle connections
-//! per pool and their age; the deadline of connecting; heads, fields, chunk lines and what is read or gathered at once.
+//! surplus came (13); what two readers could understand differently is no response (11, 24); who is asked is chosen by
+//! what all workers know (`group`). Bounds: idle connections per pool and their age; requests that wait for a place; the deadline of connecting; heads, fields, chunk lines and what is read or gathered at once.
 
+mod balance;
 mod body;
+mod breaker;
+mod budget;
 mod chunked;
 mod fault;
+mod group;
 mod head;
 pub mod incoming;
 #[cfg(test)]
@@ -19,11 +23,16 @@ mod outgoing;
 mod outgoing_tests;
 mod peer;
 mod pool;
+mod queue;
 mod stream;
+mod visit;
 
 pub use body::{BetweenBytes, UpstreamBody};
+pub use breaker::{Failing, State};
 pub use fault::Fault;
+pub use group::{Chosen, Group, Member, Nobody, Tried};
 pub use link::Link;
-pub use peer::{Health, Peer, Peers};
-pub use pool::{ConnectError, Group, Pool};
+pub use peer::{Health, LastFailure, Peer, Peers, Snapshot, Tally};
+pub use pool::{ConnectError, Pool};
 pub use stream::UpstreamStream;
+pub use visit::Visit;
