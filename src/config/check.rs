@@ -9,7 +9,7 @@ use super::settings::{
 };
 use super::source::Place;
 use super::wire::Table;
-use super::{acme, crypto, defaults, intake, role, site, values};
+use super::{acme, crypto, defaults, dns, intake, role, site, values};
 use crate::base::units::Bytes;
 use crate::base::{Capability, Mode, TrustedProxies};
 use crate::guard::intake::settings::BodyMax;
@@ -51,6 +51,7 @@ pub(super) fn build(
     let http = http_limits(cx, &mut top);
     let http2 = http2_limits(cx, &mut top);
     let connections = connections(cx, &mut top);
+    let dns = dns::dns(cx, &mut top);
     let log = log(cx, &mut top);
     let crypto = crypto::crypto(cx, &mut top);
     let audit = audit(cx, &mut top);
@@ -76,6 +77,7 @@ pub(super) fn build(
         http,
         http2,
         connections,
+        dns,
         log,
         acme,
         crypto,

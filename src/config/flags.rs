@@ -205,7 +205,7 @@ mod tests {
         };
         let refused = refusal(&wrong);
         for line in [
-            "error: --upstream: an upstream has no scheme",
+            "error: --upstream: an upstream in the clear has no scheme",
             "error: --upstream: a port alone is no upstream",
             "error: --https: \"443x\" is no address to listen on",
             "error: --workers: the number is out of bounds",

@@ -30,6 +30,7 @@ pub struct Settings {
     pub http: HttpLimits,
     pub http2: Http2Limits,
     pub connections: ConnectionCaps,
+    pub dns: Dns,
     pub log: LogSettings,
     pub acme: Acme,
     pub crypto: Crypto,
@@ -108,6 +109,13 @@ pub struct ConnectionCaps {
     pub per_ip: usize,
     /// Per IPv6 /64.
     pub per_64: usize,
+}
+
+/// Who is asked for the addresses of upstreams that have a name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dns {
+    /// In the order of asking, each once. Empty for those of the system (`/etc/resolv.conf`).
+    pub servers: Vec<SocketAddr>,
 }
 
 /// Where log lines go.
