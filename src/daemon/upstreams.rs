@@ -31,6 +31,7 @@ const fn number(upstream: &Snapshot) -> u64 {
         (State::Open { probing: true, .. }, _) => 1,
         (State::Open { .. }, _) => 2,
         (State::Closed { .. }, Health::Down) => 3,
+        (State::Closed { .. }, _) if upstream.stalled => 4,
         (State::Closed { .. }, _) => 0,
     }
 }

@@ -39,6 +39,8 @@ pub struct BodyState {
     pub fault: Cell<Option<BodyError>>,
     /// Worker clock at the last byte.
     pub last_ms: Cell<u64>,
+    /// All of it has come, or nobody waits for the rest.
+    pub ended: Cell<bool>,
 }
 
 impl BodyError {
@@ -170,6 +172,7 @@ impl Streaming {
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
+            self.state.ended.set(true);
             self.conn.bodies_open.set(self.conn.bodies_open.get().saturating_sub(1));
         }
     }

@@ -288,7 +288,7 @@ fn upstream_busy(at: &str, requests_max: usize, queue: Queue) -> Answer {
     };
     let why = format!(
         "{at} has as many requests as its requests_max allows ({requests_max}), and {waited} if visitors should wait, \
-         or requests_max if the app can take more"
+         or raise requests_max if the app can take more"
     );
     not_now("upstream_busy", "Too busy", "This site has too many visitors right now.", why)
 }

@@ -186,9 +186,9 @@ impl Course {
             && matches!(failure, Failure::Broke(Fault::Closed))
             && !self.freshened;
         let why = match (&denial, failure) {
-            (Denial::UpstreamTimeout { waited_s, .. }, _) => {
-                format!("no answer within {waited_s} s")
-            }
+            // An app that waits for a client that pauses has not failed.
+            (_, Failure::TimedOut) if !exchange.is_sent() => return Err(denial),
+            (_, Failure::TimedOut) => format!("no answer within {:?}", exchange.first_byte),
             (Denial::UpstreamBroke { .. }, Failure::Broke(fault)) => fault.to_string(),
             // The client's own body went wrong.
             _ => return Err(denial),

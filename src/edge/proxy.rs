@@ -83,7 +83,7 @@ pub(super) enum Failure {
 
 /// The deadlines of one request at the app.
 pub(super) struct Exchange {
-    first_byte: Duration,
+    pub(super) first_byte: Duration,
     deadline: Deadline,
     body: Option<Rc<BodyState>>,
 }
@@ -121,6 +121,11 @@ impl Exchange {
             None if fault == Fault::RequestBody => Denial::BodyBroken,
             None => Denial::UpstreamBroke { upstream, why: fault.to_string(), how: fault.into() },
         }
+    }
+
+    /// Whether the app has nothing more to wait for.
+    pub(super) fn is_sent(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.ended.get())
     }
 
     /// The wait for the first byte of the answer begins with the last byte of the request.

@@ -125,7 +125,7 @@ impl OfUpstream {
             Self::State => (
                 "palisade_upstream_state",
                 "0 while requests go there, 1 while a probe is under way, 2 while it is left alone, 3 while only its health \
-                 checks fail",
+                 checks fail, 4 while it answers none of its requests",
             ),
             Self::InFlight => {
                 ("palisade_upstream_requests_in_flight", "Requests under way at an upstream")

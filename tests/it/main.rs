@@ -54,3 +54,4 @@ mod tidy;
 mod tls;
 mod top;
 mod totp;
+mod upstreams;

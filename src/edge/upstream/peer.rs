@@ -276,3 +276,7 @@ fn groups(site: &Site) -> impl Iterator<Item = &Upstreams> {
     let of_routes = site.routes.iter().filter_map(|route| route.upstreams.as_ref());
     std::iter::once(&site.upstreams).chain(of_routes)
 }
+
+#[cfg(test)]
+#[path = "peer_tests.rs"]
+mod tests;
