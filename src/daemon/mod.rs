@@ -25,6 +25,7 @@ mod supervise;
 mod switches;
 mod tokens;
 mod trust;
+mod upstreams;
 
 use std::path::PathBuf;
 

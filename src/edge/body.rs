@@ -41,6 +41,8 @@ pub struct BodyState {
     pub last_ms: Cell<u64>,
     /// Silence and slowness are normal: app and client have a conversation.
     pub may_be_silent: Cell<bool>,
+    /// All of it has come, or nobody waits for the rest.
+    pub ended: Cell<bool>,
 }
 
 impl BodyError {
@@ -172,6 +174,7 @@ impl Streaming {
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
+            self.state.ended.set(true);
             self.conn.bodies_open.set(self.conn.bodies_open.get().saturating_sub(1));
         }
     }

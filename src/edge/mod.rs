@@ -26,6 +26,7 @@ mod http2;
 mod ids;
 pub mod inspect;
 mod io;
+mod lease;
 pub mod pages;
 #[cfg(test)]
 mod panic_tests;

@@ -92,6 +92,7 @@ impl Edge {
         let shared = Arc::new(Shared {
             caps: Caps::new(settings.connections.clone()),
             policy: ArcSwap::from_pointee(Policy::new(1, settings, servers, 443, peers)),
+            epoch: clock.now(),
             clock,
             entropy: Arc::new(SystemEntropy),
             resolver: Arc::new(Defect),

@@ -15,6 +15,7 @@ pub enum Family {
     ConnectionsRefused,
     ConnectionsEnded,
     UpstreamConnections,
+    Upstream(OfUpstream),
     Panics,
     LogLinesDropped,
     ConfigGeneration,
@@ -68,6 +69,7 @@ impl Family {
                 "palisade_upstream_connections",
                 "Requests to the app by how their connection was come by",
             ),
+            Self::Upstream(figure) => figure.describe(),
             Self::Panics => ("palisade_panics", "Defects that ended one connection"),
             Self::LogLinesDropped => {
                 ("palisade_log_lines_dropped", "Log lines lost because the log could not keep up")
@@ -101,6 +103,48 @@ impl Family {
             Self::AuditOutbox => {
                 ("palisade_audit_outbox", "Changes that are not in the audit log yet")
             }
+        }
+    }
+}
+
+/// What there is for each upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfUpstream {
+    State,
+    InFlight,
+    Waiting,
+    Opened,
+    Retries,
+    RetriesSpared,
+    Busy,
+}
+
+impl OfUpstream {
+    const fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::State => (
+                "palisade_upstream_state",
+                "0 while requests go there, 1 while a probe is under way, 2 while it is left alone, 3 while only its health \
+                 checks fail, 4 while it answers none of its requests",
+            ),
+            Self::InFlight => {
+                ("palisade_upstream_requests_in_flight", "Requests under way at an upstream")
+            }
+            Self::Waiting => {
+                ("palisade_upstream_requests_waiting", "Requests that wait for a place there")
+            }
+            Self::Opened => {
+                ("palisade_upstream_opened", "Times that an upstream was left alone from then on")
+            }
+            Self::Retries => (
+                "palisade_upstream_retries",
+                "Requests that an upstream failed and that another one was asked",
+            ),
+            Self::RetriesSpared => (
+                "palisade_upstream_retries_spared",
+                "Requests that were not sent again because retry_percent was spent",
+            ),
+            Self::Busy => ("palisade_upstream_busy", "Requests refused because of requests_max"),
         }
     }
 }

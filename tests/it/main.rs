@@ -56,3 +56,4 @@ mod tls;
 mod top;
 mod totp;
 mod upstream_tls;
+mod upstreams;

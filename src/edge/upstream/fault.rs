@@ -4,6 +4,7 @@ use h2::Reason;
 
 use super::chunked::{LINE_MAX, TRAILERS_MAX};
 use super::head::{FIELDS_MAX, HEAD_MAX, INTERIM_MAX};
+use crate::base::Broke;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -52,4 +53,32 @@ pub enum Fault {
     /// The record of the request body knows more.
     #[error("the request body broke off")]
     RequestBody,
+}
+
+impl From<Fault> for Broke {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Closed | Fault::Refused => Self::Silent,
+            Fault::CutHead
+            | Fault::CutBody
+            | Fault::RequestBody
+            | Fault::Reset(_)
+            | Fault::Mute => Self::Midway,
+            Fault::NotHttp
+            | Fault::SpeaksHttp2
+            | Fault::SpeaksTls
+            | Fault::NotHttp2(_)
+            | Fault::HeadTooLong
+            | Fault::TooManyFields
+            | Fault::BareLf
+            | Fault::Field
+            | Fault::LengthAndCoding
+            | Fault::Length
+            | Fault::Coding
+            | Fault::CodingInOld
+            | Fault::InterimFlood
+            | Fault::Chunk
+            | Fault::Trailers => Self::Nonsense,
+        }
+    }
 }

@@ -1,17 +1,19 @@
-//! The idle connections to one upstream, and the upstreams of one site.
+//! The connections of one worker to one upstream.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::breaker::Failing;
 use super::carrier::Carrier;
 use super::link::Link;
 use super::multiplex::Multiplexed;
 use super::peer::Peer;
 use super::secure::TlsFault;
 use super::stream::UpstreamStream;
+use super::visit::Lane;
 use crate::config::settings::{Protocol, UpstreamAddr};
 use crate::edge::worker::Shared;
 use crate::ports::Resolver;
@@ -28,6 +30,8 @@ const REST_AFTER_MS: u64 = 1_000;
 pub struct Pool {
     pub peer: Arc<Peer>,
     pub label: Rc<str>,
+    /// What this worker has under way there.
+    pub(super) lane: Arc<Lane>,
     /// Last returned, first used: the rest grows old and is closed.
     idle: RefCell<Vec<Idle>>,
     /// The ones with HTTP/2: the first with room is used, so that the others become idle.
@@ -54,11 +58,33 @@ pub enum ConnectError {
     Tls(#[from] TlsFault),
 }
 
+impl ConnectError {
+    /// What it says about the upstream; `None` where this machine is the reason.
+    pub fn failing(&self) -> Option<Failing> {
+        use rustix::io::Errno;
+        match self {
+            Self::Timeout(_) => Some(Failing::Slow),
+            Self::NoAddress | Self::Tls(_) => Some(Failing::Quick),
+            Self::Io(error) => match Errno::from_io_error(error) {
+                Some(
+                    Errno::MFILE
+                    | Errno::NFILE
+                    | Errno::NOBUFS
+                    | Errno::NOMEM
+                    | Errno::ADDRNOTAVAIL,
+                ) => None,
+                _ => Some(Failing::Quick),
+            },
+        }
+    }
+}
+
 impl Pool {
     pub fn new(peer: Arc<Peer>) -> Rc<Self> {
         let label = peer.endpoint.to_string().into();
         Rc::new(Self {
             label,
+            lane: peer.lane(),
             peer,
             idle: RefCell::default(),
             multiplexed: RefCell::default(),
@@ -179,46 +205,5 @@ async fn addresses(
     match host.parse::<std::net::IpAddr>() {
         Ok(ip) => Ok(vec![(ip, port).into()]),
         Err(_) => resolver.resolve(host, port).await,
-    }
-}
-
-/// The upstreams of a site or route, used in turn.
-pub struct Group {
-    pools: Vec<Rc<Pool>>,
-    next: Cell<usize>,
-}
-
-impl Group {
-    pub const fn new(pools: Vec<Rc<Pool>>) -> Self {
-        Self { pools, next: Cell::new(0) }
-    }
-
-    /// Every upstream once, starting with the one whose turn it is.
-    pub fn in_turn(&self) -> impl Iterator<Item = &Rc<Pool>> {
-        let start = self.next.get();
-        self.next.set((start + 1) % self.pools.len().max(1));
-        let (before, after) = self.pools.split_at(start.min(self.pools.len()));
-        after.iter().chain(before)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::settings::{Endpoint, Protocol};
-
-    fn pool(port: u16) -> Rc<Pool> {
-        let addr = UpstreamAddr::Tcp { host: "127.0.0.1".into(), port };
-        Pool::new(Peer::new(Endpoint { addr, protocol: Protocol::Http1, tls: None }))
-    }
-
-    #[test]
-    fn upstreams_take_turns_and_each_request_may_try_them_all() {
-        let group = Group::new(vec![pool(1), pool(2), pool(3)]);
-        let turn = || group.in_turn().map(|pool| pool.label.to_string()).collect::<Vec<_>>();
-        assert_eq!(turn(), ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
-        assert_eq!(turn(), ["127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:1"]);
-        assert_eq!(turn(), ["127.0.0.1:3", "127.0.0.1:1", "127.0.0.1:2"]);
-        assert_eq!(turn(), ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
     }
 }

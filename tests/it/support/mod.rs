@@ -27,6 +27,7 @@ pub use certs::{Authority, Issued};
 pub use client::{Connection, TlsClient, plain};
 pub use daemon::{Daemon, Exit, Place, palisade, within};
 pub use fake_clock::FakeClock;
+pub use http::Answer;
 pub use pebble::Pebble;
 pub use peers::{Answered, Service, curl, peer, python};
 pub use ports::Doors;
