@@ -55,5 +55,6 @@ mod tidy;
 mod tls;
 mod top;
 mod totp;
+mod upstream_h2;
 mod upstream_tls;
 mod upstreams;
