@@ -134,6 +134,12 @@ impl Ended {
         (Self::Resets, "h2_resets"),
         (Self::HalfHead, "h2_half_head"),
     ];
+
+    /// The label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(ended, _)| *ended == self).map_or("", |(_, name)| name)
+    }
 }
 
 /// What one worker counts.
@@ -272,6 +278,7 @@ pub struct Gauges {
     /// By cap: `total`, `per_ip`, `per_64`, `per_site`, `busy`.
     pub connections_refused: Vec<(&'static str, u64)>,
     pub log_lines_dropped: u64,
+    pub hidden_errors_dropped: u64,
     pub config_generation: u64,
     pub reloads_refused: u64,
     /// One for each that the configuration names.
@@ -431,6 +438,7 @@ impl Collector for Scrape {
         counters(encoder, Family::ConnectionsEnded, "reason", ended)?;
         counter(encoder, Family::Panics, metrics.panics())?;
         counter(encoder, Family::LogLinesDropped, gauges.log_lines_dropped)?;
+        counter(encoder, Family::HiddenErrorsDropped, gauges.hidden_errors_dropped)?;
         gauge(encoder, Family::ConfigGeneration, &[], signed(gauges.config_generation))?;
         counter(encoder, Family::ReloadsRefused, gauges.reloads_refused)?;
         gauges.upstreams(encoder)?;

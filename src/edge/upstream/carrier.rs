@@ -62,6 +62,14 @@ impl Carrier {
         }
     }
 
+    /// Nothing more of the request goes out.
+    pub fn stop_sending(&mut self) {
+        match self {
+            Self::Http1(link) => link.stop_sending(),
+            Self::Http2(strand) => strand.stop_sending(),
+        }
+    }
+
     /// The whole response has been handed out.
     pub const fn is_over(&self) -> bool {
         match self {

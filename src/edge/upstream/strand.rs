@@ -250,6 +250,15 @@ impl Strand {
         Ok(())
     }
 
+    /// As [`Link::stop_sending`](super::link::Link::stop_sending): the rest is missed by nobody but the app, which hears of it
+    /// with the reset at the end.
+    pub fn stop_sending(&mut self) {
+        if self.sending.is_some() {
+            self.deaf = true;
+            self.body = RequestBody::Empty;
+        }
+    }
+
     fn take(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(data) => {
