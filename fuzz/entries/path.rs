@@ -41,7 +41,11 @@ pub fn run(bytes: &[u8]) {
         Normal::Rewritten(path) => path,
     };
     let matched = form.matched(text);
-    assert_eq!(path::normal(matched, EncodedSlashes::default), Ok(Normal::AsSent), "its own normal form");
+    assert_eq!(
+        path::normal(matched, EncodedSlashes::default),
+        Ok(Normal::AsSent),
+        "its own normal form"
+    );
     assert!(!matched.contains("//") && !matched.contains('\\'));
     assert!(matched.split('/').all(|segment| segment != "." && segment != ".."));
     assert_eq!(as_an_app_reads_it(told), as_an_app_reads_it(matched), "what the app is told");

@@ -46,9 +46,7 @@ impl Family {
                 "palisade_request_duration_seconds",
                 "From the request head to the last byte of the response",
             ),
-            Self::Denials => {
-                ("palisade_denials", "Requests that palisade itself refused, by reason")
-            }
+            Self::Denials => ("palisade_denials", "Requests that were refused, by reason"),
             Self::ObservedHeaders => (
                 "palisade_headers_observed",
                 "Responses that security_headers would have changed, had it been set to enforce",
