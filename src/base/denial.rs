@@ -1,5 +1,7 @@
 //! Every way in which palisade refuses a request. `edge::deny` alone turns one into an answer.
 
+use std::time::Duration;
+
 use super::Host;
 
 /// A refusal, with what the log needs and the client need not know.
@@ -57,10 +59,36 @@ pub enum Denial {
     TooManyActions,
     /// No connection to the app.
     UpstreamUnreachable { upstream: String, why: String },
+    /// A WebSocket to an app that is spoken to in HTTP/2.
+    NoWebSocket { upstream: String },
+    /// The app was reached, and could not prove who it is or does not speak what it should; `why` has the next step.
+    UpstreamTls { upstream: String, why: String },
     /// The app took the request and closed or broke the connection before answering.
-    UpstreamBroke { upstream: String, why: String },
+    UpstreamBroke { upstream: String, why: String, how: Broke },
     /// No connection, or no response head, within the deadline.
     UpstreamTimeout { upstream: String, waited_s: u64 },
+    /// Every upstream that could be asked has as many requests as it may, `requests_max`, and so has the queue.
+    UpstreamBusy { upstream: String, requests_max: usize, queue: Queue },
+    /// Every upstream lets deadlines pass, and is left alone until the next probe.
+    UpstreamDown { upstream: String, why: String, retry_s: u32 },
     /// A defect in palisade: a step ended in a state that it must not reach.
     Internal { what: &'static str },
+}
+
+/// How an app broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broke {
+    /// Before the first byte of an answer.
+    Silent,
+    /// In the middle.
+    Midway,
+    /// What it said is no answer.
+    Nonsense,
+}
+
+/// Why a request does not wait for a place at an upstream, or not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    TooLong { requests_max: usize },
+    TooSlow { wait_max: Duration },
 }

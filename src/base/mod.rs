@@ -23,7 +23,7 @@ pub mod words;
 pub use capability::{Capability, Mode, Override};
 pub use client_ip::{ClientIp, IpKey, Said, TrustedProxies, unmapped};
 pub use cloudflare::CLOUDFLARE;
-pub use denial::Denial;
+pub use denial::{Broke, Denial, Queue};
 pub use host::{Host, HostError};
 pub use request_id::{RequestId, TEXT_LEN as REQUEST_ID_LEN};
 pub use role::{APP_GROUP, CONTROL_GROUP, Role, Scope};

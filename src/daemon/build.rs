@@ -110,9 +110,8 @@ fn assemble(
     let mut materials = Materials::new().map_err(failed("the system's randomness"))?;
     let stored = |site: &Host| state.manager.certificate(site);
     let vault = state.vault(&settings.state_dir, log);
-    let keys = materials
-        .load(&settings, &start.environment, &stored, &vault, &*clock)
-        .map_err(StartError::Config)?;
+    let keys = materials.load(&settings, &start.environment, &stored, &vault, &*clock);
+    let keys = keys.map_err(StartError::Config)?;
     let metrics = hooked_metrics(&settings, log);
 
     let listeners = shown(sockets, &settings);
@@ -125,6 +124,7 @@ fn assemble(
         policy: ArcSwap::from_pointee(policy),
         caps: Caps::new(limits),
         clock: Arc::clone(&clock),
+        epoch: clock.now(),
         entropy,
         resolver,
         dial: Arc::new(SystemDial),

@@ -37,7 +37,8 @@ use crate::telemetry::originals::Originals;
 use crate::work::certs;
 
 /// Refusals that mean that the app is not there or does not answer.
-const APP_DOWN: [&str; 3] = ["upstream_unreachable", "upstream_broke", "upstream_timeout"];
+const APP_DOWN: [&str; 5] =
+    ["upstream_unreachable", "upstream_tls", "upstream_broke", "upstream_timeout", "upstream_down"];
 /// How far back requests without an app are mentioned.
 const LATELY: Duration = Duration::from_secs(60);
 /// Samples kept for it: one every two seconds.
@@ -316,6 +317,7 @@ impl Control for Daemon {
             connections_open: self.shared.caps.open() as u64,
             connections_refused: self.shared.caps.refused(),
             log_lines_dropped: self.shared.log.dropped(),
+            upstreams: self.upstream_figures(),
             hidden_errors_dropped: self.shared.originals.lost(),
             config_generation: inner.generation,
             reloads_refused: inner.reloads_refused,

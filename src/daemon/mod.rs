@@ -24,6 +24,8 @@ mod state;
 mod supervise;
 mod switches;
 mod tokens;
+mod trust;
+mod upstreams;
 
 use std::path::PathBuf;
 

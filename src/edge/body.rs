@@ -41,6 +41,10 @@ pub struct BodyState {
     pub fault: Cell<Option<BodyError>>,
     /// Worker clock at the last byte.
     pub last_ms: Cell<u64>,
+    /// Silence and slowness are normal: app and client have a conversation.
+    pub may_be_silent: Cell<bool>,
+    /// All of it has come, or nobody waits for the rest.
+    pub ended: Cell<bool>,
 }
 
 impl BodyError {
@@ -172,6 +176,7 @@ impl Streaming {
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
+            self.state.ended.set(true);
             self.conn.bodies_open.set(self.conn.bodies_open.get().saturating_sub(1));
         }
     }
@@ -192,7 +197,7 @@ impl Streaming {
                         None => return self.fail(BodyError::TooLarge { max }),
                     }
                 }
-                if self.pace.too_slow(worker.rate_min()) {
+                if self.pace.too_slow(worker.rate_min()) && !self.state.may_be_silent.get() {
                     return self.fail(BodyError::TooSlow);
                 }
                 if self.incoming.is_end_stream() {
@@ -206,6 +211,7 @@ impl Streaming {
                 self.end();
                 Poll::Ready(None)
             }
+            Poll::Pending if self.state.may_be_silent.get() => Poll::Pending,
             Poll::Pending => {
                 if !self.idle.is_armed() {
                     self.idle.arm(worker.timeouts().body_idle);

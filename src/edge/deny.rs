@@ -13,7 +13,7 @@ use super::originals;
 use super::pages::{self, Page};
 use super::trip::Trip;
 use crate::base::units::Bytes;
-use crate::base::{Denial, Host};
+use crate::base::{Broke, Denial, Host, Queue};
 
 /// Everything that has to be decided for a refusal.
 struct Answer {
@@ -252,6 +252,74 @@ fn unsupported_type(found: Option<&str>) -> Answer {
     Answer { why, ..client(status, "content_type", "Unsupported type", message) }
 }
 
+fn unreachable_upstream(at: &str, why: &str) -> Answer {
+    let message = "The app behind this address cannot be reached right now.";
+    let why = format!("{at}: {why}; is the app running and listening there?");
+    upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", NO_ANSWER, message, why)
+}
+
+fn no_websocket(at: &str) -> Answer {
+    let why = format!(
+        "{at}: WebSockets are passed on in HTTP/1.1 only; give their path a route with an upstream without h2:// or h2c://"
+    );
+    let message = "This address takes no WebSockets.";
+    upstream(StatusCode::NOT_IMPLEMENTED, "no_websocket", "Not available here", message, why)
+}
+
+fn upstream_tls(at: &str, why: &str) -> Answer {
+    let message = "The app behind this address cannot be reached right now.";
+    upstream(StatusCode::BAD_GATEWAY, "upstream_tls", NO_ANSWER, message, format!("{at}: {why}"))
+}
+
+fn upstream_broke(at: &str, why: &str, how: Broke) -> Answer {
+    let message = match how {
+        Broke::Silent => "The app behind this address ended the connection without an answer.",
+        Broke::Midway => "The app behind this address broke off in the middle of its answer.",
+        Broke::Nonsense => "The app behind this address gave an answer that cannot be understood.",
+    };
+    let why = format!("{at}: {why}; look into the app's own log at this time");
+    upstream(StatusCode::BAD_GATEWAY, "upstream_broke", NO_ANSWER, message, why)
+}
+
+fn upstream_late(at: &str, waited_s: u64) -> Answer {
+    let message = "The app behind this address did not answer in time.";
+    let why = format!(
+        "{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer"
+    );
+    let status = StatusCode::GATEWAY_TIMEOUT;
+    upstream(status, "upstream_timeout", "The site takes too long", message, why)
+}
+
+fn upstream_busy(at: &str, requests_max: usize, queue: Queue) -> Answer {
+    let waited = match queue {
+        Queue::TooLong { requests_max: 0 } => "wait_queue is off; switch it on".to_owned(),
+        Queue::TooLong { requests_max } => {
+            format!("{requests_max} more wait already; raise `requests` of wait_queue")
+        }
+        Queue::TooSlow { wait_max } => {
+            let wait_s = wait_max.as_secs_f64();
+            format!("no place became free within {wait_s} s; raise `wait` of wait_queue")
+        }
+    };
+    let why = format!(
+        "{at} has as many requests as its requests_max allows ({requests_max}), and {waited} if visitors should wait, \
+         or raise requests_max if the app can take more"
+    );
+    not_now("upstream_busy", "Too busy", "This site has too many visitors right now.", why)
+}
+
+fn upstream_down(at: &str, why: &str, retry_s: u32) -> Answer {
+    let message = "The app behind this address does not answer in time.";
+    let why = format!(
+        "{at} was not asked, since requests in a row were not answered in time ({why}); it is tried again in \
+         {retry_s} s: look into the app's own log"
+    );
+    let answer = not_now("upstream_down", NO_ANSWER, message, why);
+    Answer { retry_after_s: Some(retry_s), ..answer }
+}
+
+const NO_ANSWER: &str = "The site is not answering";
+
 fn decide(denial: &Denial) -> Answer {
     match denial {
         Denial::UnknownHost => Answer {
@@ -306,15 +374,13 @@ fn decide(denial: &Denial) -> Answer {
             "The request was not received completely.", "the request body broke off".into()),
         Denial::NotRecordable { why } => not_recordable(why),
         Denial::TooManyActions => too_many_actions(),
-        Denial::UpstreamUnreachable { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
-            "The app behind this address cannot be reached right now.",
-            format!("{at}: {why}; is the app running and listening there?")),
-        Denial::UpstreamBroke { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_broke", "The site is not answering",
-            "The app behind this address ended the connection without an answer.",
-            format!("{at}: {why}; look into the app's own log at this time")),
-        Denial::UpstreamTimeout { upstream: at, waited_s } => upstream(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The site takes too long",
-            "The app behind this address did not answer in time.",
-            format!("{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer")),
+        Denial::NoWebSocket { upstream } => no_websocket(upstream),
+        Denial::UpstreamUnreachable { upstream, why } => unreachable_upstream(upstream, why),
+        Denial::UpstreamTls { upstream, why } => upstream_tls(upstream, why),
+        Denial::UpstreamBroke { upstream, why, how } => upstream_broke(upstream, why, *how),
+        Denial::UpstreamTimeout { upstream, waited_s } => upstream_late(upstream, *waited_s),
+        Denial::UpstreamBusy { upstream, requests_max, queue } => upstream_busy(upstream, *requests_max, *queue),
+        Denial::UpstreamDown { upstream, why, retry_s } => upstream_down(upstream, why, *retry_s),
         Denial::Internal { what } => Answer {
             hint: TRY_AGAIN,
             ..closing(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong",
@@ -359,9 +425,17 @@ mod tests {
             Denial::BodyBroken,
             Denial::NotRecordable { why: "a test" },
             Denial::TooManyActions,
+            Denial::NoWebSocket { upstream: at() },
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
-            Denial::UpstreamBroke { upstream: at(), why: "closed".into() },
+            Denial::UpstreamTls { upstream: at(), why: "expired".into() },
+            Denial::UpstreamBroke { upstream: at(), why: "closed".into(), how: Broke::Silent },
             Denial::UpstreamTimeout { upstream: at(), waited_s: 60 },
+            Denial::UpstreamBusy {
+                upstream: at(),
+                requests_max: 10,
+                queue: Queue::TooLong { requests_max: 100 },
+            },
+            Denial::UpstreamDown { upstream: at(), why: "no answer".into(), retry_s: 1 },
             Denial::Internal { what: "a test" },
         ]
     }

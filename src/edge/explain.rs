@@ -11,9 +11,10 @@ use http::{Method, Request, StatusCode, Uri};
 
 use super::policy::Policy;
 use super::route::{self, Mismatch};
+use super::upstream::{Failing, Health, State};
 use super::{deny, forwarded, proxy, respond, steps, tunnel};
 use crate::base::{Denial, Host, unmapped};
-use crate::config::settings::{RouteMatch, Site};
+use crate::config::settings::{Balance, RouteMatch, Site, Upstreams};
 use crate::guard::intake;
 use crate::telemetry::events::{Outcome, Step};
 use crate::work::acme::challenges::HTTP_PREFIX;
@@ -159,14 +160,49 @@ fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&
     told.to_app = to_app(asked, &told.client);
     let route = route.and_then(|at| site.routes.get(at));
     told.steps.extend(site.audit_of(route).map(steps::audit));
-    told.upstreams = site.upstreams_of(route).list.iter().map(ToString::to_string).collect();
-    let note = match &told.upstreams[..] {
+    let group = site.upstreams_of(route);
+    told.upstreams = group.list.iter().map(ToString::to_string).collect();
+    told.steps.push(steps::step(steps::UPSTREAM, Outcome::Answered, upstream(policy, group)));
+    Ok(site)
+}
+
+/// Who would be asked, as far as that is known now.
+fn upstream(policy: &Policy, group: &Upstreams) -> String {
+    let names: Vec<String> = group.list.iter().map(ToString::to_string).collect();
+    let mut note = match &names[..] {
         [] => "there is none".to_owned(),
         [only] => format!("{only} is asked"),
-        several => format!("one of {} is asked, the others if it is not there", several.join(", ")),
+        several => {
+            let who = match group.balance {
+                Balance::RoundRobin => "whose turn it is",
+                Balance::LeastLoaded => "with the fewest requests",
+            };
+            format!(
+                "the one {who} of {} is asked, the others if it is not there",
+                several.join(", ")
+            )
+        }
     };
-    told.steps.push(steps::step(steps::UPSTREAM, Outcome::Answered, note));
-    Ok(site)
+    for upstream in &group.list {
+        let Some(peer) = policy.peers.get(&upstream.endpoint) else { continue };
+        if let (Some(_), State::Open { how, .. }) = (&group.breaker, peer.breaker()) {
+            let why = peer.last_failure().map(|last| format!(" ({})", last.text));
+            let fails = match how {
+                Failing::Quick => "fails at once",
+                Failing::Slow => "does not answer in time",
+            };
+            note.push_str(&format!(
+                "; {upstream} {fails} and is left alone{}",
+                why.unwrap_or_default()
+            ));
+        } else if peer.health() == Health::Down {
+            note.push_str(&format!("; the health checks of {upstream} fail"));
+        }
+        if let Some(max) = upstream.requests_max {
+            note.push_str(&format!("; {upstream} has {} of {max} requests", peer.in_flight()));
+        }
+    }
+    note
 }
 
 fn client(policy: &Policy, asked: &Asked, told: &mut Explained) -> Step {

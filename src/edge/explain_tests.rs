@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::Environment;
 use crate::edge::tls::TlsFactory;
-use crate::edge::upstream::Peers;
+use crate::edge::upstream::{Peers, Trusts};
 
 const CONFIG: &str = r#"
 [listen]
@@ -37,15 +37,19 @@ fn policy() -> Policy {
     let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).expect("a key");
     let key = rustls::sign::CertifiedKey::new(vec![key.cert.der().clone()], signing);
     let tls = TlsFactory::new().and_then(|factory| factory.config(Arc::new(key))).expect("TLS");
-    let peers = Peers::of(&settings, None);
+    let peers = Peers::of(&settings, None, &Trusts::default());
     Policy::new(1, settings, vec![Some(tls), None], 8443, peers)
 }
 
 fn told(method: &str, url: &str, fields: &[(&str, &str)]) -> Explained {
+    told_by(&policy(), method, url, fields)
+}
+
+fn told_by(policy: &Policy, method: &str, url: &str, fields: &[(&str, &str)]) -> Explained {
     let fields: Vec<(String, String)> =
         fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let peer = "10.0.0.1".parse().expect("an address");
-    explain(&policy(), &Asked::new(url, method, peer, &fields).expect("a request"))
+    explain(policy, &Asked::new(url, method, peer, &fields).expect("a request"))
 }
 
 /// Names and outcomes of the steps.
@@ -100,6 +104,21 @@ fn the_route_that_matches_is_last_and_the_others_say_why_not() {
         ]
     );
     assert_eq!(told.upstreams, ["127.0.0.1:4000"]);
+}
+
+#[test]
+fn who_would_be_asked_is_told_with_what_is_known_of_it() {
+    let policy = policy();
+    let told = || {
+        let told = told_by(&policy, "GET", "https://app.example.com/", &[]);
+        told.steps.into_iter().find(|step| step.name == steps::UPSTREAM).expect("it").note
+    };
+    let turns = "the one whose turn it is of 127.0.0.1:3000, 127.0.0.1:3001 is asked, \
+                 the others if it is not there";
+    assert_eq!(told(), turns);
+    let second = policy.settings.sites[0].upstreams.list[1].endpoint.clone();
+    policy.peers.get(&second).expect("known").set_health(Health::Down);
+    assert_eq!(told(), format!("{turns}; the health checks of 127.0.0.1:3001 fail"));
 }
 
 #[test]

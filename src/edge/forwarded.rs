@@ -7,13 +7,14 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::header::{
-    CONNECTION, COOKIE, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    CONNECTION, COOKIE, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Uri, Version};
 
 use super::conn::{Client, HostEntry, is_trusted};
+use super::trailers::TakesTrailers;
 use super::trip::Trip;
 use crate::base::{ClientIp, Said, TrustedProxies};
 
@@ -90,7 +91,9 @@ pub(super) fn clean(
     host: &HeaderValue,
     http2: bool,
 ) {
-    strip(&mut head.headers);
+    if strip(&mut head.headers) {
+        head.extensions.insert(TakesTrailers);
+    }
     head.version = Version::HTTP_11;
     if head.uri.scheme().is_some() || head.uri.authority().is_some() {
         head.uri = target.cloned().map_or_else(Uri::default, Uri::from);
@@ -125,20 +128,32 @@ pub(super) fn identify(headers: &mut HeaderMap, identity: Identity<'_>) {
     headers.insert(X_REQUEST_ID, identity.id.clone());
 }
 
-/// Removes what must not reach the app. One pass finds out whether there is anything to do, which is rare.
-pub(super) fn strip(headers: &mut HeaderMap) {
+/// Removes what must not reach the app. One pass finds out whether there is anything to do, which is rare. True if the
+/// client takes trailers, as it said in `TE`.
+pub(super) fn strip(headers: &mut HeaderMap) -> bool {
+    let mut takes_trailers = false;
     let mut doomed: Vec<HeaderName> = Vec::new();
     for (name, value) in &*headers {
         if *name == CONNECTION {
             doomed.extend(named_by_connection(value));
         }
         if is_hop_by_hop(name) || is_claim(name) || name.as_str().contains('_') {
+            takes_trailers |= *name == TE && says_trailers(value);
             doomed.push(name.clone());
         }
     }
     for name in doomed {
         headers.remove(name);
     }
+    takes_trailers
+}
+
+/// `trailers` among the words of a `TE` (RFC 9110 §10.1.4); a weight takes nothing away from it.
+fn says_trailers(value: &HeaderValue) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|word| {
+        let word = word.split(|byte| *byte == b';').next().unwrap_or_default();
+        word.trim_ascii().eq_ignore_ascii_case(b"trailers")
+    })
 }
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1), and `Expect`, which is settled here (promise 14).
@@ -159,7 +174,7 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// What a client says about where it comes from; palisade knows better.
-fn is_claim(name: &HeaderName) -> bool {
+pub(super) fn is_claim(name: &HeaderName) -> bool {
     let name = name.as_str();
     name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded")
 }

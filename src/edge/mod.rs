@@ -27,6 +27,7 @@ mod http2;
 mod ids;
 pub mod inspect;
 mod io;
+mod lease;
 mod originals;
 pub mod pages;
 #[cfg(test)]
@@ -46,6 +47,7 @@ mod steps;
 mod strangers;
 mod timers;
 pub mod tls;
+mod trailers;
 mod trip;
 mod tunnel;
 pub mod upstream;

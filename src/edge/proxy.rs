@@ -1,7 +1,7 @@
 //! Sends a request to the app and hands its response on while it still comes.
 //!
-//! Promises: what may have reached the app is sent again only if its method is idempotent and it has no body (23);
-//! a connection that breaks mid-body ends the client's message the same way (24).
+//! Promises: a connection that breaks mid-body ends the client's message the same way (24). Which upstream is asked,
+//! and whether another one is, is said in `lease`.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -14,13 +14,13 @@ use http::{HeaderMap, Method, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 
 use super::body::{Body, BodyState, RequestBody};
+use super::lease::{Course, Leased};
 use super::policy::Policy;
 use super::respond;
 use super::timers::Deadline;
 use super::trip::Trip;
-use super::upstream::{BetweenBytes, ConnectError, Fault, Group, Link, Pool, UpstreamBody};
-use crate::base::Denial;
-use crate::telemetry::metrics::UpstreamUse;
+use super::upstream::{BetweenBytes, Fault, Pool, UpstreamBody};
+use crate::base::{Broke, Denial};
 
 /// Refuses what no app should see.
 pub(super) fn admit(policy: &Policy, head: &Parts) -> Result<(), Denial> {
@@ -47,91 +47,30 @@ pub(super) async fn forward(
     if let Some(denial) = trip.upload_fault() {
         return Err(denial); // the app need not hear of it
     }
-    let group = upstreams(trip)?;
-    let (mut leased, mut how) = lease(trip, &group).await?;
+    let mut course = Course::begin(trip)?;
+    let mut leased = course.lease(trip).await?;
     let exchange = Exchange::start(trip, state);
     leased.link.begin(head, body);
-    let mut answer = exchange.run(&mut leased).await;
-    // The app may have closed a kept connection at this very moment: that is no reason to lose a request.
-    if let Err(Failure::Broke(Fault::Closed)) = answer
-        && how == UpstreamUse::Reused
-        && leased.link.may_repeat()
-    {
-        let mut fresh = connect(trip, &leased.pool).await?;
-        fresh.repeat(&mut leased.link);
-        leased.link = fresh;
-        how = UpstreamUse::Opened;
-        answer = exchange.run(&mut leased).await;
-    }
-    let answer = answer.map_err(|failure| exchange.refusal(failure, &leased))?;
-    trip.conn.worker.shard.upstream(how);
+    let answer = loop {
+        match exchange.run(&mut leased).await {
+            Ok(answer) => break answer,
+            // Failures are rare: what follows from one is no part of every request's future.
+            Err(failure) => {
+                Box::pin(course.again(trip, &mut leased, &exchange, failure)).await?;
+            }
+        }
+    };
+    course.answered(trip, &mut leased);
     if answer.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked; what the connection speaks now is nobody's guess.
         return Err(Denial::UpstreamBroke {
-            upstream: leased.pool.label.to_string(),
+            upstream: leased.pool().label.to_string(),
             why: "it answered 101 to a request that asked for no upgrade".into(),
+            how: Broke::Nonsense,
         });
     }
     trip.answered = Some(trip.elapsed());
     Ok(stream_back(trip, exchange, leased, answer))
-}
-
-/// A new connection to the first upstream that can be reached, for an exchange that will not give it back.
-pub(super) async fn lease_new(trip: &mut Trip, group: &Group) -> Result<Leased, Denial> {
-    let mut refusal = Denial::Internal { what: "a site without upstreams" };
-    for pool in group.in_turn() {
-        trip.upstream = Some(Rc::clone(&pool.label));
-        match connect(trip, pool).await {
-            Ok(link) => return Ok(Leased { link, pool: Rc::clone(pool) }),
-            Err(denial) => refusal = denial,
-        }
-    }
-    Err(refusal)
-}
-
-/// A connection and the pool that wants it back.
-pub(super) struct Leased {
-    pub link: Box<Link>,
-    pub pool: Rc<Pool>,
-}
-
-pub(super) fn upstreams(trip: &Trip) -> Result<Rc<Group>, Denial> {
-    let site = trip.host.as_ref().map(|host| host.site);
-    site.and_then(|site| trip.view.upstreams(site, trip.route))
-        .cloned()
-        .ok_or(Denial::Internal { what: "a site without upstreams" })
-}
-
-/// An idle connection, or a new one to the first upstream that can be reached.
-async fn lease(trip: &mut Trip, group: &Group) -> Result<(Leased, UpstreamUse), Denial> {
-    let mut refusal = Denial::Internal { what: "a site without upstreams" };
-    for pool in group.in_turn() {
-        trip.upstream = Some(Rc::clone(&pool.label));
-        if let Some(link) = pool.reuse() {
-            return Ok((Leased { link, pool: Rc::clone(pool) }, UpstreamUse::Reused));
-        }
-        match connect(trip, pool).await {
-            Ok(link) => return Ok((Leased { link, pool: Rc::clone(pool) }, UpstreamUse::Opened)),
-            Err(denial) => refusal = denial,
-        }
-    }
-    Err(refusal)
-}
-
-async fn connect(trip: &Trip, pool: &Pool) -> Result<Box<Link>, Denial> {
-    let limit = trip.view.policy.settings.timeout.connect;
-    // Connecting is rare: its future is not part of every request's.
-    let connecting = Box::pin(pool.connect(&trip.conn.worker.shared, limit));
-    connecting.await.map_err(|error| {
-        trip.conn.worker.shard.upstream(UpstreamUse::Failed);
-        let upstream = pool.label.to_string();
-        match error {
-            ConnectError::Timeout(limit) => {
-                Denial::UpstreamTimeout { upstream, waited_s: limit.as_secs() }
-            }
-            error => Denial::UpstreamUnreachable { upstream, why: error.to_string() },
-        }
-    })
 }
 
 /// Why there is no answer.
@@ -144,7 +83,7 @@ pub(super) enum Failure {
 
 /// The deadlines of one request at the app.
 pub(super) struct Exchange {
-    first_byte: Duration,
+    pub(super) first_byte: Duration,
     deadline: Deadline,
     body: Option<Rc<BodyState>>,
 }
@@ -172,16 +111,21 @@ impl Exchange {
     }
 
     /// What a failure means to the client: its own body may be what went wrong.
-    pub(super) fn refusal(&self, failure: Failure, leased: &Leased) -> Denial {
-        let upstream = leased.pool.label.to_string();
+    pub(super) fn refusal(&self, failure: Failure, pool: &Pool) -> Denial {
+        let upstream = pool.label.to_string();
         let Failure::Broke(fault) = failure else {
             return Denial::UpstreamTimeout { upstream, waited_s: self.first_byte.as_secs() };
         };
         match self.body.as_ref().and_then(|body| body.fault.get()) {
             Some(fault) => fault.refusal().unwrap_or(Denial::BodyBroken),
             None if fault == Fault::RequestBody => Denial::BodyBroken,
-            None => Denial::UpstreamBroke { upstream, why: fault.to_string() },
+            None => Denial::UpstreamBroke { upstream, why: fault.to_string(), how: fault.into() },
         }
+    }
+
+    /// Whether the app has nothing more to wait for.
+    pub(super) fn is_sent(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.ended.get())
     }
 
     /// The wait for the first byte of the answer begins with the last byte of the request.
@@ -200,13 +144,19 @@ pub(super) fn stream_back(
     // Whatever the app speaks, the client speaks to palisade (RFC 9110 §2.5).
     head.version = Version::HTTP_11;
     exchange.deadline.disarm();
-    let between_bytes = (!may_be_silent(&head.headers)).then(|| BetweenBytes {
+    let silent = may_be_silent(&head.headers);
+    if let Some(body) = &exchange.body
+        && silent
+    {
+        body.may_be_silent.set(true);
+    }
+    let between_bytes = (!silent).then(|| BetweenBytes {
         limit: trip.view.policy.settings.timeout.between_bytes,
         deadline: exchange.deadline,
         upload: exchange.body,
     });
     let timers = Rc::clone(&trip.conn.worker.timers);
-    let body = UpstreamBody::new(leased.link, leased.pool, timers, between_bytes);
+    let body = UpstreamBody::new(leased.link, leased.visit, timers, between_bytes);
     respond::strip(&mut head.headers);
     Response::from_parts(head, Body::upstream(body))
 }

@@ -41,7 +41,7 @@ impl Timers {
         })
     }
 
-    /// Milliseconds since the worker started, as of the last tick or request.
+    /// Milliseconds since the epoch of all workers, as of the last tick or request.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.now_ms.get()

@@ -14,10 +14,11 @@ use http::{Method, Response, StatusCode, Version};
 use super::body::{Body, RequestBody};
 use super::conn::Conn;
 use super::io::{ClientIo, Stream};
+use super::lease::Course;
 use super::proxy;
 use super::respond;
 use super::trip::Trip;
-use super::upstream::UpstreamStream;
+use super::upstream::{UpstreamStream, Visit};
 use crate::base::{Denial, Host};
 use crate::config::settings::{Origins, Site};
 
@@ -27,6 +28,8 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 pub struct Tunnel {
     upstream: UpstreamStream,
     early: bytes::Bytes,
+    /// The app has it in flight while it is open.
+    visit: Visit,
 }
 
 /// Whether the request asks for a WebSocket, and may.
@@ -86,20 +89,32 @@ fn is_allowed(site: &Site, origin: &HeaderValue, host: Option<&HeaderValue>) -> 
 pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Body>, Denial> {
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, WEBSOCKET);
-    let group = proxy::upstreams(trip)?;
-    let mut leased = proxy::lease_new(trip, &group).await?;
+    let mut course = Course::begin(trip)?;
+    let mut leased = course.lease_new(trip).await?;
+    if !leased.link.is_whole() {
+        return Err(Denial::NoWebSocket { upstream: leased.pool().label.to_string() });
+    }
     let exchange = proxy::Exchange::start(trip, None);
     leased.link.begin(head, RequestBody::Empty);
-    let answer = exchange.run(&mut leased).await;
-    let mut head = answer.map_err(|failure| exchange.refusal(failure, &leased))?;
+    let mut head = loop {
+        match exchange.run(&mut leased).await {
+            Ok(head) => break head,
+            Err(failure) => {
+                Box::pin(course.again(trip, &mut leased, &exchange, failure)).await?;
+            }
+        }
+    };
+    course.answered(trip, &mut leased);
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(proxy::stream_back(trip, exchange, leased, head));
     }
     respond::strip(&mut head.headers);
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, WEBSOCKET);
-    let (upstream, early) = leased.link.into_stream();
-    *trip.conn.tunnel.borrow_mut() = Some(Tunnel { upstream, early });
+    let stream = leased.link.into_stream();
+    let (upstream, early) =
+        stream.ok_or(Denial::Internal { what: "a 101 without a connection" })?;
+    *trip.conn.tunnel.borrow_mut() = Some(Tunnel { upstream, early, visit: leased.visit });
     Ok(Response::from_parts(head, Body::empty()))
 }
 
@@ -107,7 +122,7 @@ impl Tunnel {
     /// Copies both ways until both sides have ended, one has failed, or the worker has drained.
     pub(super) async fn run(self, conn: &Rc<Conn>, client: Stream, from_client: bytes::Bytes) {
         use tokio::io::AsyncWriteExt;
-        let Self { mut upstream, early } = self;
+        let Self { mut upstream, early, visit: _visit } = self;
         let mut client = ClientIo::new(client, Rc::clone(conn));
         conn.exchanges.set(conn.exchanges.get() + 1);
         let copied = async {

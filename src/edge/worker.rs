@@ -29,7 +29,7 @@ use super::policy::Policy;
 use super::strangers::Strangers;
 use super::timers::{TICK, Timers};
 use super::upstream::{Group, Pool};
-use crate::config::settings::{Endpoint, Timeouts, Upstreams};
+use crate::config::settings::{Endpoint, Timeouts, Upstream, Upstreams};
 use crate::ports::actions::Actions;
 use crate::ports::{Clock, Dial, Entropy, Resolver};
 use crate::telemetry::access::AccessLog;
@@ -46,6 +46,8 @@ pub struct Shared {
     pub policy: ArcSwap<Policy>,
     pub caps: Arc<Caps>,
     pub clock: Arc<dyn Clock>,
+    /// From when the milliseconds count that workers tell each other.
+    pub epoch: Instant,
     pub entropy: Arc<dyn Entropy>,
     pub resolver: Arc<dyn Resolver>,
     pub dial: Arc<dyn Dial>,
@@ -62,6 +64,30 @@ pub struct Shared {
     pub cut: AtomicUsize,
     /// Gives freed memory back to the system; called by a worker that has become idle.
     pub collect_memory: fn(),
+}
+
+impl Shared {
+    /// Milliseconds of the clock that all workers share.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        let elapsed = self.clock.now().saturating_duration_since(self.epoch);
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A number nobody can foresee, for what must not happen everywhere at once.
+    #[must_use]
+    pub fn chance(&self) -> u32 {
+        let mut bytes = [0; 4];
+        // Without randomness nothing is lost but the spread.
+        let _ = self.entropy.fill(&mut bytes);
+        u32::from_ne_bytes(bytes)
+    }
+
+    fn timers(&self) -> Rc<Timers> {
+        let timers = Timers::new(self.epoch);
+        timers.set_now(self.clock.now());
+        timers
+    }
 }
 
 /// How far a stop has got; workers follow it.
@@ -141,8 +167,8 @@ impl View {
         });
         let pools: HashMap<Endpoint, Rc<Pool>> = pools.collect();
         let group = |upstreams: &Upstreams| {
-            let pools = upstreams.list.iter().filter_map(|upstream| pools.get(&upstream.endpoint));
-            Rc::new(Group::new(pools.cloned().collect()))
+            let pool = |upstream: &Upstream| pools.get(&upstream.endpoint).cloned();
+            Rc::new(Group::new(upstreams, pool))
         };
         let sites = policy.settings.sites.iter().map(|site| SiteUpstreams {
             own: group(&site.upstreams),
@@ -166,7 +192,7 @@ impl Worker {
         let access = AccessLog::new(shared.log.clone(), policy.settings.log.access);
         Ok(Rc::new(Self {
             index,
-            timers: Timers::new(shared.clock.now()),
+            timers: shared.timers(),
             shard: shared.metrics.shard(index),
             pages: Pages::new().map_err(io::Error::other)?,
             crowd: Rc::default(),

@@ -1,6 +1,7 @@
 //! Counters without contention: each worker writes its own shard, a scrape adds the shards up.
 //!
-//! Bounds: the set of series is fixed, whatever clients send; only certificates add one series per site.
+//! Bounds: the set of series is fixed, whatever clients send; only certificates and upstreams add series, for
+//! each that the configuration names.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::names::Family;
+use super::names::{Family, OfUpstream};
 
 /// Upper bounds of the latency histogram, microseconds.
 pub const LATENCY_BOUNDS_US: [u64; 16] = [
@@ -148,7 +149,7 @@ pub struct Shard {
     classes: [Count; 5],
     latency: [Count; LATENCY_BOUNDS_US.len() + 1],
     latency_sum_us: Count,
-    denials: [Count; DENIALS.len()],
+    denials: Denials,
     handshakes: [Count; Handshake::ALL.len()],
     upstream: [Count; UpstreamUse::ALL.len()],
     ended: [Count; Ended::ALL.len()],
@@ -157,7 +158,7 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 29] = [
+pub const DENIALS: [&str; 33] = [
     "unknown_host",
     "bad_host",
     "misdirected",
@@ -183,11 +184,33 @@ pub const DENIALS: [&str; 29] = [
     "body_broken",
     "not_recordable",
     "too_many_actions",
+    "no_websocket",
     "upstream_unreachable",
+    "upstream_tls",
     "upstream_broke",
     "upstream_timeout",
+    "upstream_busy",
+    "upstream_down",
     "internal",
 ];
+
+/// One count for each of them. The standard library has defaults for arrays of up to 32.
+#[derive(Debug)]
+struct Denials([Count; DENIALS.len()]);
+
+impl Default for Denials {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Count::default()))
+    }
+}
+
+impl std::ops::Deref for Denials {
+    type Target = [Count];
+
+    fn deref(&self) -> &[Count] {
+        &self.0
+    }
+}
 
 impl Shard {
     /// One answered request.
@@ -258,6 +281,8 @@ pub struct Gauges {
     pub hidden_errors_dropped: u64,
     pub config_generation: u64,
     pub reloads_refused: u64,
+    /// One for each that the configuration names.
+    pub upstreams: Vec<UpstreamFigures>,
     /// Site and the seconds until its certificate ends.
     pub certificates: Vec<(String, i64)>,
     /// Sites that show none, or one that stands in.
@@ -267,6 +292,20 @@ pub struct Gauges {
     pub certificate_failures: Vec<(&'static str, u64)>,
     pub state: StateFigures,
     pub audit: AuditFigures,
+}
+
+/// One upstream.
+#[derive(Debug, Clone, Default)]
+pub struct UpstreamFigures {
+    pub name: String,
+    /// As the help of [`OfUpstream::State`] says.
+    pub state: u64,
+    pub in_flight: u64,
+    pub waiting: u64,
+    pub opened: u64,
+    pub retries: u64,
+    pub spared: u64,
+    pub busy: u64,
 }
 
 /// The audit log.
@@ -402,12 +441,43 @@ impl Collector for Scrape {
         counter(encoder, Family::HiddenErrorsDropped, gauges.hidden_errors_dropped)?;
         gauge(encoder, Family::ConfigGeneration, &[], signed(gauges.config_generation))?;
         counter(encoder, Family::ReloadsRefused, gauges.reloads_refused)?;
+        gauges.upstreams(encoder)?;
         gauges.certificates(encoder)?;
         gauges.state(encoder)
     }
 }
 
 impl Gauges {
+    fn upstreams(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
+        type Figure = fn(&UpstreamFigures) -> u64;
+        let now: [(OfUpstream, Figure); 3] = [
+            (OfUpstream::State, |upstream| upstream.state),
+            (OfUpstream::InFlight, |upstream| upstream.in_flight),
+            (OfUpstream::Waiting, |upstream| upstream.waiting),
+        ];
+        for (family, figure) in now {
+            let (name, help) = Family::Upstream(family).describe();
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for upstream in &self.upstreams {
+                let labels = [("upstream", upstream.name.as_str())];
+                let value = signed(figure(upstream));
+                ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let so_far: [(OfUpstream, Figure); 4] = [
+            (OfUpstream::Opened, |upstream| upstream.opened),
+            (OfUpstream::Retries, |upstream| upstream.retries),
+            (OfUpstream::RetriesSpared, |upstream| upstream.spared),
+            (OfUpstream::Busy, |upstream| upstream.busy),
+        ];
+        for (family, figure) in so_far {
+            let figures = self.upstreams.iter();
+            let figures = figures.map(|upstream| (upstream.name.as_str(), figure(upstream)));
+            counters(encoder, Family::Upstream(family), "upstream", figures)?;
+        }
+        Ok(())
+    }
+
     fn certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
         let (name, help) = Family::CertificateExpiry.describe();
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
@@ -503,7 +573,9 @@ mod tests {
         metrics.shard(1).handshake(Handshake::Resumed);
         metrics.shard(0).upstream(UpstreamUse::Reused);
         metrics.panicked();
-        let text = metrics.render(Gauges { connections_open: 3, ..Gauges::default() });
+        let upstream = UpstreamFigures { name: "app:1".into(), state: 2, ..Default::default() };
+        let upstreams = vec![UpstreamFigures { busy: 7, ..upstream }];
+        let text = metrics.render(Gauges { connections_open: 3, upstreams, ..Gauges::default() });
         for line in [
             "palisade_requests_total{class=\"2xx\"} 1",
             "palisade_requests_total{class=\"5xx\"} 1",
@@ -514,6 +586,8 @@ mod tests {
             "palisade_tls_handshakes_total{outcome=\"resumed\"} 1",
             "palisade_upstream_connections_total{outcome=\"reused\"} 1",
             "palisade_connections_open 3",
+            "palisade_upstream_state{upstream=\"app:1\"} 2",
+            "palisade_upstream_busy_total{upstream=\"app:1\"} 7",
             "palisade_panics_total 1",
             "# EOF",
         ] {

@@ -15,6 +15,7 @@ pub enum Family {
     ConnectionsRefused,
     ConnectionsEnded,
     UpstreamConnections,
+    Upstream(OfUpstream),
     Panics,
     LogLinesDropped,
     HiddenErrorsDropped,
@@ -45,9 +46,7 @@ impl Family {
                 "palisade_request_duration_seconds",
                 "From the request head to the last byte of the response",
             ),
-            Self::Denials => {
-                ("palisade_denials", "Requests that palisade itself refused, by reason")
-            }
+            Self::Denials => ("palisade_denials", "Requests that were refused, by reason"),
             Self::ObservedHeaders => (
                 "palisade_headers_observed",
                 "Responses that security_headers would have changed, had it been set to enforce",
@@ -69,6 +68,7 @@ impl Family {
                 "palisade_upstream_connections",
                 "Requests to the app by how their connection was come by",
             ),
+            Self::Upstream(figure) => figure.describe(),
             Self::Panics => ("palisade_panics", "Defects that ended one connection"),
             Self::HiddenErrorsDropped => (
                 "palisade_hidden_errors_dropped",
@@ -106,6 +106,48 @@ impl Family {
             Self::AuditOutbox => {
                 ("palisade_audit_outbox", "Changes that are not in the audit log yet")
             }
+        }
+    }
+}
+
+/// What there is for each upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfUpstream {
+    State,
+    InFlight,
+    Waiting,
+    Opened,
+    Retries,
+    RetriesSpared,
+    Busy,
+}
+
+impl OfUpstream {
+    const fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::State => (
+                "palisade_upstream_state",
+                "0 while requests go there, 1 while a probe is under way, 2 while it is left alone, 3 while only its health \
+                 checks fail, 4 while it answers none of its requests",
+            ),
+            Self::InFlight => {
+                ("palisade_upstream_requests_in_flight", "Requests under way at an upstream")
+            }
+            Self::Waiting => {
+                ("palisade_upstream_requests_waiting", "Requests that wait for a place there")
+            }
+            Self::Opened => {
+                ("palisade_upstream_opened", "Times that an upstream was left alone from then on")
+            }
+            Self::Retries => (
+                "palisade_upstream_retries",
+                "Requests that an upstream failed and that another one was asked",
+            ),
+            Self::RetriesSpared => (
+                "palisade_upstream_retries_spared",
+                "Requests that were not sent again because retry_percent was spent",
+            ),
+            Self::Busy => ("palisade_upstream_busy", "Requests refused because of requests_max"),
         }
     }
 }

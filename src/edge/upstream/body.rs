@@ -7,16 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::carrier::Carrier;
 use super::fault::Fault;
-use super::link::Link;
-use super::pool::Pool;
+use super::visit::Visit;
 use crate::edge::body::{BodyError, BodyState};
 use crate::edge::timers::{Deadline, Timers};
 
 pub struct UpstreamBody {
     /// `None` once given back or broken.
-    link: Option<Box<Link>>,
-    pool: Rc<Pool>,
+    link: Option<Carrier>,
+    visit: Visit,
     timers: Rc<Timers>,
     between_bytes: Option<BetweenBytes>,
     /// It has reached its end, and nothing follows.
@@ -41,12 +41,12 @@ impl BetweenBytes {
 impl UpstreamBody {
     /// `between_bytes` is `None` for streams that may be silent, as event streams are.
     pub fn new(
-        link: Box<Link>,
-        pool: Rc<Pool>,
+        link: Carrier,
+        visit: Visit,
         timers: Rc<Timers>,
         between_bytes: Option<BetweenBytes>,
     ) -> Self {
-        let mut body = Self { link: Some(link), pool, timers, between_bytes, ended: false };
+        let mut body = Self { link: Some(link), visit, timers, between_bytes, ended: false };
         body.give_back_if_over();
         body
     }
@@ -64,8 +64,13 @@ impl UpstreamBody {
     fn give_back_if_over(&mut self) {
         if let Some(link) = self.link.take_if(|link| link.is_over()) {
             self.ended = true;
-            self.pool.give_back(link, self.timers.now_ms());
+            self.visit.finish(link, self.timers.now_ms());
         }
+    }
+
+    fn break_off(&mut self) {
+        self.link = None;
+        self.visit.end();
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -81,7 +86,7 @@ impl UpstreamBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(fault))) => {
-                self.link = None;
+                self.break_off();
                 Poll::Ready(Some(Err(BodyError::Upstream(fault))))
             }
             Poll::Ready(None) => {
@@ -98,7 +103,7 @@ impl UpstreamBody {
             between.deadline.arm(between.limit);
         }
         if between.deadline.expired(cx) && !between.goes_on(cx) {
-            self.link = None;
+            self.break_off();
             return Poll::Ready(Some(Err(BodyError::UpstreamIdle)));
         }
         Poll::Pending

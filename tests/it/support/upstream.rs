@@ -149,7 +149,15 @@ type Script = dyn Fn(&Seen, &mut Link) + Send + Sync;
 impl Upstream {
     /// Listens on a free port of loopback.
     pub fn start(script: impl Fn(&Seen, &mut Link) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at("127.0.0.1:0", script)
+    }
+
+    /// Listens where another one did before.
+    pub fn start_at(
+        address: &str,
+        script: impl Fn(&Seen, &mut Link) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let at = At::Tcp(listener.local_addr().expect("bound"));
         let accept = move || {
             let (stream, _) = listener.accept()?;
