@@ -133,9 +133,10 @@ impl OfUpstream {
             Self::Waiting => {
                 ("palisade_upstream_requests_waiting", "Requests that wait for a place there")
             }
-            Self::Opened => {
-                ("palisade_upstream_opened", "Times that an upstream was left alone from then on")
-            }
+            Self::Opened => (
+                "palisade_upstream_breaker_opened",
+                "Times that an upstream was left alone from then on",
+            ),
             Self::Retries => (
                 "palisade_upstream_retries",
                 "Requests that an upstream failed and that another one was asked",
