@@ -16,6 +16,7 @@ mod live;
 mod master;
 mod materials;
 mod owner;
+mod peers;
 mod refusals;
 mod reload;
 mod sites;
@@ -24,7 +25,6 @@ mod state;
 mod supervise;
 mod switches;
 mod tokens;
-mod upstreams;
 
 use std::path::PathBuf;
 
