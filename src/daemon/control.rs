@@ -33,6 +33,7 @@ use crate::telemetry::Level as Severity;
 use crate::telemetry::events::Hub;
 use crate::telemetry::history::History;
 use crate::telemetry::metrics::{Gauges, StateFigures};
+use crate::telemetry::originals::Originals;
 use crate::work::certs;
 
 /// Refusals that mean that the app is not there or does not answer.
@@ -317,6 +318,7 @@ impl Control for Daemon {
             connections_refused: self.shared.caps.refused(),
             log_lines_dropped: self.shared.log.dropped(),
             upstreams: self.upstream_figures(),
+            hidden_errors_dropped: self.shared.originals.lost(),
             config_generation: inner.generation,
             reloads_refused: inner.reloads_refused,
             certificates_missing: certificates.iter().filter(missing).count() as u64,
@@ -341,6 +343,10 @@ impl Control for Daemon {
 
     fn events(&self) -> &Arc<Hub> {
         &self.shared.events
+    }
+
+    fn originals(&self) -> &Originals {
+        &self.shared.originals
     }
 
     fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {

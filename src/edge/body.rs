@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use super::conn::Conn;
 use super::deny;
-use super::timers::{Deadline, Pace};
+use super::timers::{Deadline, Pace, Stall};
 use super::trip::Trip;
 use super::upstream::{Fault, UpstreamBody};
 use crate::base::Denial;
@@ -27,6 +27,8 @@ pub enum BodyError {
     Broken,
     #[error("the client's request body is longer than {max} bytes")]
     TooLarge { max: u64 },
+    #[error("the client takes its response too slowly")]
+    ReaderTooSlow,
     #[error("the upstream's response broke off: {0}")]
     Upstream(Fault),
     #[error("the upstream paused for too long inside its response")]
@@ -50,7 +52,7 @@ impl BodyError {
             Self::TooSlow => Some(Denial::BodyTooSlow),
             Self::TooLarge { max } => Some(Denial::BodyTooLarge { said: None, max }),
             Self::Broken => Some(Denial::BodyBroken),
-            Self::Upstream(_) | Self::UpstreamIdle => None,
+            Self::ReaderTooSlow | Self::Upstream(_) | Self::UpstreamIdle => None,
         }
     }
 }
@@ -267,7 +269,7 @@ pub struct Body {
     inner: Inner,
     trip: Option<Box<Trip>>,
     /// HTTP/2 only: armed while the next step is the client's.
-    stall: Option<Rc<Deadline>>,
+    stall: Option<Rc<Stall>>,
 }
 
 enum Inner {
@@ -289,12 +291,20 @@ impl Body {
         Self { inner: Inner::Upstream(body), trip: None, stall: None }
     }
 
+    /// The app's body, where it is one.
+    pub fn into_upstream(mut self) -> Option<UpstreamBody> {
+        match std::mem::replace(&mut self.inner, Inner::Empty) {
+            Inner::Upstream(body) => Some(body),
+            Inner::Empty | Inner::Full(_) => None,
+        }
+    }
+
     /// The record closes when this body ends or is dropped.
     pub fn accounted(mut self, trip: Box<Trip>) -> Self {
         if trip.conn.http2 {
             self.stall = trip.conn.stream_stall.borrow().clone();
             if let Some(stall) = &self.stall {
-                stall.arm(trip.view.policy.settings.timeout.write_idle);
+                stall.wait(trip.view.policy.settings.timeout.write_idle, 0);
             }
         }
         self.trip = Some(trip);
@@ -311,8 +321,13 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if let Some(stall) = &this.stall {
-            stall.disarm();
+        if let (Some(stall), Some(trip)) = (&this.stall, &mut this.trip) {
+            stall.moved();
+            if stall.too_slow(trip.view.policy.settings.http.rate_min.0) {
+                trip.aborted = Some("client_slow");
+                this.trip = None;
+                return Poll::Ready(Some(Err(BodyError::ReaderTooSlow)));
+            }
         }
         let polled = match &mut this.inner {
             Inner::Empty => Poll::Ready(None),
@@ -329,12 +344,12 @@ impl HttpBody for Body {
                     trip.aborted = Some("upstream_idle");
                 }
                 Poll::Ready(Some(Err(fault))) => match trip.upload_fault() {
-                    // What the client sent too much of has ended the exchange, not the app.
-                    Some(denial @ Denial::BodyTooLarge { .. }) => {
-                        trip.aborted = Some("body_too_large");
+                    // What the client sent, or did not, has ended the exchange, not the app.
+                    Some(denial) => {
                         deny::note(trip, &denial);
+                        trip.aborted = trip.denied;
                     }
-                    _ => {
+                    None => {
                         trip.aborted = Some("upstream_broke");
                         trip.why = Some(fault.to_string());
                     }
@@ -346,7 +361,13 @@ impl HttpBody for Body {
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             this.trip = None;
         } else if let (Some(stall), Some(trip)) = (&this.stall, &this.trip) {
-            stall.arm(trip.view.policy.settings.timeout.write_idle);
+            let bytes = match &polled {
+                Poll::Ready(Some(Ok(frame))) => {
+                    frame.data_ref().map_or(0, |data| data.len() as u64)
+                }
+                _ => 0,
+            };
+            stall.wait(trip.view.policy.settings.timeout.write_idle, bytes);
         }
         polled
     }
@@ -371,7 +392,7 @@ impl HttpBody for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if let Some(stall) = &self.stall {
-            stall.disarm();
+            stall.over();
         }
         let Some(trip) = &mut self.trip else { return };
         let ended = match &self.inner {

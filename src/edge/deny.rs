@@ -9,6 +9,7 @@ use http::header::{
 use http::{Method, Response, StatusCode};
 
 use super::body::Body;
+use super::originals;
 use super::pages::{self, Page};
 use super::trip::Trip;
 use crate::base::units::Bytes;
@@ -95,14 +96,15 @@ fn page(trip: &Trip, status: StatusCode, (title, message, hint): Words) -> Respo
 }
 
 /// The app's answer, its body replaced where it is a 5xx and the route hides what the app says about its errors. Status
-/// and fields stay, except for those that describe the old body.
+/// and fields stay, except for those that describe the old body. What the app said is kept for operators.
 pub(super) fn hidden(trip: &Trip, response: Response<Body>) -> Response<Body> {
     let hides = trip.intake().is_some_and(|intake| intake.hide_errors);
     if !hides || !response.status().is_server_error() {
         return response;
     }
     let words = ("Something went wrong", "The app could not answer this request.", TRY_AGAIN);
-    let (mut head, _dropped) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    originals::keep(trip, &head, body);
     let (replacing, body) = page(trip, head.status, words).into_parts();
     for name in OF_THE_BODY {
         head.headers.remove(name);

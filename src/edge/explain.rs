@@ -121,7 +121,8 @@ fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&
     told.steps.push(client);
     let site = find_site(policy, asked, told)?;
     let mut head = asked.head.clone();
-    let path = route::settle_path(&mut head).map_err(|denial| Stopped::At(steps::PATH, denial))?;
+    let refused = |denial| Stopped::At(steps::PATH, denial);
+    let path = route::settle_path(&mut head, || route::slashes(site)).map_err(refused)?;
     let (head, path) = (&head, path.matched(asked.head.uri.path()));
     if path != asked.head.uri.path() {
         told.steps.push(steps::matched(path));
@@ -142,6 +143,7 @@ fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&
     }
     told.steps.push(steps::redirect(true));
     let route = find_route(site, head, path, told);
+    route::keeps_slashes(site, route, path).map_err(refused)?;
     proxy::admit(policy, head).map_err(|denial| Stopped::At(steps::ADMIT, denial))?;
     told.steps.push(steps::admitted());
     let taken = site.intake_of(route.and_then(|at| site.routes.get(at)));

@@ -13,6 +13,7 @@ mod caps;
 mod challenge;
 #[cfg(test)]
 mod challenge_tests;
+mod complaints;
 mod conn;
 mod crowd;
 mod deny;
@@ -27,6 +28,7 @@ mod ids;
 pub mod inspect;
 mod io;
 mod lease;
+mod originals;
 pub mod pages;
 #[cfg(test)]
 mod panic_tests;
@@ -38,6 +40,8 @@ mod respond;
 mod route;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod stall_tests;
 mod steps;
 mod strangers;
 mod timers;

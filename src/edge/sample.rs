@@ -33,7 +33,7 @@ impl Resolver for Defect {
 }
 
 /// Records nothing.
-struct NoActions;
+pub(super) struct NoActions;
 
 impl Actions for NoActions {
     fn reserve(&self, _: IpKey) -> Result<Box<dyn Place>, NoPlace> {
@@ -88,6 +88,7 @@ impl Edge {
         servers[0] = Some(server);
         let (log, _writer) = Log::open(Some(&dir.join("log")), clock.clone()).expect("a log");
         let events = crate::telemetry::events::Hub::new(1, clock.clone());
+        let originals = crate::telemetry::originals::Originals::new(clock.clone());
         let peers = Peers::of(&settings, None);
         let shared = Arc::new(Shared {
             caps: Caps::new(settings.connections.clone()),
@@ -100,6 +101,7 @@ impl Edge {
             metrics: Metrics::new(1),
             log,
             events,
+            originals,
             actions,
             challenges: Arc::default(),
             cut: AtomicUsize::new(0),

@@ -18,6 +18,7 @@ pub enum Family {
     Upstream(OfUpstream),
     Panics,
     LogLinesDropped,
+    HiddenErrorsDropped,
     ConfigGeneration,
     ReloadsRefused,
     CertificateExpiry,
@@ -65,12 +66,15 @@ impl Family {
                 "palisade_connections_ended",
                 "Client connections that palisade ended early, by reason",
             ),
-            Self::UpstreamConnections => (
-                "palisade_upstream_connections",
-                "Requests to the app by how their connection was come by",
-            ),
+            Self::UpstreamConnections => {
+                ("palisade_upstream_connections", "Requests by how their connection was come by")
+            }
             Self::Upstream(figure) => figure.describe(),
             Self::Panics => ("palisade_panics", "Defects that ended one connection"),
+            Self::HiddenErrorsDropped => (
+                "palisade_hidden_errors_dropped",
+                "Answers replaced by hide_errors that could not be kept, since too many came at once",
+            ),
             Self::LogLinesDropped => {
                 ("palisade_log_lines_dropped", "Log lines lost because the log could not keep up")
             }

@@ -51,6 +51,16 @@ impl UpstreamBody {
         body
     }
 
+    /// Nobody waits for the rest of the request: only the answer is still read.
+    pub fn stop_sending(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.stop_sending();
+        }
+        if let Some(between) = &mut self.between_bytes {
+            between.upload = None;
+        }
+    }
+
     fn give_back_if_over(&mut self) {
         if let Some(link) = self.link.take_if(|link| link.is_over()) {
             self.ended = true;
