@@ -206,9 +206,10 @@ fn upstream(policy: &Policy, group: &Upstreams) -> String {
 }
 
 fn client(policy: &Policy, asked: &Asked, told: &mut Explained) -> Step {
-    let client = forwarded::resolve(policy, asked.peer, &asked.head.headers);
+    let proxies = &policy.settings.listen.trusted_proxies;
+    let client = forwarded::resolve(proxies, asked.peer, &asked.head.headers);
     told.client = client.to_string();
-    let trusted = policy.settings.listen.trusted_proxies.contains(asked.peer);
+    let trusted = proxies.contains(asked.peer);
     steps::client(client, trusted.then_some(asked.peer), None)
 }
 

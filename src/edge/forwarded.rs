@@ -10,12 +10,12 @@ use http::header::{
     CONNECTION, COOKIE, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
 };
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Uri, Version};
 
 use super::conn::{Client, HostEntry, is_trusted};
-use super::policy::Policy;
 use super::trip::Trip;
-use crate::base::{ClientIp, Said};
+use crate::base::{ClientIp, Said, TrustedProxies};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -32,16 +32,16 @@ pub(super) fn client(trip: &Trip, headers: &HeaderMap) -> Client {
     if !is_trusted(&trip.view, conn.peer) {
         return conn.client.clone();
     }
-    let ip = resolve(&trip.view.policy, conn.peer, headers);
+    let trusted = &trip.view.policy.settings.listen.trusted_proxies;
+    let ip = resolve(trusted, conn.peer, headers);
     let text = HeaderValue::from_str(&ip.to_string()).unwrap_or_else(|_| conn.client.text.clone());
     Client { ip, text }
 }
 
 /// Who is behind `peer`, as far as the trusted proxies know.
-pub(super) fn resolve(policy: &Policy, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
+pub(super) fn resolve(trusted: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
     let values =
         |name| -> Vec<&[u8]> { headers.get_all(name).iter().map(HeaderValue::as_bytes).collect() };
-    let trusted = &policy.settings.listen.trusted_proxies;
     // A proxy that writes one of the two passes the other on as its client wrote it. Nearly all write the first.
     if headers.contains_key(X_FORWARDED_FOR) {
         return trusted.resolve(peer, Said::ForwardedFor(&values(X_FORWARDED_FOR)));
@@ -62,20 +62,8 @@ pub(super) fn forwarded(client: IpAddr, host: &str, tls: bool) -> HeaderValue {
 
 /// Turns the head that came into the head that goes to the app.
 pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
-    strip(&mut head.headers);
-    head.version = Version::HTTP_11;
-    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
-        head.uri = trip.target.clone().map_or_else(Uri::default, Uri::from);
-    }
+    clean(head, trip.target.as_ref(), &host.value, trip.conn.http2);
     let headers = &mut head.headers;
-    headers.reserve(8);
-    if trip.conn.http2 {
-        join_cookies(headers);
-    }
-    // HTTP/2 and absolute-form requests name the host elsewhere.
-    if !headers.contains_key(HOST) {
-        headers.insert(HOST, host.value.clone());
-    }
     let own_client = trip.client.ip == trip.conn.client.ip;
     let forwarded = if own_client {
         host.forwarded.clone()
@@ -92,6 +80,29 @@ pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
         }
     } else if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(trip.id, None)) {
         headers.insert(TRACEPARENT, value);
+    }
+}
+
+/// Leaves of a head what may reach the app, in the form of HTTP/1.1: the target as a path, one `Host`.
+pub(super) fn clean(
+    head: &mut Parts,
+    target: Option<&PathAndQuery>,
+    host: &HeaderValue,
+    http2: bool,
+) {
+    strip(&mut head.headers);
+    head.version = Version::HTTP_11;
+    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+        head.uri = target.cloned().map_or_else(Uri::default, Uri::from);
+    }
+    let headers = &mut head.headers;
+    headers.reserve(8);
+    if http2 {
+        join_cookies(headers);
+    }
+    // HTTP/2 and absolute-form requests name the host elsewhere.
+    if !headers.contains_key(HOST) {
+        headers.insert(HOST, host.clone());
     }
 }
 

@@ -33,6 +33,7 @@ pub mod pages;
 #[cfg(test)]
 mod panic_tests;
 pub mod policy;
+pub mod probe;
 mod proxy;
 pub mod proxy_protocol;
 mod request;
