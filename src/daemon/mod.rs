@@ -16,6 +16,7 @@ mod live;
 mod master;
 mod materials;
 mod owner;
+mod peers;
 mod refusals;
 mod reload;
 mod sites;
@@ -25,7 +26,6 @@ mod supervise;
 mod switches;
 mod tokens;
 mod trust;
-mod upstreams;
 
 use std::path::PathBuf;
 

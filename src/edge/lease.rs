@@ -158,14 +158,16 @@ impl Course {
         Denial::UpstreamBusy { upstream: member.pool.label.to_string(), requests_max, queue }
     }
 
+    /// Names one of those that let deadlines pass.
     fn out(&self, retry_ms: u64) -> Denial {
-        let of =
-            |peer: &Peer| peer.last_failure().map_or_else(String::new, |last| last.text.clone());
-        let (upstream, why) = self
-            .group
-            .member(0)
-            .map(|member| (member.pool.label.to_string(), of(&member.pool.peer)))
-            .unwrap_or_default();
+        let first = self.group.member(0).map(|member| &member.pool);
+        let mut upstream = first.map(|pool| pool.label.to_string()).unwrap_or_default();
+        let others = self.group.count().saturating_sub(1);
+        if others > 0 {
+            upstream.push_str(&format!(" (as {others} more)"));
+        }
+        let why = first.and_then(|pool| pool.peer.last_failure());
+        let why = why.map(|last| last.text.clone()).unwrap_or_default();
         let retry_s = u32::try_from(retry_ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1);
         Denial::UpstreamDown { upstream, why, retry_s }
     }
@@ -319,7 +321,7 @@ fn opened(trip: &Trip, peer: &Peer, why: &str, pause: Duration) {
     peer.note_change(shared.clock.unix());
     let upstream = peer.endpoint.to_string();
     let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    shared.log.event(Level::Warn, "upstream_opened", |line| {
+    shared.log.event(Level::Warn, "upstream_failing", |line| {
         line.text("upstream", &upstream).text("why", why).number("pause_ms", pause_ms).text(
             "next",
             "look into the app's own log; requests go to other upstreams, and one probe after each pause finds out \
@@ -327,7 +329,7 @@ fn opened(trip: &Trip, peer: &Peer, why: &str, pause: Duration) {
         );
     });
     let text = format!("left alone after failures in a row, the last one: {why}");
-    shared.events.changed("upstream_opened", Some(upstream), text);
+    shared.events.changed("upstream_failing", Some(upstream), text);
 }
 
 /// Says once that it is back.
@@ -336,9 +338,9 @@ fn recovered(trip: &Trip, peer: &Peer) {
     let out = peer.note_change(shared.clock.unix()).unwrap_or_default();
     let upstream = peer.endpoint.to_string();
     let out_ms = u64::try_from(out.as_millis()).unwrap_or(u64::MAX);
-    shared.log.event(Level::Info, "upstream_closed", |line| {
+    shared.log.event(Level::Info, "upstream_recovered", |line| {
         line.text("upstream", &upstream).number("out_ms", out_ms);
     });
     let text = format!("answers again, after {:.1} s", out.as_secs_f64());
-    shared.events.changed("upstream_closed", Some(upstream), text);
+    shared.events.changed("upstream_recovered", Some(upstream), text);
 }

@@ -229,7 +229,7 @@ impl Shard {
     /// One refusal, by its label.
     pub fn denial(&self, label: &str) {
         if let Some(count) =
-            DENIALS.iter().position(|name| *name == label).and_then(|at| self.denials.get(at))
+            DENIALS.iter().position(|name| *name == label).and_then(|at| self.denials.0.get(at))
         {
             count.up();
         }
@@ -360,7 +360,7 @@ impl Metrics {
     #[must_use]
     pub fn denied(&self, labels: &[&str]) -> u64 {
         let wanted = DENIALS.iter().enumerate().filter(|(_, name)| labels.contains(name));
-        wanted.map(|(at, _)| self.sum(|shard| shard.denials.get(at))).sum()
+        wanted.map(|(at, _)| self.sum(|shard| shard.denials.0.get(at))).sum()
     }
 
     /// Answers by class of status, 1xx first.
@@ -415,7 +415,7 @@ impl Collector for Scrape {
         counters(encoder, Family::Requests, "class", classes)?;
         self.latency(encoder)?;
         let denials = DENIALS.iter().enumerate();
-        let denials = denials.map(|(at, name)| (*name, metrics.sum(|s| s.denials.get(at))));
+        let denials = denials.map(|(at, name)| (*name, metrics.sum(|s| s.denials.0.get(at))));
         counters(encoder, Family::Denials, "reason", denials)?;
         let handshakes = Handshake::ALL.iter();
         let handshakes =

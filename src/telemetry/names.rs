@@ -64,10 +64,9 @@ impl Family {
                 "palisade_connections_ended",
                 "Client connections that palisade ended early, by reason",
             ),
-            Self::UpstreamConnections => (
-                "palisade_upstream_connections",
-                "Requests to the app by how their connection was come by",
-            ),
+            Self::UpstreamConnections => {
+                ("palisade_upstream_connections", "Requests by how their connection was come by")
+            }
             Self::Upstream(figure) => figure.describe(),
             Self::Panics => ("palisade_panics", "Defects that ended one connection"),
             Self::HiddenErrorsDropped => (
@@ -136,9 +135,10 @@ impl OfUpstream {
             Self::Waiting => {
                 ("palisade_upstream_requests_waiting", "Requests that wait for a place there")
             }
-            Self::Opened => {
-                ("palisade_upstream_opened", "Times that an upstream was left alone from then on")
-            }
+            Self::Opened => (
+                "palisade_upstream_breaker_opened",
+                "Times that an upstream was left alone from then on",
+            ),
             Self::Retries => (
                 "palisade_upstream_retries",
                 "Requests that an upstream failed and that another one was asked",
