@@ -22,6 +22,7 @@ use super::reload::{self, describe, https_port};
 use super::state::{self, World};
 use super::supervise::Supervisor;
 use super::switches;
+use super::upstreams::Upstreams;
 use super::{Announce, Start, StartError};
 use crate::base::Host;
 use crate::config::settings::{ConnectionCaps, Settings};
@@ -100,11 +101,11 @@ fn assemble(
 ) -> Result<Arc<Daemon>, StartError> {
     let mut settings = loaded.settings;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
+    let resolver = Arc::new(SystemResolver::default());
     let world = World {
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
-        resolver: Arc::clone(&resolver),
+        resolver: Arc::clone(&resolver) as Arc<dyn Resolver>,
         log: log.clone(),
     };
     let state = state::open(&settings, &start.environment, world)?;
@@ -131,7 +132,6 @@ fn assemble(
         caps: Caps::new(limits),
         clock: Arc::clone(&clock),
         entropy,
-        resolver,
         dial: Arc::new(SystemDial),
         metrics,
         log: log.clone(),
@@ -167,6 +167,7 @@ fn assemble(
         inner: Mutex::new(inner),
         refusals: Refusals::default(),
         state,
+        upstreams: Upstreams::new(resolver, &shared),
         shared,
         switchboard,
     }))
@@ -223,6 +224,7 @@ fn serve(
         let (actions, stop_actions) = (Arc::clone(&daemon.state.actions), stopped.clone());
         supervisor.keep("actions", move || Arc::clone(&actions).run(stop_actions.clone()));
         watch_switches(&mut supervisor, daemon, &stopped);
+        daemon.upstreams.keep(&mut supervisor, &stopped);
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())

@@ -24,6 +24,7 @@ mod state;
 mod supervise;
 mod switches;
 mod tokens;
+mod upstreams;
 
 use std::path::PathBuf;
 

@@ -31,7 +31,7 @@ use super::timers::{TICK, Timers};
 use super::upstream::{Group, Pool};
 use crate::config::settings::{Endpoint, Timeouts, Upstreams};
 use crate::ports::actions::Actions;
-use crate::ports::{Clock, Dial, Entropy, Resolver};
+use crate::ports::{Clock, Dial, Entropy};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::events::Hub;
 use crate::telemetry::{Ended, Log, Metrics, Shard};
@@ -46,7 +46,6 @@ pub struct Shared {
     pub caps: Arc<Caps>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
-    pub resolver: Arc<dyn Resolver>,
     pub dial: Arc<dyn Dial>,
     pub metrics: Arc<Metrics>,
     pub log: Log,

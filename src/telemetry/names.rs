@@ -15,6 +15,8 @@ pub enum Family {
     ConnectionsRefused,
     ConnectionsEnded,
     UpstreamConnections,
+    UpstreamChecks,
+    NameFailures,
     Panics,
     LogLinesDropped,
     ConfigGeneration,
@@ -35,6 +37,7 @@ pub enum Family {
 impl Family {
     /// Name without the suffix that the encoder adds, and what it counts.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table, one entry for each family")]
     pub const fn describe(self) -> (&'static str, &'static str) {
         match self {
             Self::BuildInfo => ("palisade_build_info", "Always 1; the version is a label"),
@@ -68,6 +71,13 @@ impl Family {
                 "palisade_upstream_connections",
                 "Requests to the app by how their connection was come by",
             ),
+            Self::UpstreamChecks => (
+                "palisade_upstream_checks",
+                "Health checks and pings that keep apps awake, by outcome",
+            ),
+            Self::NameFailures => {
+                ("palisade_name_failures", "Questions for addresses of upstreams that brought none")
+            }
             Self::Panics => ("palisade_panics", "Defects that ended one connection"),
             Self::LogLinesDropped => {
                 ("palisade_log_lines_dropped", "Log lines lost because the log could not keep up")

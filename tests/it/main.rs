@@ -30,6 +30,7 @@ mod clients;
 mod config;
 mod deadlines;
 mod demo;
+mod dns;
 mod drain;
 mod h2_attacks;
 mod hostile;

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use super::incoming::{Incoming, Piece};
 use super::outgoing::{Outgoing, SendError};
 use super::stream::UpstreamStream;
 use crate::edge::body::RequestBody;
+use crate::ports::names::Name;
 
 /// A connection with an HTTP/1.1 client on it.
 pub struct Link {
@@ -27,6 +29,8 @@ pub struct Link {
     incoming: Incoming,
     /// The app takes nothing more. What it still says counts.
     deaf: bool,
+    /// The version of the addresses that this one is known to be among.
+    pub addresses: u64,
 }
 
 impl Link {
@@ -36,6 +40,7 @@ impl Link {
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
             deaf: false,
+            addresses: 0,
         })
     }
 
@@ -128,6 +133,18 @@ impl Link {
     /// As `is_clean`, with a look at the socket.
     pub fn is_alive(&self) -> bool {
         self.is_clean() && self.stream.is_quiet()
+    }
+
+    /// Whether the name of the upstream still leads where this connection goes. A comparison of numbers unless the
+    /// addresses have changed.
+    pub fn is_where(&mut self, name: Option<&Arc<Name>>) -> bool {
+        let Some(name) = name else { return true };
+        let version = name.version();
+        if self.addresses == version {
+            return true;
+        }
+        self.addresses = version;
+        self.stream.peer_ip().is_some_and(|ip| name.has(ip))
     }
 
     /// The exchange is over: what belongs to it goes.

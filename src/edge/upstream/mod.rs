@@ -24,6 +24,6 @@ mod stream;
 pub use body::{BetweenBytes, UpstreamBody};
 pub use fault::Fault;
 pub use link::Link;
-pub use peer::{Health, Peer, Peers};
+pub use peer::{Peer, Peers};
 pub use pool::{ConnectError, Group, Pool};
 pub use stream::UpstreamStream;

@@ -6,27 +6,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::config::settings::{Endpoint, Settings, Site, Upstreams};
+use crate::config::settings::{Endpoint, Settings, Site, UpstreamAddr, Upstreams};
+use crate::ports::health::{Health, Settle};
+use crate::ports::names::{self, Name};
 
 /// One upstream.
 #[derive(Debug)]
 pub struct Peer {
     pub endpoint: Endpoint,
+    /// The addresses of its host, if somebody has to be asked for them.
+    pub name: Option<Arc<Name>>,
     health: AtomicU8,
-}
-
-/// What the health checks say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// Nobody asks, or no check has ended yet.
-    Unknown,
-    Up,
-    Down,
 }
 
 impl Peer {
     pub fn new(endpoint: Endpoint) -> Arc<Self> {
-        Arc::new(Self { endpoint, health: AtomicU8::new(Health::Unknown as u8) })
+        let name = match &endpoint.addr {
+            UpstreamAddr::Tcp { host, .. } if names::literal(host).is_none() => {
+                Some(Name::new(host))
+            }
+            UpstreamAddr::Tcp { .. } | UpstreamAddr::Unix(_) => None,
+        };
+        Arc::new(Self { endpoint, name, health: AtomicU8::new(Health::Unknown as u8) })
     }
 
     pub fn health(&self) -> Health {
@@ -36,8 +37,10 @@ impl Peer {
             _ => Health::Unknown,
         }
     }
+}
 
-    pub fn set_health(&self, health: Health) {
+impl Settle for Peer {
+    fn settle(&self, health: Health) {
         self.health.store(health as u8, Ordering::Relaxed);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::peer::Peer;
 use super::stream::UpstreamStream;
 use crate::config::settings::UpstreamAddr;
 use crate::edge::worker::Shared;
-use crate::ports::Resolver;
+use crate::ports::{Unresolved, dial, names};
 
 /// Idle connections kept per upstream and worker.
 const IDLE_MAX: usize = 256;
@@ -41,8 +42,10 @@ pub enum ConnectError {
     Timeout(Duration),
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("the name has no address")]
-    NoAddress,
+    #[error(
+        "{host} does not resolve: {why}; put the name right in DNS or in `upstream` (`dns.servers` says who is asked)"
+    )]
+    Name { host: String, why: Unresolved },
 }
 
 impl Pool {
@@ -54,17 +57,17 @@ impl Pool {
     /// The connection that became idle last and is still quiet: closed or surplus ones are found out here.
     pub fn reuse(&self) -> Option<Box<Link>> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(last) = idle.pop() {
-            if last.link.is_alive() {
+        while let Some(mut last) = idle.pop() {
+            if last.link.is_where(self.peer.name.as_ref()) && last.link.is_alive() {
                 return Some(last.link);
             }
         }
         None
     }
 
-    /// Takes a connection back if it is clean and there is room.
+    /// Takes a connection back if it is clean, goes where the upstream is, and there is room.
     pub fn give_back(&self, mut link: Box<Link>, now_ms: u64) {
-        if link.is_clean() {
+        if link.is_clean() && link.is_where(self.peer.name.as_ref()) {
             link.finish();
             let mut idle = self.idle.borrow_mut();
             if idle.len() < IDLE_MAX {
@@ -73,14 +76,17 @@ impl Pool {
         }
     }
 
-    /// Closes connections that are too old or that the app has closed; the others give their buffers back.
+    /// Closes connections that are too old, that the app has closed or that go where it is no more; the others give
+    /// their buffers back.
     pub fn sweep(&self, now_ms: u64) {
         self.idle.borrow_mut().retain_mut(|idle| {
             let age_ms = now_ms.saturating_sub(idle.since_ms);
             if age_ms >= REST_AFTER_MS {
                 idle.link.rest();
             }
-            age_ms < IDLE_AGE_MAX_MS && idle.link.is_alive()
+            age_ms < IDLE_AGE_MAX_MS
+                && idle.link.is_where(self.peer.name.as_ref())
+                && idle.link.is_alive()
         });
     }
 
@@ -93,9 +99,26 @@ impl Pool {
         shared: &Shared,
         limit: Duration,
     ) -> Result<Box<Link>, ConnectError> {
+        // Read first: a connection to an address that goes meanwhile is looked at again.
+        let version = self.peer.name.as_ref().map_or(0, |name| name.version());
         let connected = tokio::time::timeout(limit, self.open(shared)).await;
-        let stream = connected.map_err(|_| ConnectError::Timeout(limit))??;
-        Ok(Link::new(stream))
+        let stream = match connected {
+            Ok(stream) => stream?,
+            Err(_) => return Err(self.too_slow(limit)),
+        };
+        let mut link = Link::new(stream);
+        link.addresses = version;
+        Ok(link)
+    }
+
+    fn too_slow(&self, limit: Duration) -> ConnectError {
+        match &self.peer.name {
+            Some(name) if !name.is_known() => {
+                let why = Unresolved::NoAnswer("no DNS server answered in time".into());
+                ConnectError::Name { host: name.host().into(), why }
+            }
+            _ => ConnectError::Timeout(limit),
+        }
     }
 
     async fn open(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
@@ -105,26 +128,14 @@ impl Pool {
             }
             UpstreamAddr::Tcp { host, port } => (host, *port),
         };
-        let mut last = ConnectError::NoAddress;
-        for addr in addresses(&*shared.resolver, host, port).await? {
-            match shared.dial.tcp(addr).await {
-                Ok(stream) => return Ok(UpstreamStream::Tcp(stream)),
-                Err(error) => last = error.into(),
+        let ips = match (&self.peer.name, names::literal(host)) {
+            (Some(name), _) => {
+                name.known().await.map_err(|why| ConnectError::Name { host: host.clone(), why })?
             }
-        }
-        Err(last)
-    }
-}
-
-/// An address needs no resolver.
-async fn addresses(
-    resolver: &dyn Resolver,
-    host: &str,
-    port: u16,
-) -> io::Result<Vec<std::net::SocketAddr>> {
-    match host.parse::<std::net::IpAddr>() {
-        Ok(ip) => Ok(vec![(ip, port).into()]),
-        Err(_) => resolver.resolve(host, port).await,
+            (None, ips) => ips.unwrap_or_default().into(),
+        };
+        let addresses: Vec<SocketAddr> = ips.iter().map(|ip| (*ip, port).into()).collect();
+        Ok(UpstreamStream::Tcp(dial::any(&*shared.dial, &addresses).await?))
     }
 }
 

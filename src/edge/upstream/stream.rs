@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -25,6 +26,16 @@ impl UpstreamStream {
             Self::Unix(stream) => SockRef::from(stream).peek(&mut byte),
         };
         peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl UpstreamStream {
+    /// Where it goes, if it is a connection to an address.
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|addr| addr.ip()),
+            Self::Unix(_) => None,
+        }
     }
 }
 

@@ -1,0 +1,358 @@
+//! Asks upstreams regularly whether they are well, and those that would fall asleep for no other reason.
+//!
+//! Promises: one state per upstream, whatever names it; a reload that leaves a check as it is neither pauses it nor loses
+//! its count; a change is one log line, one event. Refuses: nothing; an upstream that is down is only said to be.
+//! Bounds: [`AT_ONCE`] questions at a time, each with its limit; see `probe` for what is read.
+
+mod core;
+mod probe;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::core::Counter;
+use self::probe::{Failure, Question};
+use crate::config::settings::{Endpoint, HealthCheck, KeepAwake};
+use crate::ports::health::{Health, Settle};
+use crate::ports::names::Name;
+use crate::ports::{Clock, Dial, Entropy};
+use crate::telemetry::events::Hub;
+use crate::telemetry::{Level, Log};
+
+/// Questions at a time.
+const AT_ONCE: usize = 64;
+/// The first questions of a configuration are spread over this, or over the pause of their check if that is shorter.
+const FIRST: Duration = Duration::from_secs(1);
+/// When there is nothing to do.
+const IDLE: Duration = Duration::from_secs(60);
+const NEXT: &str =
+    "look at the app; requests go to the other upstreams of its group meanwhile, if there are any";
+
+/// What it is made of.
+pub struct Parts {
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub dial: Arc<dyn Dial>,
+    pub log: Log,
+    pub events: Arc<Hub>,
+}
+
+/// One upstream, and how it is reached.
+#[derive(Clone)]
+pub struct Target {
+    pub endpoint: Endpoint,
+    /// The name of the site that it belongs to.
+    pub site: String,
+    /// Its addresses, if its host is a name that somebody has to be asked for.
+    pub name: Option<Arc<Name>>,
+    /// For an endpoint with TLS.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Who is told.
+    pub sink: Arc<dyn Settle>,
+}
+
+/// Something that is to be asked regularly.
+pub struct Wanted {
+    target: Target,
+    task: Task,
+}
+
+/// What an answer is for. Two that are equal are the same task, also after a reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Task {
+    Check { check: HealthCheck, host: String },
+    Awake { awake: KeepAwake, host: String, limit: Duration },
+}
+
+impl Wanted {
+    #[must_use]
+    pub fn check(target: Target, check: HealthCheck) -> Self {
+        let host = check.host.clone().unwrap_or_else(|| target.site.clone());
+        Self { target, task: Task::Check { check, host } }
+    }
+
+    /// An app that wakes up may take as long for its answer as for one to a visitor: `limit`.
+    #[must_use]
+    pub fn awake(target: Target, awake: KeepAwake, limit: Duration) -> Self {
+        let host = target.site.clone();
+        Self { target, task: Task::Awake { awake, host, limit } }
+    }
+}
+
+impl Task {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Check { .. } => Kind::Check,
+            Self::Awake { .. } => Kind::Awake,
+        }
+    }
+
+    const fn every(&self) -> Duration {
+        match self {
+            Self::Check { check, .. } => check.every,
+            Self::Awake { awake, .. } => awake.every,
+        }
+    }
+
+    fn question(&self) -> Question {
+        match self {
+            Self::Check { check, host } => {
+                Question { path: check.path.clone(), host: host.clone(), limit: check.timeout }
+            }
+            Self::Awake { awake, host, limit } => {
+                Question { path: awake.path.clone(), host: host.clone(), limit: *limit }
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Check,
+    Awake,
+}
+
+type Key = (Endpoint, Kind);
+
+/// One task and how far it is.
+struct Entry {
+    target: Target,
+    task: Task,
+    counter: Counter,
+    /// Failures in a row.
+    failures: u32,
+    /// `None` while it is being asked.
+    due: Option<Instant>,
+    /// Tells this task from one before it with the same key.
+    number: u64,
+}
+
+/// The checks of all upstreams.
+pub struct Checks {
+    parts: Parts,
+    entries: Mutex<HashMap<Key, Entry>>,
+    nudge: Notify,
+    numbers: AtomicU64,
+    /// Checks that went well and that failed, pings that went well and that failed.
+    counts: [AtomicU64; 4],
+}
+
+struct Answer {
+    key: Key,
+    number: u64,
+    status: Result<u16, Failure>,
+}
+
+impl Checks {
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            parts,
+            entries: Mutex::default(),
+            nudge: Notify::new(),
+            numbers: AtomicU64::new(0),
+            counts: Default::default(),
+        })
+    }
+
+    /// Takes what a configuration wants. Of several checks of one upstream the first counts, in the order of the file.
+    pub fn configure(&self, wanted: Vec<Wanted>) {
+        let now = self.parts.clock.now();
+        let mut entries = self.entries();
+        let mut before = std::mem::take(&mut *entries);
+        for Wanted { target, task } in wanted {
+            let key = (target.endpoint.clone(), task.kind());
+            if entries.contains_key(&key) {
+                continue;
+            }
+            let entry = match before.remove(&key) {
+                Some(kept) if kept.task == task => Entry { target, ..kept },
+                other => {
+                    let health = other.map_or(Health::Unknown, |entry| entry.counter.health());
+                    let first = core::part(FIRST.min(task.every()), self.random());
+                    Entry {
+                        target,
+                        task,
+                        counter: Counter::new(health),
+                        failures: 0,
+                        due: Some(now + first),
+                        number: self.numbers.fetch_add(1, Ordering::Relaxed),
+                    }
+                }
+            };
+            entries.insert(key, entry);
+        }
+        // Nobody asks them any more, so nobody knows.
+        let gone = before.values().filter(|entry| entry.task.kind() == Kind::Check);
+        gone.for_each(|entry| entry.target.sink.settle(Health::Unknown));
+        drop(entries);
+        self.nudge.notify_one();
+    }
+
+    /// What was asked since start: what for, how it ended, how often.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let names = ["check_passed", "check_failed", "ping_passed", "ping_failed"];
+        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
+        names.into_iter().zip(counts).collect()
+    }
+
+    /// Asks until `stop`.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut asking: JoinSet<Answer> = JoinSet::new();
+        self.ask_anew();
+        loop {
+            let wait = self.ask_what_is_due(&mut asking);
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = self.nudge.notified() => {}
+                Some(answer) = asking.join_next(), if !asking.is_empty() => match answer {
+                    Ok(answer) => self.take(answer),
+                    // A defect; none of them may stay without an answer for ever.
+                    Err(_) => self.ask_anew(),
+                },
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Whatever waits for an answer is asked again: the one who waited may be gone.
+    fn ask_anew(&self) {
+        let now = self.parts.clock.now();
+        for entry in self.entries().values_mut().filter(|entry| entry.due.is_none()) {
+            entry.due = Some(now + entry.task.every());
+        }
+    }
+
+    /// Starts questions as far as there is room, and says how long there will be nothing more to ask.
+    fn ask_what_is_due(&self, asking: &mut JoinSet<Answer>) -> Duration {
+        let now = self.parts.clock.now();
+        let mut wait = IDLE;
+        for (key, entry) in self.entries().iter_mut() {
+            match entry.due {
+                Some(at) if at <= now && asking.len() < AT_ONCE => {
+                    entry.due = None;
+                    let (key, number) = (key.clone(), entry.number);
+                    let (target, question) = (entry.target.clone(), entry.task.question());
+                    let dial = Arc::clone(&self.parts.dial);
+                    asking.spawn(async move {
+                        let status = probe::ask(&*dial, &target, &question).await;
+                        Answer { key, number, status }
+                    });
+                }
+                Some(at) if at > now => wait = wait.min(at - now),
+                // Being asked, or waiting for a place: the next answer comes first.
+                Some(_) | None => {}
+            }
+        }
+        wait
+    }
+
+    fn take(&self, Answer { key, number, status }: Answer) {
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(&key).filter(|entry| entry.number == number) else {
+            return;
+        };
+        let fault = entry.task.fault(status);
+        let failed = u32::from(fault.is_some());
+        entry.failures = if fault.is_some() { entry.failures.saturating_add(1) } else { 0 };
+        let pause = match &entry.task {
+            Task::Check { check, .. } => core::spread(check.every, self.random()),
+            Task::Awake { awake, .. } => core::next_ping(entry.failures, awake.every),
+        };
+        entry.due = Some(self.parts.clock.now() + pause);
+        let (rise, fall) = match &entry.task {
+            Task::Check { check, .. } => (check.rise, check.fall),
+            Task::Awake { .. } => (1, 1),
+        };
+        let before = entry.counter.health();
+        let changed = entry.counter.take(fault.is_none(), rise, fall);
+        let (target, failures) = (entry.target.clone(), entry.failures);
+        if let (Some(health), Kind::Check) = (changed, key.1) {
+            target.sink.settle(health);
+        }
+        drop(entries);
+        let at = if key.1 == Kind::Check { 0 } else { 2 } + failed as usize;
+        if let Some(count) = self.counts.get(at) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        match (changed, key.1) {
+            (None, _) => {}
+            (Some(_), Kind::Check) => self.say(&target, fault, failures),
+            // That an app is awake is what everybody expects.
+            (Some(Health::Up), Kind::Awake) if before == Health::Unknown => {}
+            (Some(_), Kind::Awake) => self.say_ping(&target, fault),
+        }
+    }
+
+    fn say(&self, target: &Target, fault: Option<String>, failures: u32) {
+        let upstream = target.endpoint.to_string();
+        let (log, site) = (&self.parts.log, &target.site);
+        let (what, text) = match &fault {
+            Some(why) => {
+                log.event(Level::Error, "upstream_down", |line| {
+                    line.text("upstream", &upstream).text("site", site).text("why", why);
+                    line.number("failures", u64::from(failures)).text("next", NEXT);
+                });
+                ("upstream_down", format!("{upstream}: {why}"))
+            }
+            None => {
+                log.event(Level::Info, "upstream_up", |line| {
+                    line.text("upstream", &upstream).text("site", site);
+                });
+                ("upstream_up", upstream)
+            }
+        };
+        self.parts.events.changed(what, Some(site.clone()), text);
+    }
+
+    fn say_ping(&self, target: &Target, fault: Option<String>) {
+        let upstream = target.endpoint.to_string();
+        let (log, site) = (&self.parts.log, &target.site);
+        match fault {
+            Some(why) => log.event(Level::Warn, "keep_awake_failed", |line| {
+                line.text("upstream", &upstream).text("site", site).text("why", &why);
+                line.text("next", "look at the app and at `keep_awake`; it is tried again soon");
+            }),
+            None => log.event(Level::Info, "keep_awake_works", |line| {
+                line.text("upstream", &upstream).text("site", site);
+            }),
+        }
+    }
+
+    fn random(&self) -> u32 {
+        let mut bytes = [0; 4];
+        // Without randomness they start together, which is no harm to speak of.
+        let _ = self.parts.entropy.fill(&mut bytes);
+        u32::from_ne_bytes(bytes)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Task {
+    /// Why an answer is not what was hoped for.
+    fn fault(&self, status: Result<u16, Failure>) -> Option<String> {
+        let status = match status {
+            Ok(status) => status,
+            Err(failure) => return Some(failure.to_string()),
+        };
+        let good = match self {
+            Self::Check { check, .. } => (check.status.0..=check.status.1).contains(&status),
+            // An app that refuses is awake; a server error may come from whoever wakes it.
+            Self::Awake { .. } => status < 500,
+        };
+        (!good).then(|| format!("answered {status}"))
+    }
+}
