@@ -22,7 +22,7 @@ use super::reload::{self, describe, https_port};
 use super::state::{self, World};
 use super::supervise::Supervisor;
 use super::switches;
-use super::upstreams::Upstreams;
+use super::upkeep::Upkeep;
 use super::{Announce, Start, StartError};
 use crate::base::Host;
 use crate::config::settings::{ConnectionCaps, Settings};
@@ -167,7 +167,7 @@ fn assemble(
         inner: Mutex::new(inner),
         refusals: Refusals::default(),
         state,
-        upstreams: Upstreams::new(resolver, &shared),
+        upkeep: Upkeep::new(resolver, &shared),
         shared,
         switchboard,
     }))
@@ -224,7 +224,7 @@ fn serve(
         let (actions, stop_actions) = (Arc::clone(&daemon.state.actions), stopped.clone());
         supervisor.keep("actions", move || Arc::clone(&actions).run(stop_actions.clone()));
         watch_switches(&mut supervisor, daemon, &stopped);
-        daemon.upstreams.keep(&mut supervisor, &stopped);
+        daemon.upkeep.keep(&mut supervisor, &stopped);
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())

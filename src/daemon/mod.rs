@@ -24,7 +24,7 @@ mod state;
 mod supervise;
 mod switches;
 mod tokens;
-mod upstreams;
+mod upkeep;
 
 use std::path::PathBuf;
 

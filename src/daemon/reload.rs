@@ -118,7 +118,7 @@ impl Daemon {
         let policy = Policy::new(generation, settings.clone(), loaded.tls, https, loaded.peers);
         let policy = Arc::new(policy);
         self.shared.policy.store(Arc::clone(&policy));
-        self.upstreams.configure(&policy);
+        self.upkeep.configure(&policy);
         self.shared.caps.set_limits(super::build::caps(&settings).0);
         inner.warnings.extend((!warnings.is_empty()).then_some(warnings));
         inner.certificates = loaded.certificates;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::supervise::Supervisor;
-use crate::config::settings::{Site, Upstream, Upstreams as Group};
+use crate::config::settings::{Site, Upstream, Upstreams};
 use crate::edge::upstream::Peer;
 use crate::edge::{Policy, Shared};
 use crate::ports::Resolver;
@@ -15,13 +15,13 @@ use crate::work::dns::{self, Names};
 use crate::work::health::{self, Checks, Target, Wanted};
 
 /// The parts that look after upstreams.
-pub(super) struct Upstreams {
+pub(super) struct Upkeep {
     resolver: Arc<SystemResolver>,
     pub names: Arc<Names>,
     pub checks: Arc<Checks>,
 }
 
-impl Upstreams {
+impl Upkeep {
     /// Made for the policy in force.
     pub fn new(resolver: Arc<SystemResolver>, shared: &Shared) -> Self {
         let names = Names::new(dns::Parts {
@@ -37,9 +37,9 @@ impl Upstreams {
             log: shared.log.clone(),
             events: Arc::clone(&shared.events),
         });
-        let upstreams = Self { resolver, names, checks };
-        upstreams.configure(&shared.policy.load());
-        upstreams
+        let upkeep = Self { resolver, names, checks };
+        upkeep.configure(&shared.policy.load());
+        upkeep
     }
 
     /// Takes the policy that is in force from now on.
@@ -68,7 +68,7 @@ impl Upstreams {
 }
 
 /// Every upstream of a site with its group, those of its routes among them.
-fn upstreams(site: &Site) -> impl Iterator<Item = (&Site, &Group, &Upstream)> {
+fn upstreams(site: &Site) -> impl Iterator<Item = (&Site, &Upstreams, &Upstream)> {
     let of_routes = site.routes.iter().filter_map(|route| route.upstreams.as_ref());
     let groups = std::iter::once(&site.upstreams).chain(of_routes);
     groups.flat_map(move |group| group.list.iter().map(move |upstream| (site, group, upstream)))
