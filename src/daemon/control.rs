@@ -37,7 +37,8 @@ use crate::telemetry::metrics::{Gauges, StateFigures};
 use crate::work::certs;
 
 /// Refusals that mean that the app is not there or does not answer.
-const APP_DOWN: [&str; 3] = ["upstream_unreachable", "upstream_broke", "upstream_timeout"];
+const APP_DOWN: [&str; 4] =
+    ["upstream_unreachable", "upstream_tls", "upstream_broke", "upstream_timeout"];
 /// How far back requests without an app are mentioned.
 const LATELY: Duration = Duration::from_secs(60);
 /// Samples kept for it: one every two seconds.

@@ -23,6 +23,7 @@ mod sockets;
 mod state;
 mod supervise;
 mod switches;
+mod upstreams;
 mod tokens;
 mod upkeep;
 

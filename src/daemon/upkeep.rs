@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::supervise::Supervisor;
 use crate::config::settings::{Site, Upstream, Upstreams};
-use crate::edge::upstream::Peer;
+use crate::edge::upstream::{Peer, groups};
 use crate::edge::{Policy, Shared};
 use crate::ports::Resolver;
 use crate::ports::system::SystemResolver;
@@ -69,9 +69,8 @@ impl Upkeep {
 
 /// Every upstream of a site with its group, those of its routes among them.
 fn upstreams(site: &Site) -> impl Iterator<Item = (&Site, &Upstreams, &Upstream)> {
-    let of_routes = site.routes.iter().filter_map(|route| route.upstreams.as_ref());
-    let groups = std::iter::once(&site.upstreams).chain(of_routes);
-    groups.flat_map(move |group| group.list.iter().map(move |upstream| (site, group, upstream)))
+    groups(site)
+        .flat_map(move |group| group.list.iter().map(move |upstream| (site, group, upstream)))
 }
 
 fn target(site: &Site, peer: &Arc<Peer>) -> Target {
@@ -79,7 +78,7 @@ fn target(site: &Site, peer: &Arc<Peer>) -> Target {
         endpoint: peer.endpoint.clone(),
         site: site.name.to_string(),
         name: peer.name.clone(),
-        tls: None,
+        tls: peer.secure.as_ref().map(|secure| Arc::clone(secure.config())),
         sink: Arc::clone(peer) as Arc<dyn crate::ports::health::Settle>,
     }
 }

@@ -304,12 +304,11 @@ fn decide(denial: &Denial) -> Answer {
             "The request was not received completely.", "the request body broke off".into()),
         Denial::NotRecordable { why } => not_recordable(why),
         Denial::TooManyActions => too_many_actions(),
-        Denial::UpstreamUnreachable { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The site is not answering",
-            "The app behind this address cannot be reached right now.",
-            format!("{at}: {why}; is the app running and listening there?")),
-        Denial::UpstreamBroke { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_broke", "The site is not answering",
-            "The app behind this address ended the connection without an answer.",
-            format!("{at}: {why}; look into the app's own log at this time")),
+        Denial::NoWebSocket { upstream: at } => no_websocket(at),
+        Denial::UpstreamUnreachable { upstream: at, why } => unreachable(at, why),
+        Denial::UpstreamTls { upstream: at, why } => upstream(StatusCode::BAD_GATEWAY, "upstream_tls", "The site is not answering",
+            "The app behind this address cannot be reached right now.", format!("{at}: {why}")),
+        Denial::UpstreamBroke { upstream: at, why } => broke(at, why),
         Denial::UpstreamTimeout { upstream: at, waited_s } => upstream(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The site takes too long",
             "The app behind this address did not answer in time.",
             format!("{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer")),
@@ -320,6 +319,38 @@ fn decide(denial: &Denial) -> Answer {
                 format!("a defect in palisade, please report it: {what}"))
         },
     }
+}
+
+fn no_websocket(at: &str) -> Answer {
+    upstream(
+        StatusCode::NOT_IMPLEMENTED,
+        "no_websocket",
+        "Not available here",
+        "This address takes no WebSockets.",
+        format!(
+            "{at}: WebSockets are passed on in HTTP/1.1 only; give their path a route with an upstream without h2:// or h2c://"
+        ),
+    )
+}
+
+fn unreachable(at: &str, why: &str) -> Answer {
+    upstream(
+        StatusCode::BAD_GATEWAY,
+        "upstream_unreachable",
+        "The site is not answering",
+        "The app behind this address cannot be reached right now.",
+        format!("{at}: {why}; is the app running and listening there?"),
+    )
+}
+
+fn broke(at: &str, why: &str) -> Answer {
+    upstream(
+        StatusCode::BAD_GATEWAY,
+        "upstream_broke",
+        "The site is not answering",
+        "The app behind this address ended the connection without an answer.",
+        format!("{at}: {why}; look into the app's own log at this time"),
+    )
 }
 
 #[cfg(test)]
@@ -357,7 +388,9 @@ mod tests {
             Denial::BodyBroken,
             Denial::NotRecordable { why: "a test" },
             Denial::TooManyActions,
+            Denial::NoWebSocket { upstream: at() },
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
+            Denial::UpstreamTls { upstream: at(), why: "expired".into() },
             Denial::UpstreamBroke { upstream: at(), why: "closed".into() },
             Denial::UpstreamTimeout { upstream: at(), waited_s: 60 },
             Denial::Internal { what: "a test" },

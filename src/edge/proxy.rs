@@ -129,6 +129,7 @@ async fn connect(trip: &Trip, pool: &Pool) -> Result<Box<Link>, Denial> {
             ConnectError::Timeout(limit) => {
                 Denial::UpstreamTimeout { upstream, waited_s: limit.as_secs() }
             }
+            ConnectError::Tls(fault) => Denial::UpstreamTls { upstream, why: fault.to_string() },
             error => Denial::UpstreamUnreachable { upstream, why: error.to_string() },
         }
     })

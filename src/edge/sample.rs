@@ -14,7 +14,7 @@ use tokio::net::{TcpStream as TokioStream, UnixStream};
 use tokio::sync::{mpsc, watch};
 
 use super::accept::{Acceptor, Listener, Role};
-use super::upstream::Peers;
+use super::upstream::{Peers, Trusts};
 use super::worker::{self, ARRIVALS_MAX, Inbox};
 use super::{Caps, Drain, Policy, Shared, tls};
 use crate::base::IpKey;
@@ -97,7 +97,7 @@ impl Edge {
         servers[0] = Some(server);
         let (log, _writer) = Log::open(Some(&dir.join("log")), clock.clone()).expect("a log");
         let events = crate::telemetry::events::Hub::new(1, clock.clone());
-        let peers = Peers::of(&settings, None);
+        let peers = Peers::of(&settings, None, &Trusts::default());
         let shared = Arc::new(Shared {
             caps: Caps::new(settings.connections.clone()),
             policy: ArcSwap::from_pointee(Policy::new(1, settings, servers, 443, peers)),

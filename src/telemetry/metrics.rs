@@ -151,7 +151,7 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 29] = [
+pub const DENIALS: [&str; 31] = [
     "unknown_host",
     "bad_host",
     "misdirected",
@@ -177,7 +177,9 @@ pub const DENIALS: [&str; 29] = [
     "body_broken",
     "not_recordable",
     "too_many_actions",
+    "no_websocket",
     "upstream_unreachable",
+    "upstream_tls",
     "upstream_broke",
     "upstream_timeout",
     "internal",

@@ -131,7 +131,7 @@ impl Link {
     }
 
     /// As `is_clean`, with a look at the socket.
-    pub fn is_alive(&self) -> bool {
+    pub fn is_alive(&mut self) -> bool {
         self.is_clean() && self.stream.is_quiet()
     }
 

@@ -19,11 +19,18 @@ mod outgoing;
 mod outgoing_tests;
 mod peer;
 mod pool;
+mod records;
+mod secure;
 mod stream;
+mod trust;
+#[cfg(test)]
+mod trust_tests;
 
 pub use body::{BetweenBytes, UpstreamBody};
 pub use fault::Fault;
 pub use link::Link;
-pub use peer::{Peer, Peers};
+pub use peer::{Peer, Peers, groups};
 pub use pool::{ConnectError, Group, Pool};
+pub use secure::Secure;
 pub use stream::UpstreamStream;
+pub use trust::{Trust, Trusts};

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::secure::Secure;
+use super::trust::Trusts;
 use crate::config::settings::{Endpoint, Settings, Site, UpstreamAddr, Upstreams};
 use crate::ports::health::{Health, Settle};
 use crate::ports::names::{self, Name};
@@ -16,18 +18,24 @@ pub struct Peer {
     pub endpoint: Endpoint,
     /// The addresses of its host, if somebody has to be asked for them.
     pub name: Option<Arc<Name>>,
+    /// `None` for connections in the clear.
+    pub secure: Option<Secure>,
     health: AtomicU8,
 }
 
 impl Peer {
     pub fn new(endpoint: Endpoint) -> Arc<Self> {
+        Self::secured(endpoint, None)
+    }
+
+    pub fn secured(endpoint: Endpoint, secure: Option<Secure>) -> Arc<Self> {
         let name = match &endpoint.addr {
             UpstreamAddr::Tcp { host, .. } if names::literal(host).is_none() => {
                 Some(Name::new(host))
             }
             UpstreamAddr::Tcp { .. } | UpstreamAddr::Unix(_) => None,
         };
-        Arc::new(Self { endpoint, name, health: AtomicU8::new(Health::Unknown as u8) })
+        Arc::new(Self { endpoint, name, secure, health: AtomicU8::new(Health::Unknown as u8) })
     }
 
     pub fn health(&self) -> Health {
@@ -50,15 +58,27 @@ impl Settle for Peer {
 pub struct Peers(Arc<HashMap<Endpoint, Arc<Peer>>>);
 
 impl Peers {
-    /// Those that `settings` name; the ones that `before` has already stay what they are.
+    /// Those that `settings` name; the ones that `before` has already stay what they are, unless other authorities are
+    /// believed about them now. `trusts` has what each of them asks for: one without it cannot be reached.
     #[must_use]
-    pub fn of(settings: &Settings, before: Option<&Self>) -> Self {
+    pub fn of(settings: &Settings, before: Option<&Self>, trusts: &Trusts) -> Self {
         let mut peers: HashMap<Endpoint, Arc<Peer>> = HashMap::new();
         for upstream in settings.sites.iter().flat_map(groups).flat_map(|group| &group.list) {
-            let kept = || before.and_then(|before| before.get(&upstream.endpoint)).cloned();
-            let new = || Peer::new(upstream.endpoint.clone());
-            let peer = peers.entry(upstream.endpoint.clone());
-            peer.or_insert_with(|| kept().unwrap_or_else(new));
+            let endpoint = &upstream.endpoint;
+            let trust = endpoint.tls.as_ref().and_then(|tls| trusts.get(tls.ca_file.as_ref()));
+            let same = |peer: &&Arc<Peer>| match (&peer.secure, trust) {
+                (Some(secure), Some(trust)) => secure.believes(trust),
+                (None, None) => true,
+                _ => false,
+            };
+            let kept = || before.and_then(|before| before.get(endpoint)).filter(same).cloned();
+            let new = || {
+                let tls = endpoint.tls.as_ref().zip(trust.cloned());
+                let secure =
+                    tls.and_then(|(tls, trust)| Secure::new(tls, endpoint.protocol, trust));
+                Peer::secured(endpoint.clone(), secure)
+            };
+            peers.entry(endpoint.clone()).or_insert_with(|| kept().unwrap_or_else(new));
         }
         Self(Arc::new(peers))
     }
@@ -74,7 +94,7 @@ impl Peers {
 }
 
 /// The group of a site, and those of its routes.
-fn groups(site: &Site) -> impl Iterator<Item = &Upstreams> {
+pub fn groups(site: &Site) -> impl Iterator<Item = &Upstreams> {
     let of_routes = site.routes.iter().filter_map(|route| route.upstreams.as_ref());
     std::iter::once(&site.upstreams).chain(of_routes)
 }

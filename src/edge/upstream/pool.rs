@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::link::Link;
 use super::peer::Peer;
+use super::secure::TlsFault;
 use super::stream::UpstreamStream;
 use crate::config::settings::UpstreamAddr;
 use crate::edge::worker::Shared;
@@ -46,6 +47,8 @@ pub enum ConnectError {
         "{host} does not resolve: {why}; put the name right in DNS or in `upstream` (`dns.servers` says who is asked)"
     )]
     Name { host: String, why: Unresolved },
+    #[error("{0}")]
+    Tls(#[from] TlsFault),
 }
 
 impl Pool {
@@ -121,7 +124,18 @@ impl Pool {
         }
     }
 
+    /// A stream on which the other side has proven who it is, where that is asked for.
     async fn open(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
+        let socket = self.dial(shared).await?;
+        match (&self.peer.endpoint.tls, &self.peer.secure) {
+            (None, _) => Ok(socket),
+            (Some(_), Some(secure)) => Ok(secure.shake(socket).await?),
+            // What was to be secured is never sent in the clear.
+            (Some(_), None) => Err(TlsFault::NobodyTrusted.into()),
+        }
+    }
+
+    async fn dial(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
         let (host, port) = match &self.peer.endpoint.addr {
             UpstreamAddr::Unix(path) => {
                 return Ok(UpstreamStream::Unix(shared.dial.unix(path).await?));

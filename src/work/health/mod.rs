@@ -189,6 +189,8 @@ impl Checks {
                     }
                 }
             };
+            // It may be another one under the same address, whom nobody has told yet.
+            entry.target.sink.settle(entry.counter.health());
             entries.insert(key, entry);
         }
         // Nobody asks them any more, so nobody knows.

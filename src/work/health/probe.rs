@@ -127,7 +127,7 @@ where
     match protocol {
         Protocol::Http1 => {
             let (mut sender, connection) = http1::handshake(io).await.map_err(Failure::NotHttp)?;
-            let request = request(&question.path, question)
+            let request = request(&question.path)
                 .header(HOST, &question.host)
                 .header(CONNECTION, "close")
                 .body(Empty::<Bytes>::new())?;
@@ -142,15 +142,14 @@ where
                 .authority(question.host.as_str())
                 .path_and_query(question.path.as_str())
                 .build()?;
-            let request =
-                request(uri, question).version(Version::HTTP_2).body(Empty::<Bytes>::new())?;
+            let request = request(uri).version(Version::HTTP_2).body(Empty::<Bytes>::new())?;
             driven(async move { status(sender.send_request(request).await).await }, connection)
                 .await
         }
     }
 }
 
-fn request<U>(uri: U, _question: &Question) -> http::request::Builder
+fn request<U>(uri: U) -> http::request::Builder
 where
     U: TryInto<Uri>,
     U::Error: Into<http::Error>,
