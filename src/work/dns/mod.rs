@@ -51,6 +51,8 @@ struct Entry {
     names: Vec<Arc<Name>>,
     /// `None` while it is being asked for.
     due: Option<Instant>,
+    /// The answer that is awaited will be one of servers that are not asked any more.
+    outdated: bool,
 }
 
 type Answer = (String, Result<Resolved, Unresolved>);
@@ -66,18 +68,24 @@ impl Names {
         })
     }
 
-    /// Takes the names of a new configuration. What is known of the ones that stay is told to the new at once; `ask`
-    /// for those that others may have to be asked for now.
+    /// Takes the names of a new configuration. What is known of the ones that stay is told to those who are new; with
+    /// `ask_anew` other servers may know better.
     pub fn configure(&self, names: impl Iterator<Item = Arc<Name>>, ask_anew: bool) {
         let now = self.parts.clock.now();
         let mut entries = self.entries();
         let mut before = std::mem::take(&mut *entries);
         for name in names {
             let entry = entries.entry(name.host().to_owned()).or_insert_with(|| {
-                let new = || Entry { memory: Memory::default(), names: Vec::new(), due: Some(now) };
+                let new = || Entry {
+                    memory: Memory::default(),
+                    names: Vec::new(),
+                    due: Some(now),
+                    outdated: false,
+                };
                 let mut kept = before.remove(name.host()).unwrap_or_else(new);
                 kept.names.clear();
                 if ask_anew {
+                    kept.outdated = kept.due.is_none();
                     kept.due = kept.due.map(|_| now);
                 }
                 kept
@@ -100,8 +108,7 @@ impl Names {
     /// Asks until `stop`.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         // A life that was cut short may have left questions open.
-        let now = self.parts.clock.now();
-        self.entries().values_mut().for_each(|entry| entry.due = entry.due.or(Some(now)));
+        self.ask_open(Duration::ZERO);
         let mut asking: JoinSet<Answer> = JoinSet::new();
         loop {
             let wait = self.ask_what_is_due(&mut asking);
@@ -110,28 +117,37 @@ impl Names {
                 () = self.nudge.notified() => {}
                 Some(answer) = asking.join_next(), if !asking.is_empty() => match answer {
                     Ok((host, answer)) => self.take(&host, answer),
-                    // A defect: start over, so that no name stays without an answer.
-                    Err(_) => self.entries().values_mut().for_each(|e| e.due = e.due.or(Some(now))),
+                    // A defect; no name may stay without an answer for ever.
+                    Err(_) => self.ask_open(core::RETRY_MAX),
                 },
                 () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    /// Starts questions as far as there is room, and says how long there will be nothing more to ask.
+    /// Whatever waits for an answer is asked for again: the one who waited may be gone.
+    fn ask_open(&self, after: Duration) {
+        let at = self.parts.clock.now() + after;
+        self.entries().values_mut().for_each(|entry| entry.due = entry.due.or(Some(at)));
+    }
+
+    /// Starts questions as far as there is room, those that have waited longest first, and says how long there will be
+    /// nothing more to ask.
     fn ask_what_is_due(&self, asking: &mut JoinSet<Answer>) -> Duration {
         let now = self.parts.clock.now();
-        let mut wait = IDLE;
-        for (host, entry) in self.entries().iter_mut() {
-            match entry.due {
-                Some(at) if at <= now && asking.len() < AT_ONCE => {
-                    entry.due = None;
-                    asking.spawn(ask(Arc::clone(&self.parts.resolver), host.clone()));
-                }
-                Some(at) if at > now => wait = wait.min(at - now),
-                // Being asked for, or waiting for a place: the next answer comes first.
-                Some(_) | None => {}
+        let mut entries = self.entries();
+        let waiting = entries.iter().filter_map(|(host, entry)| Some((entry.due?, host)));
+        let (mut due, later): (Vec<_>, Vec<_>) = waiting.partition(|(at, _)| *at <= now);
+        // Whatever waits for a place has its turn after the next answer.
+        let wait = later.iter().map(|(at, _)| *at - now).min().unwrap_or(IDLE);
+        due.sort_by_key(|(at, _)| *at);
+        let room = AT_ONCE.saturating_sub(asking.len());
+        let due: Vec<String> = due.into_iter().take(room).map(|(_, host)| host.clone()).collect();
+        for host in due {
+            if let Some(entry) = entries.get_mut(&host) {
+                entry.due = None;
             }
+            asking.spawn(ask(Arc::clone(&self.parts.resolver), host));
         }
         wait
     }
@@ -143,6 +159,10 @@ impl Names {
         let word = {
             let mut entries = self.entries();
             let Some(entry) = entries.get_mut(host) else { return };
+            if std::mem::take(&mut entry.outdated) {
+                entry.due = Some(self.parts.clock.now());
+                return;
+            }
             let outcome = entry.memory.take(answer);
             entry.due = Some(self.parts.clock.now() + outcome.again_in);
             entry.names.iter().for_each(|name| name.tell(outcome.known.clone()));

@@ -235,26 +235,27 @@ impl Checks {
         }
     }
 
-    /// Starts questions as far as there is room, and says how long there will be nothing more to ask.
+    /// Starts questions as far as there is room, those that have waited longest first, and says how long there will be
+    /// nothing more to ask.
     fn ask_what_is_due(&self, asking: &mut JoinSet<Answer>) -> Duration {
         let now = self.parts.clock.now();
-        let mut wait = IDLE;
-        for (key, entry) in self.entries().iter_mut() {
-            match entry.due {
-                Some(at) if at <= now && asking.len() < AT_ONCE => {
-                    entry.due = None;
-                    let (key, number) = (key.clone(), entry.number);
-                    let (target, question) = (entry.target.clone(), entry.task.question());
-                    let dial = Arc::clone(&self.parts.dial);
-                    asking.spawn(async move {
-                        let status = probe::ask(&*dial, &target, &question).await;
-                        Answer { key, number, status }
-                    });
-                }
-                Some(at) if at > now => wait = wait.min(at - now),
-                // Being asked, or waiting for a place: the next answer comes first.
-                Some(_) | None => {}
-            }
+        let mut entries = self.entries();
+        let waiting = entries.iter().filter_map(|(key, entry)| Some((entry.due?, key)));
+        let (mut due, later): (Vec<_>, Vec<_>) = waiting.partition(|(at, _)| *at <= now);
+        // Whatever waits for a place has its turn after the next answer.
+        let wait = later.iter().map(|(at, _)| *at - now).min().unwrap_or(IDLE);
+        due.sort_by_key(|(at, _)| *at);
+        let room = AT_ONCE.saturating_sub(asking.len());
+        let due: Vec<Key> = due.into_iter().take(room).map(|(_, key)| key.clone()).collect();
+        for key in due {
+            let Some(entry) = entries.get_mut(&key) else { continue };
+            entry.due = None;
+            let (target, question) = (entry.target.clone(), entry.task.question());
+            let (dial, number) = (Arc::clone(&self.parts.dial), entry.number);
+            asking.spawn(async move {
+                let status = probe::ask(&*dial, &target, &question).await;
+                Answer { key, number, status }
+            });
         }
         wait
     }
