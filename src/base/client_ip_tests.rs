@@ -30,8 +30,10 @@ fn nobody_is_trusted_by_default() {
 /// What it is, who is trusted, the peer, the fields, and who the client is.
 type Situation<'a> = (&'a str, &'a [&'a str], &'a str, &'a [&'a str], &'a str);
 
-/// The six situations in Envoy's documentation of `x-forwarded-for`. Where Envoy counts hops
-/// (`xff_num_trusted_hops`), the proxies that it counts are named here.
+/// The six examples in Envoy's documentation of `x-forwarded-for` (HTTP connection manager, header manipulation):
+/// 1, 2, 5 and 6 with `xff_num_trusted_hops` 0, 3 and 4 with 2; `use_remote_address` in 1 and 3 only. Where Envoy counts
+/// hops, the proxies that it counts are named here, and the peer besides where `use_remote_address` is false.
+/// `skip_xff_append` changes what is sent on, which here is always the one client address.
 #[test]
 fn the_documented_situations_of_envoy_have_the_same_client() {
     let from_outside = "203.0.113.128, 203.0.113.10, 203.0.113.1";
@@ -51,6 +53,37 @@ fn the_documented_situations_of_envoy_have_the_same_client() {
     for (case, trusted, peer, xff, wanted) in cases {
         assert_eq!(resolve(&trusting(trusted), peer, xff), wanted, "{case}");
     }
+}
+
+/// What Envoy documents for a list of trusted networks in place of a count: `xff_trusted_cidrs` with `recurse`.
+#[test]
+fn the_documented_rules_of_envoy_for_trusted_networks_give_the_same_client() {
+    let trusted = ["192.0.2.0/24", "198.51.100.0/24"];
+    let cases: [Situation; 5] = [
+        ("the peer is none of them", &trusted, "203.0.113.1", &["192.0.2.9"], "203.0.113.1"),
+        ("nothing is said", &trusted, "192.0.2.1", &[], "192.0.2.1"),
+        ("one hop", &trusted, "192.0.2.1", &["203.0.113.7"], "203.0.113.7"),
+        (
+            "the last that is none of them",
+            &trusted,
+            "192.0.2.1",
+            &["203.0.113.6, 203.0.113.7, 198.51.100.3, 192.0.2.2"],
+            "203.0.113.7",
+        ),
+        ("all are", &trusted, "192.0.2.1", &["198.51.100.9, 192.0.2.2"], "198.51.100.9"),
+    ];
+    for (case, trusted, peer, xff, wanted) in cases {
+        assert_eq!(resolve(&trusting(trusted), peer, xff), wanted, "{case}");
+    }
+}
+
+/// Here is no such thing as Envoy's too few addresses for the hops it counts, which make it take the peer: of proxies
+/// that are known by name, the outermost one that is told of is the nearest to the client.
+#[test]
+fn fewer_addresses_than_proxies_lead_to_the_outermost_one_known() {
+    let trusted = trusting(&["192.0.2.5/32", "203.0.113.1/32"]);
+    assert_eq!(resolve(&trusted, "192.0.2.5", &["203.0.113.1"]), "203.0.113.1");
+    assert_eq!(resolve(&trusted, "192.0.2.5", &[]), "192.0.2.5");
 }
 
 #[test]

@@ -48,6 +48,17 @@ pub const RETRY_PERCENT: u8 = 20;
 pub const BREAKER_FAILURES: u32 = 5;
 pub const BREAKER_OPEN: Duration = Duration::from_secs(1);
 
+/// HAProxy's rise and fall, and the status codes of its HTTP checks. It asks every two seconds; an app has better to do.
+pub const HEALTH_EVERY: Duration = Duration::from_secs(10);
+/// At most [`HEALTH_EVERY`], or what is written in place of it.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+pub const HEALTH_STATUS: (u16, u16) = (200, 399);
+pub const HEALTH_RISE: u32 = 2;
+pub const HEALTH_FALL: u32 = 3;
+/// Hosting that puts apps to sleep does so after a quarter of an hour or more.
+pub const KEEP_AWAKE_EVERY: Duration = Duration::from_secs(5 * 60);
+pub const KEEP_AWAKE_PATH: &str = "/";
+
 // Defaults to ship, "HTTP/1".
 pub const HEAD_MAX: Bytes = Bytes::kib(64);
 pub const FIELDS_MAX: usize = 100;
@@ -88,5 +99,11 @@ pub const AUDIT_KEEP: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// One line per request.
 pub const ACCESS_LOG: bool = true;
+
+/// RFC 1918 and RFC 4193: what one's own machines have. Neither link-local addresses, which the neighbours on a shared
+/// network have too, nor those behind a carrier-grade NAT (RFC 6598): a provider gives them to strangers.
+pub const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+/// RFC 1122 §3.2.1.3 and RFC 4291 §2.5.3: this machine.
+pub const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 pub use crate::base::CLOUDFLARE;

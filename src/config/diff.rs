@@ -1,5 +1,7 @@
 //! What a reload would change, in words. Pure: two settings in, lines out.
 
+mod upstreams;
+
 use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
@@ -183,7 +185,7 @@ fn sites(c: &mut Changes, old: &[Site], new: &[Site]) {
             None => c.lines.push(format!(
                 "site {}: added, to {}",
                 site.name,
-                words(&site.upstreams.list)
+                words(&upstreams::places(&site.upstreams))
             )),
             Some(old) => one_site(c, old, site),
         }
@@ -193,7 +195,7 @@ fn sites(c: &mut Changes, old: &[Site], new: &[Site]) {
 fn one_site(c: &mut Changes, old: &Site, new: &Site) {
     let key = |key: &str| format!("site {}: {key}", new.name);
     c.list(&key("also"), &old.also, &new.also);
-    c.list(&key("upstream"), &old.upstreams.list, &new.upstreams.list);
+    upstreams::group(c, key, &old.upstreams, &new.upstreams);
     c.note(&key("tls"), &old.tls, &new.tls, tls);
     c.note(&key("websocket_origins"), &old.origins, &new.origins, |origins| match origins {
         Origins::Any => "any".to_owned(),
@@ -234,12 +236,27 @@ fn routes(c: &mut Changes, old: &Site, new: &Site) {
         c.lines.push(format!("site {}: route {} removed", new.name, route.name));
     }
     for route in &new.routes {
-        let word = match old.routes.iter().find(|other| other.name == route.name) {
-            None => "added",
-            Some(other) if other != route => "changed",
-            Some(_) => continue,
-        };
-        c.lines.push(format!("site {}: route {} {word}", new.name, route.name));
+        match old.routes.iter().find(|other| other.name == route.name) {
+            None => c.lines.push(format!("site {}: route {} added", new.name, route.name)),
+            Some(old) => {
+                one_route(c, &format!("site {}: route {}", new.name, route.name), old, route)
+            }
+        }
+    }
+}
+
+fn one_route(c: &mut Changes, route: &str, old: &Route, new: &Route) {
+    if let (Some(old), Some(new)) = (&old.upstreams, &new.upstreams) {
+        upstreams::group(c, |key| format!("{route}: {key}"), old, new);
+    } else {
+        c.note(&format!("{route}: upstream"), &old.upstreams, &new.upstreams, |group| {
+            let group = group.as_ref().map(upstreams::places);
+            group.map_or_else(|| "that of the site".to_owned(), |places| words(&places))
+        });
+    }
+    let besides = Route { upstreams: new.upstreams.clone(), ..old.clone() };
+    if besides != *new {
+        c.lines.push(format!("{route} changed"));
     }
 }
 

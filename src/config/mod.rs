@@ -158,8 +158,8 @@ fn load_sources(
 pub fn known_keys() -> BTreeSet<String> {
     let everything: String =
         TEMPLATE.lines().map(|line| format!("{}\n", uncommented(line, true))).collect();
-    // The template shows two forms of `tls`, of which a file can only have one.
-    let files = "[site.files]\ntls = { cert = \"c\", key = { file = \"k\" } }\n";
+    // The template shows two forms of `tls` and of `upstream`, of which a file can only have one.
+    let files = "[site.files]\ntls = { cert = \"c\", key = { file = \"k\" } }\nupstream = { to = \"a:1\" }\n";
     let sources = [Source::file("template", everything), Source::file("files", files)];
     load_sources(&sources, &Environment::default(), Report::default()).1
 }

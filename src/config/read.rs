@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::later;
 use super::report::{Diagnostic, Report, Severity};
 use super::source::Place;
+use super::upstreams::Named;
 use super::wire::{Entry, Node, Table, Value};
 
 /// What is gathered on the way.
@@ -18,6 +19,8 @@ pub(super) struct Cx {
     pub secret_env: Vec<String>,
     /// Every key that was asked for, as `section.key` with `*` for names.
     pub known: BTreeSet<String>,
+    /// Endpoints of upstreams in the order of reading, to be compared when all are known.
+    pub named: Vec<Named>,
     /// A file has syntax errors: what seems to be missing may only be unreadable.
     pub broken: bool,
     /// Settings come from flags, so that hints name flags.
@@ -178,6 +181,10 @@ fn unknown_key(cx: &mut Cx, path: &str, entry: &Entry, asked: &[&'static str]) {
     if let Some(what) = later::what(path, key) {
         let message = format!("`{key}` is not available in this version");
         cx.error(place, message, format!("remove it; {what}"));
+        return;
+    }
+    if let Some((message, label)) = later::never(path, key) {
+        cx.error(place, message, label);
         return;
     }
     let label = match nearest(key, asked.iter().copied()) {

@@ -2,7 +2,7 @@
 
 use super::intake;
 use super::read::{Cx, Section, table};
-use super::settings::{Route, RouteMatch};
+use super::settings::{Route, RouteMatch, Upstreams};
 use super::site::Around;
 use super::source::Place;
 use super::upstreams;
@@ -10,12 +10,20 @@ use super::values;
 use super::wire::{Entry, Table};
 use crate::guard::intake::settings::Intake;
 
+/// What a route takes over from its site.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OfSite<'a> {
+    pub near: upstreams::Near<'a>,
+    pub upstreams: &'a Upstreams,
+    pub intake: &'a Intake,
+}
+
 /// Every route, in the order of matching: longest path first, then the one with more conditions, then as written.
 pub(super) fn routes(
     cx: &mut Cx,
     section: &Section<'_>,
     around: &Around<'_>,
-    of_site: &Intake,
+    of_site: OfSite<'_>,
 ) -> Vec<Route> {
     let mut routes: Vec<(Route, Place)> = Vec::new();
     for entry in section.entries() {
@@ -62,14 +70,14 @@ fn route(
     entry: &Entry,
     written: &Table,
     around: &Around<'_>,
-    of_site: &Intake,
+    of_site: OfSite<'_>,
 ) -> Option<Route> {
     let mut section = Section::new("site.*.route.*", written);
     let matcher = matcher(cx, entry, &mut section);
-    let upstreams = upstreams::upstreams(cx, &mut section, around.listen);
+    let upstreams = upstreams::of_route(cx, &mut section, of_site.near, of_site.upstreams);
     let first_byte =
         section.value(cx, "first_byte_timeout", around.timeout.first_byte, values::duration);
-    let intake = intake::intake(cx, &mut section, of_site);
+    let intake = intake::intake(cx, &mut section, of_site.intake);
     if let Some(matcher) = &matcher {
         intake::all_refused(cx, &mut section, matcher, &intake);
     }

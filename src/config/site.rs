@@ -40,6 +40,7 @@ pub(super) fn sites(cx: &mut Cx, section: &Section<'_>, around: &Around<'_>) -> 
             cx.error(&entry.key_place, fault.message, fault.label);
         }
     }
+    upstreams::cross_check(cx);
     if section.is_empty() && !cx.broken {
         cx.report.extend(super::report::Report::error("there is no site", THREE_LINES));
     }
@@ -61,7 +62,10 @@ fn site(
     for (name, place) in &also {
         claim(cx, owners, name, place);
     }
-    let upstreams = upstreams::upstreams(cx, &mut section, around.listen);
+    let names: Vec<&Host> =
+        std::iter::once(&name).chain(also.iter().map(|(name, _)| name)).collect();
+    let near = upstreams::Near { listen: around.listen, names: &names };
+    let upstreams = upstreams::of_site(cx, &mut section, near);
     if section.entry(cx, "upstream").is_none() && !cx.flags {
         let message = format!("site \"{name}\" has no upstream");
         cx.missing(&entry.key_place, message, "add: upstream = \"127.0.0.1:3000\"");
@@ -74,12 +78,14 @@ fn site(
     let intake = intake::intake(cx, &mut section, &everything);
     let audit = section.optional(cx, "audit", values::action);
     let routes = section.section(cx, "route", "site.*.route");
-    let routes: Vec<Route> = route::routes(cx, &routes, around, &intake);
+    let of_site = route::OfSite { near, upstreams: &upstreams, intake: &intake };
+    let routes: Vec<Route> = route::routes(cx, &routes, around, of_site);
+    upstreams::idle_queue(cx, &mut section, &upstreams::groups(&upstreams, &routes));
     section.finish(cx);
     Site {
         name,
         also: also.into_iter().map(|(name, _)| name).collect(),
-        upstreams: upstreams.unwrap_or_else(|| upstreams::group(Vec::new())),
+        upstreams,
         tls,
         origins,
         connections_per_ip,

@@ -159,6 +159,21 @@ fn blotted(text: &str) -> String {
         shown.push_str(kept);
         push_blotted(&mut shown, hidden);
     }
+    without_users(&shown)
+}
+
+/// Blots what stands before the `@` of a URL: it may be a password.
+fn without_users(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown.push_str("://");
+        let end = part.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c));
+        let authority = part.get(..end.unwrap_or(part.len())).unwrap_or_default();
+        let user = authority.rfind('@').unwrap_or(0);
+        shown.push_str(&"*".repeat(user));
+        shown.push_str(part.get(user..).unwrap_or_default());
+    }
     shown
 }
 
@@ -288,6 +303,17 @@ mod tests {
         assert!(!source.shown.contains("hunter2"), "{}", source.shown);
         assert!(source.shown.contains("'NAME'"), "{}", source.shown);
         assert!(!source.shown.contains('é'), "{}", source.shown);
+    }
+
+    #[test]
+    fn who_stands_before_the_host_of_a_url_is_never_shown() {
+        let text =
+            "a = [\"https://é:hunter2@a.b\", 'https://x@y@z/p@q', \"http://c/d@e\", 'f@g']\n://@";
+        let source = Source::file("x", text);
+        let shown =
+            "a = [\"https://**********@a.b\", 'https://***@z/p@q', \"http://c/d@e\", 'f@g']\n://@";
+        assert_eq!(source.shown, shown);
+        assert_eq!(source.shown.len(), source.text.len());
     }
 
     #[test]

@@ -150,8 +150,11 @@ fn the_examples_of_the_template_are_valid_one_by_one() {
         let site = "[site.\"localhost\"]";
         let text = match section {
             None => format!("{example}\n{SITE}"),
-            Some(section) if section == site && example.starts_with("upstream") => {
+            Some(section) if section == site && example.starts_with("upstream = ") => {
                 format!("{section}\n{example}\n")
+            }
+            Some(section) if section == site && example.starts_with("upstream_tls") => {
+                format!("{section}\nupstream = \"https://a\"\n{example}\n")
             }
             Some(section) if section == site => format!("{SITE}{example}\n"),
             Some(section) => format!("{SITE}{section}\n{example}\n"),
@@ -173,6 +176,27 @@ fn the_manual_names_every_key_and_every_flag() {
     for capability in crate::base::Capability::ALL {
         assert!(manual.contains(capability.flag()), "{}", capability.flag());
     }
+}
+
+#[test]
+fn the_sites_of_the_manual_are_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/CONFIGURATION.md");
+    let manual = std::fs::read_to_string(path).expect("the manual");
+    let blocks = manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let is_site = |line: &str| line.starts_with("[site.") && !line.contains(".route.");
+    let sites = blocks.filter(|block| {
+        block.lines().next().is_some_and(is_site) && block.contains("\nupstream = ")
+    });
+    let (mut seen, mut failures) = (0, String::new());
+    for block in sites {
+        seen += 1;
+        match load(block) {
+            Ok(loaded) => write!(failures, "{}", loaded.warnings).expect("text"),
+            Err(report) => write!(failures, "{block}{report}").expect("text"),
+        }
+    }
+    assert!(seen >= 7, "{seen}");
+    assert!(failures.is_empty(), "{failures}");
 }
 
 #[test]
@@ -206,7 +230,7 @@ fn values_come_out_as_they_are_meant() {
         tls = { cert = \"a.pem\", key = { env = \"KEY\" } }\n\
         websocket_origins = [\"HTTPS://Shop.example.com:443\", \"http://a:8080\"]\n\
         [listen]\nhttps = [\":8443\", \"9443\", 0]\ncontrol = \"/run/x/c.sock\"\n\
-        trusted_proxies = [\"10.1.2.3/8\", \"cloudflare\"]\n";
+        trusted_proxies = [\"11.1.2.3/8\", \"cloudflare\", \"private\", \"loopback\"]\n";
     let source = Source::file("/etc/palisade/palisade.toml", text);
     let loaded = load_sources(&[source], &Environment::default(), Report::default()).0;
     let loaded = loaded.unwrap_or_else(|report| panic!("{report}"));
@@ -229,8 +253,12 @@ fn values_come_out_as_they_are_meant() {
     let https: Vec<String> = listen.https.iter().map(ToString::to_string).collect();
     assert_eq!(https, ["[::]:8443", "[::]:9443", "[::]:0"]);
     assert_eq!(listen.app, Path::new("/run/x/c-app.sock"));
-    assert!(listen.trusted_proxies.contains("104.16.0.1".parse().expect("an address")));
-    assert!(listen.trusted_proxies.contains("10.200.0.1".parse().expect("an address")));
+    let trusts = |text: &str| listen.trusted_proxies.contains(text.parse().expect("an address"));
+    let inside = "104.16.0.1 11.200.0.1 10.0.0.1 172.16.0.1 172.31.255.255 192.168.9.9 fd00::1 127.0.0.9 ::1";
+    let outside =
+        "104.0.0.1 12.0.0.1 172.15.255.255 172.32.0.1 100.64.0.1 169.254.0.1 fe80::1 fe00::1 ::2";
+    assert!(inside.split(' ').all(trusts));
+    assert!(!outside.split(' ').any(trusts));
 }
 
 #[test]

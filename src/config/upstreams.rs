@@ -1,19 +1,68 @@
-//! Upstreams of a site or a route: where they are, and what may not be one.
+//! Upstreams of a site or a route: where they are, how they are treated, and what may not be one.
+//!
+//! Promises: two groups that name the same endpoint agree about it, and two endpoints never look the same.
+//! Refuses: palisade itself, TLS that verifies nothing. Bounds: [`UPSTREAMS_MAX`] in a group.
 
+mod care;
+mod endpoint;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
-use super::defaults;
 use super::read::{Cx, Section};
 use super::settings::{
-    Balance, Breaker, Endpoint, Listen, Protocol, Upstream, UpstreamAddr, Upstreams, WaitQueue,
+    Balance, Breaker, Endpoint, HealthCheck, Listen, Route, Upstream, UpstreamAddr, UpstreamTls,
+    Upstreams, WaitQueue,
 };
 use super::source::Place;
-use super::values;
+use super::wire::{Node, Table, Value};
+use super::{defaults, values};
+use crate::base::Host;
+use endpoint::Written;
 
-/// The group that a bare list of upstreams makes.
-pub(super) fn group(list: Vec<Upstream>) -> Upstreams {
+/// Most upstreams of one group.
+const UPSTREAMS_MAX: usize = 256;
+const WEIGHT_MAX: u64 = 1_000;
+const REQUESTS_MAX: u64 = 1_000_000;
+const WRITE: &str = "write upstream = \"127.0.0.1:3000\"";
+
+/// What belongs to the `upstream` of the same site or route and means nothing without it.
+const BESIDE: [&str; 7] =
+    ["upstream_tls", "balance", "wait_queue", "retry", "breaker", "health", "keep_awake"];
+
+/// What the upstreams of a site or route are read and checked with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Near<'a> {
+    pub listen: &'a Listen,
+    /// The names of the site, its main one first.
+    pub names: &'a [&'a Host],
+}
+
+/// An endpoint as one group names it. Groups with the same one share what is known of it, so they have to agree.
+#[derive(Debug)]
+pub(super) struct Named {
+    endpoint: Endpoint,
+    requests_max: Option<usize>,
+    place: Place,
+    health: Option<(HealthCheck, Place)>,
+}
+
+/// One upstream of a list as written.
+#[derive(Debug)]
+struct Item {
+    written: Written,
+    weight: Option<(u32, Place)>,
+    requests_max: Option<usize>,
+    place: Place,
+}
+
+/// Nowhere to go, and every default.
+pub(super) const fn nowhere() -> Upstreams {
     Upstreams {
-        list,
+        list: Vec::new(),
         balance: Balance::RoundRobin,
         wait_queue: WaitQueue {
             requests_max: defaults::WAIT_QUEUE,
@@ -29,40 +78,254 @@ pub(super) fn group(list: Vec<Upstream>) -> Upstreams {
     }
 }
 
-/// The upstreams of a site or a route; `None` if the key is absent.
-pub(super) fn upstreams(
+/// The upstreams of a site.
+pub(super) fn of_site(cx: &mut Cx, section: &mut Section<'_>, near: Near<'_>) -> Upstreams {
+    group(cx, section, near, &nowhere())
+}
+
+/// The upstreams of a route that has its own; `None` for those of the site, which is then all that counts.
+pub(super) fn of_route(
     cx: &mut Cx,
     section: &mut Section<'_>,
-    listen: &Listen,
+    near: Near<'_>,
+    of_site: &Upstreams,
 ) -> Option<Upstreams> {
-    let list = section.list(cx, "upstream", values::upstream)?;
-    if let Some(entry) = section.entry(cx, "upstream")
-        && entry.node.is_empty_list()
-    {
-        cx.error(&entry.node.place, "the list is empty", "write upstream = \"127.0.0.1:3000\"");
+    if section.entry(cx, "upstream").is_some() {
+        let group = group(cx, section, near, of_site);
+        idle_queue(cx, section, &[&group]);
+        return Some(group);
     }
-    let mut known: Vec<(UpstreamAddr, Place)> = Vec::with_capacity(list.len());
-    for (upstream, place) in list {
-        if known.iter().any(|(other, _)| *other == upstream) {
-            cx.warn(
-                &place,
-                format!("{upstream} is listed twice"),
-                "remove one; it gets no larger share",
-            );
+    for key in BESIDE {
+        if let Some(entry) = section.entry(cx, key) {
+            let message =
+                format!("`{key}` belongs to an upstream, and this route has that of the site");
+            let label = "write it in the site, or add the upstream of this route";
+            cx.error(&entry.key_place, message, label);
+        }
+    }
+    None
+}
+
+/// What is written, and of `around` what may be taken over from there: how requests are spread, not what is asked of
+/// another app.
+fn group(cx: &mut Cx, section: &mut Section<'_>, near: Near<'_>, around: &Upstreams) -> Upstreams {
+    let (items, whole) = items(cx, section, near);
+    let places: Vec<(Place, Option<usize>)> =
+        items.iter().map(|item| (item.place.clone(), item.requests_max)).collect();
+    let list = endpoints(cx, section, items, whole);
+    let group = Upstreams {
+        list,
+        balance: section.value(cx, "balance", around.balance, care::balance),
+        wait_queue: care::wait_queue(cx, section, &around.wait_queue),
+        retry_percent: section.value(cx, "retry", around.retry_percent, care::retry),
+        breaker: care::breaker(cx, section, around.breaker.as_ref()),
+        health: near.names.first().and_then(|name| care::health(cx, section, name)),
+        keep_awake: near.names.first().and_then(|name| care::keep_awake(cx, section, name)),
+    };
+    let health_place = section.entry(cx, "health").map(|entry| entry.node.place.clone());
+    let health = group.health.clone().zip(health_place);
+    for (upstream, (place, requests_max)) in group.list.iter().zip(places) {
+        let (endpoint, health) = (upstream.endpoint.clone(), health.clone());
+        cx.named.push(Named { endpoint, requests_max, place, health });
+    }
+    group
+}
+
+/// Every upstream of the list once, and whether all of them could be read.
+fn items(cx: &mut Cx, section: &mut Section<'_>, near: Near<'_>) -> (Vec<Item>, bool) {
+    let Some(entry) = section.entry(cx, "upstream") else { return (Vec::new(), false) };
+    let nodes = match &entry.node.value {
+        Value::List(nodes) => nodes.as_slice(),
+        _ => std::slice::from_ref(&entry.node),
+    };
+    if nodes.is_empty() {
+        cx.error(&entry.node.place, "the list is empty", WRITE);
+    }
+    if nodes.len() > UPSTREAMS_MAX {
+        let message = format!("there are more than {UPSTREAMS_MAX} upstreams");
+        cx.error(&entry.node.place, message, "put a balancer in front of some of them");
+        return (Vec::new(), false);
+    }
+    let mut items: Vec<Item> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let Some(item) = item(cx, node) else { continue };
+        if items.iter().any(|other| other.written == item.written) {
+            let message = format!("{} is listed twice", shown(&item.written));
+            cx.warn(&item.place, message, "remove one; a larger share is a larger weight");
             continue;
         }
-        if is_own(&upstream, listen) {
-            let message = format!("{upstream} is palisade itself: requests would run in a circle");
-            cx.error(&place, message, "name the address the app listens on");
-        }
-        known.push((upstream, place));
+        own(cx, &item, near);
+        items.push(item);
     }
-    let upstream = |addr| Upstream {
-        endpoint: Endpoint { addr, protocol: Protocol::Http1, tls: None },
-        weight: 1,
-        requests_max: None,
+    if let ([item], true) = (items.as_slice(), nodes.len() == 1)
+        && let Some((_, place)) = &item.weight
+    {
+        let message = "a weight is a share among several upstreams, and there is one";
+        cx.warn(place, message, "remove it, or add another upstream");
+    }
+    let whole = items.len() == nodes.len();
+    (items, whole)
+}
+
+/// A text, or a table with more about it.
+fn item(cx: &mut Cx, node: &Node) -> Option<Item> {
+    let Value::Table(table) = &node.value else {
+        let written = endpoint::endpoint(node);
+        let written = written.map_err(|fault| cx.error(&node.place, fault.message, fault.label));
+        let place = node.place.clone();
+        return Some(Item { written: written.ok()?, weight: None, requests_max: None, place });
     };
-    Some(group(known.into_iter().map(|(addr, _)| upstream(addr)).collect()))
+    let mut section = Section::new("site.*.upstream", table);
+    let to = section.entry(cx, "to");
+    if to.is_none() {
+        let label = "add to = \"127.0.0.1:3000\"";
+        cx.missing(&node.place, "this upstream does not say where it is", label);
+    }
+    let written = section.optional(cx, "to", endpoint::endpoint);
+    let weight = section.optional(cx, "weight", |node| {
+        let weight = values::count(node, 1..=WEIGHT_MAX)?;
+        Ok((u32::try_from(weight).unwrap_or(u32::MAX), node.place.clone()))
+    });
+    let requests_max =
+        section.optional(cx, "requests_max", |node| values::count_usize(node, 1..=REQUESTS_MAX));
+    section.finish(cx);
+    Some(Item { written: written?, weight, requests_max, place: to?.node.place.clone() })
+}
+
+/// The same with what is asked of those that are reached over TLS.
+fn endpoints(
+    cx: &mut Cx,
+    section: &mut Section<'_>,
+    items: Vec<Item>,
+    whole: bool,
+) -> Vec<Upstream> {
+    let (name, ca_file) = upstream_tls(cx, section, whole && !items.iter().any(|i| i.written.tls));
+    let mut list = Vec::with_capacity(items.len());
+    for Item { written, weight, requests_max, place } in items {
+        let tls = written.tls.then(|| {
+            let name = name.clone().or_else(|| match &written.addr {
+                UpstreamAddr::Tcp { host, .. } => Some(host.clone()),
+                UpstreamAddr::Unix(_) => None,
+            });
+            if name.is_none() {
+                let message = format!("{} has no name that TLS could verify", shown(&written));
+                let label = match cx.flags {
+                    true => "this needs a configuration file, with upstream_tls",
+                    false => "add: upstream_tls = { name = \"app.internal\" }",
+                };
+                cx.missing(&place, message, label);
+            }
+            UpstreamTls { name: name.unwrap_or_default(), ca_file: ca_file.clone() }
+        });
+        let endpoint = Endpoint { addr: written.addr, protocol: written.protocol, tls };
+        list.push(Upstream { endpoint, weight: weight.map_or(1, |(n, _)| n), requests_max });
+    }
+    list
+}
+
+/// Name and roots of `upstream_tls`; `unused`: no upstream is reached over TLS.
+fn upstream_tls(
+    cx: &mut Cx,
+    section: &mut Section<'_>,
+    unused: bool,
+) -> (Option<String>, Option<PathBuf>) {
+    let Some(entry) = section.entry(cx, "upstream_tls") else { return (None, None) };
+    let none = Table::default();
+    let table = if let Value::Table(table) = &entry.node.value {
+        table
+    } else {
+        let message = format!("expected a table for `{}`, found {}", entry.key, entry.node.kind());
+        let label = "write { ca_file = \"/etc/palisade/app-ca.pem\", name = \"app.internal\" }; TLS to \
+                     an app is always verified";
+        cx.error(&entry.node.place, message, label);
+        &none
+    };
+    if unused {
+        let message = "no upstream here is reached over TLS";
+        let label = "remove it, or write the upstream with https:// or h2:// in front";
+        cx.error(&entry.key_place, message, label);
+    }
+    let mut inner = Section::new("site.*.upstream_tls", table);
+    let ca_file = inner.optional(cx, "ca_file", values::path);
+    let name = inner.optional(cx, "name", |node| {
+        let name = values::host(values::text(node)?)?;
+        match name.is_wildcard() {
+            true => Err(super::read::Fault::new("one name is asked for", "write it without `*`")),
+            false => Ok(name.to_string()),
+        }
+    });
+    inner.finish(cx);
+    (name, ca_file)
+}
+
+fn shown(written: &Written) -> Endpoint {
+    let tls = written.tls.then(|| UpstreamTls { name: String::new(), ca_file: None });
+    Endpoint { addr: written.addr.clone(), protocol: written.protocol, tls }
+}
+
+/// Warns of a queue where nobody ever waits, in whatever groups it is for.
+pub(super) fn idle_queue(cx: &mut Cx, section: &mut Section<'_>, groups: &[&Upstreams]) {
+    let mut upstreams = groups.iter().flat_map(|group| &group.list);
+    if let Some(entry) = section.entry(cx, "wait_queue")
+        && !upstreams.any(|upstream| upstream.requests_max.is_some())
+    {
+        let message = "nobody ever waits here: no upstream has a limit";
+        let label = "give one a limit, as { to = \"127.0.0.1:3000\", requests_max = 100 }";
+        cx.warn(&entry.key_place, message, label);
+    }
+}
+
+/// The groups that a site has: its own, and those of its routes.
+pub(super) fn groups<'a>(site: &'a Upstreams, routes: &'a [Route]) -> Vec<&'a Upstreams> {
+    std::iter::once(site).chain(routes.iter().filter_map(|r| r.upstreams.as_ref())).collect()
+}
+
+/// Groups that name the same endpoint share one state of it, so they have to say the same about it.
+pub(super) fn cross_check(cx: &mut Cx) {
+    let named = std::mem::take(&mut cx.named);
+    let mut known: HashMap<String, &Named> = HashMap::new();
+    let mut checked: HashMap<String, (&HealthCheck, &Place)> = HashMap::new();
+    for one in &named {
+        let label = one.endpoint.to_string();
+        if let Some((health, place)) = &one.health {
+            let (first, first_place) = checked.entry(label.clone()).or_insert((health, place));
+            if *first != health {
+                let message =
+                    format!("{label} would be checked in two ways, and its health is one");
+                cx.clash(message, (place, "write the same here, or remove it"), first_place);
+            }
+        }
+        let first = known.entry(label.clone()).or_insert(one);
+        if first.endpoint != one.endpoint {
+            let message = format!("{label} is reached with two different upstream_tls");
+            let help = "write the same name and ca_file in both places";
+            cx.clash(message, (&one.place, help), &first.place);
+        }
+        if first.requests_max != one.requests_max {
+            let limit = |max: Option<usize>| max.map_or("none".to_owned(), |max| max.to_string());
+            let (a, b) = (limit(first.requests_max), limit(one.requests_max));
+            let message =
+                format!("{label} has two limits, {a} and {b}, and its requests are counted once");
+            cx.clash(message, (&one.place, "write the same requests_max"), &first.place);
+        }
+    }
+}
+
+/// Reports an upstream whose connections would arrive at one of our own listeners.
+fn own(cx: &mut Cx, item: &Item, near: Near<'_>) {
+    let shown = shown(&item.written);
+    if is_own(&item.written.addr, near.listen) {
+        let message = format!("{shown} is palisade itself: requests would run in a circle");
+        cx.error(&item.place, message, "name the address the app listens on");
+        return;
+    }
+    let UpstreamAddr::Tcp { host, port } = &item.written.addr else { return };
+    let mut ports = near.listen.https.iter().chain(&near.listen.http).map(SocketAddr::port);
+    let named = near.names.iter().any(|name| name.as_str() == host && !name.is_local());
+    if named && ports.any(|own| own == *port) {
+        let message = format!("{host} is this site: if it leads here, requests run in a circle");
+        cx.warn(&item.place, message, "name the address the app listens on");
+    }
 }
 
 /// Whether a connection to this upstream would arrive at one of our own listeners.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::read::{Fault, nearest};
-use super::settings::UpstreamAddr;
 use super::wire::{Node, Value};
 use crate::base::audit::ActionName;
 use crate::base::path;
@@ -22,6 +21,12 @@ const KEEP_MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 /// Widest trusted networks: more would be a good part of the Internet.
 const V4_PREFIX_MIN: u8 = 8;
 const V6_PREFIX_MIN: u8 = 16;
+/// Networks that have a name.
+const NETWORKS: [(&str, &[&str]); 3] = [
+    ("cloudflare", &super::defaults::CLOUDFLARE),
+    ("private", &super::defaults::PRIVATE),
+    ("loopback", &super::defaults::LOOPBACK),
+];
 
 fn expected(what: &str, node: &Node, write: &str) -> Fault {
     Fault::new(format!("expected {what}, found {}", node.kind()), format!("write it as {write}"))
@@ -115,7 +120,8 @@ pub(super) fn duration(node: &Node) -> Result<Duration, Fault> {
     Ok(duration)
 }
 
-fn any_duration(node: &Node) -> Result<Duration, Fault> {
+/// Any time with a unit, nothing included.
+pub(super) fn any_duration(node: &Node) -> Result<Duration, Fault> {
     let text = match &node.value {
         Value::Text(text) => text,
         Value::Integer(Some(n)) if *n > 0 => {
@@ -172,22 +178,24 @@ pub(super) fn listen(node: &Node) -> Result<SocketAddr, Fault> {
 /// Networks of a trusted proxy: a published list by name, a network, or one address.
 pub(super) fn networks(node: &Node) -> Result<Vec<IpNet>, Fault> {
     let text = text(node)?;
-    if text == "cloudflare" {
-        return Ok(super::defaults::CLOUDFLARE.iter().filter_map(|net| net.parse().ok()).collect());
+    if let Some((_, networks)) = NETWORKS.into_iter().find(|(name, _)| *name == text) {
+        return Ok(networks.iter().filter_map(|net| net.parse().ok()).collect());
     }
     let network = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
         (Ok(network), _) => network.trunc(),
         (_, Ok(address)) => IpNet::from(address),
         _ => {
-            let label = match nearest(text, ["cloudflare"]) {
+            let label = match nearest(text, NETWORKS.map(|(name, _)| name)) {
                 Some(name) => format!("did you mean \"{name}\"?"),
-                None => "write \"cloudflare\", or a network as \"10.0.0.0/8\"".to_owned(),
+                None => "write \"cloudflare\", \"private\", \"loopback\", or a network as \"10.0.0.0/8\""
+                    .to_owned(),
             };
             return Err(Fault::new(format!("\"{text}\" is no network"), label));
         }
     };
     let narrowest = if network.addr().is_ipv4() { V4_PREFIX_MIN } else { V6_PREFIX_MIN };
-    if network.prefix_len() < narrowest {
+    let mut private = super::defaults::PRIVATE.iter().filter_map(|net| net.parse::<IpNet>().ok());
+    if network.prefix_len() < narrowest && !private.any(|private| private.contains(&network)) {
         return Err(Fault::new(
             format!(
                 "{network} is wider than /{narrowest}: it would let strangers choose their address"
@@ -211,77 +219,6 @@ pub(super) fn host(text: &str) -> Result<Host, Fault> {
         };
         Fault::new(format!("\"{text}\" is no host name: {error}"), label)
     })
-}
-
-/// `"host:port"`, `"[v6]:port"` or `"unix:/path"`.
-pub(super) fn upstream(node: &Node) -> Result<UpstreamAddr, Fault> {
-    if let Value::Integer(Some(port)) = &node.value {
-        return Err(Fault::new(
-            "a port alone is no upstream",
-            format!("write \"127.0.0.1:{port}\""),
-        ));
-    }
-    let text = text(node)?;
-    if let Some(path) = text.strip_prefix("unix:") {
-        if path.is_empty() || path.contains('\0') {
-            return Err(Fault::new(
-                "the path of the socket is missing",
-                "write \"unix:/run/app.sock\"",
-            ));
-        }
-        return Ok(UpstreamAddr::Unix(node.place.source.folder().join(path)));
-    }
-    if let Some((scheme, rest)) = text.split_once("://") {
-        let rest = rest.split('/').next().unwrap_or(rest);
-        let rest = if rest.contains(':') { rest.to_owned() } else { format!("{rest}:80") };
-        return Err(match scheme {
-            "http" => Fault::new("an upstream has no scheme", format!("write \"{rest}\"")),
-            "https" => Fault::new(
-                "TLS to the app is not available in this version",
-                "name the plain HTTP port of the app, without a scheme",
-            ),
-            _ => Fault::new(
-                format!("\"{scheme}\" is no scheme of an upstream"),
-                format!("write \"{rest}\""),
-            ),
-        });
-    }
-    tcp(text)
-}
-
-fn tcp(text: &str) -> Result<UpstreamAddr, Fault> {
-    if text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Fault::new(
-            "a port alone is no upstream",
-            format!("write \"127.0.0.1:{text}\""),
-        ));
-    }
-    if let Some((before, _)) = text.split_once('/') {
-        return Err(Fault::new("an upstream has no path", format!("write \"{before}\"")));
-    }
-    if let Ok(IpAddr::V6(ip)) = text.trim_matches(['[', ']']).parse() {
-        return Err(Fault::new(
-            format!("\"{text}\" has no port"),
-            format!("write \"[{ip}]:3000\""),
-        ));
-    }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return Err(Fault::new(
-            format!("\"{text}\" has no port"),
-            format!("write \"{text}:3000\""),
-        ));
-    };
-    let port = match port.parse::<u16>() {
-        Ok(port) if port > 0 => port,
-        _ => {
-            return Err(Fault::new(format!("\"{port}\" is no port"), "ports go from 1 to 65535"));
-        }
-    };
-    let host = if host.is_empty() { self::host("127.0.0.1") } else { self::host(host) }?;
-    if host.is_wildcard() {
-        return Err(Fault::new("an upstream cannot be a wildcard", "name one host"));
-    }
-    Ok(UpstreamAddr::Tcp { host: host.to_string(), port })
 }
 
 /// `https://shop.example.com[:port]`, as browsers send it: lower case, without the scheme's own port.

@@ -115,7 +115,10 @@ pub struct HealthCheck {
 /// A request in the pauses of an app that would fall asleep without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeepAwake {
+    /// With the query, if there is one.
     pub path: String,
+    /// For the Host field; `None`: the name of the site.
+    pub host: Option<String>,
     pub every: Duration,
 }
 
@@ -129,15 +132,31 @@ impl std::fmt::Display for UpstreamAddr {
     }
 }
 
+impl Balance {
+    pub const ALL: [Self; 2] = [Self::RoundRobin, Self::LeastLoaded];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin",
+            Self::LeastLoaded => "least-loaded",
+        }
+    }
+}
+
+/// As it is written in the configuration; `upstream_tls` is not part of it. No two endpoints of one configuration look
+/// the same.
 impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = match (self.protocol, &self.tls) {
-            (Protocol::Http1, None) => "",
-            (Protocol::Http1, Some(_)) => "https://",
-            (Protocol::Http2, Some(_)) => "h2://",
-            (Protocol::Http2, None) => "h2c://",
+            (Protocol::Http1, None) => return self.addr.fmt(f),
+            (Protocol::Http1, Some(_)) => "https",
+            (Protocol::Http2, Some(_)) => "h2",
+            (Protocol::Http2, None) => "h2c",
         };
-        write!(f, "{scheme}{}", self.addr)
+        let slashes = if matches!(self.addr, UpstreamAddr::Unix(_)) { "" } else { "//" };
+        write!(f, "{scheme}:{slashes}{}", self.addr)
     }
 }
 
