@@ -10,6 +10,7 @@ use crate::config::settings::{Site, Upstream, Upstreams};
 use crate::edge::upstream::{Peer, groups};
 use crate::edge::{Policy, Shared};
 use crate::ports::Resolver;
+use crate::ports::health::Checked;
 use crate::ports::system::SystemResolver;
 use crate::work::dns::{self, Names};
 use crate::work::health::{self, Checks, Target, Wanted};
@@ -79,6 +80,6 @@ fn target(site: &Site, peer: &Arc<Peer>) -> Target {
         site: site.name.to_string(),
         name: peer.name.clone(),
         tls: peer.secure.as_ref().map(|secure| Arc::clone(secure.config())),
-        sink: Arc::clone(peer) as Arc<dyn crate::ports::health::Settle>,
+        upstream: Arc::clone(peer) as Arc<dyn Checked>,
     }
 }

@@ -1,4 +1,4 @@
-//! What the health checks say about an upstream, and whom they tell.
+//! What the checks of upstreams and the request path tell each other.
 
 /// What the health checks say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,7 +9,11 @@ pub enum Health {
     Down,
 }
 
-/// Who is told.
-pub trait Settle: Send + Sync + 'static {
+/// An upstream as its checks know it.
+pub trait Checked: Send + Sync + 'static {
+    /// Takes what the checks say.
     fn settle(&self, health: Health);
+
+    /// Another number once it has answered visitors since the last look.
+    fn answered(&self) -> u64;
 }

@@ -33,6 +33,7 @@ mod demo;
 mod dns;
 mod drain;
 mod h2_attacks;
+mod health;
 mod hostile;
 mod intake;
 mod live;

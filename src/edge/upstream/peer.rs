@@ -4,13 +4,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::secure::Secure;
 use super::trust::Trusts;
 use crate::config::settings::{Endpoint, Settings, Site, UpstreamAddr, Upstreams};
-use crate::ports::health::{Health, Settle};
+use crate::ports::health::{Checked, Health};
 use crate::ports::names::{self, Name};
+
+/// How exactly the time of the last answer is kept.
+const ANSWERED_MS: u64 = 100;
 
 /// One upstream.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct Peer {
     /// `None` for connections in the clear.
     pub secure: Option<Secure>,
     health: AtomicU8,
+    /// When it last answered, by the clock of whichever worker; only differences count.
+    answered_ms: AtomicU64,
 }
 
 impl Peer {
@@ -35,7 +40,20 @@ impl Peer {
             }
             UpstreamAddr::Tcp { .. } | UpstreamAddr::Unix(_) => None,
         };
-        Arc::new(Self { endpoint, name, secure, health: AtomicU8::new(Health::Unknown as u8) })
+        Arc::new(Self {
+            endpoint,
+            name,
+            secure,
+            health: AtomicU8::new(Health::Unknown as u8),
+            answered_ms: AtomicU64::new(0),
+        })
+    }
+
+    /// It has answered a request. Most answers find it written already.
+    pub fn note_answer(&self, now_ms: u64) {
+        if self.answered_ms.load(Ordering::Relaxed).abs_diff(now_ms) > ANSWERED_MS {
+            self.answered_ms.store(now_ms, Ordering::Relaxed);
+        }
     }
 
     pub fn health(&self) -> Health {
@@ -47,9 +65,13 @@ impl Peer {
     }
 }
 
-impl Settle for Peer {
+impl Checked for Peer {
     fn settle(&self, health: Health) {
         self.health.store(health as u8, Ordering::Relaxed);
+    }
+
+    fn answered(&self) -> u64 {
+        self.answered_ms.load(Ordering::Relaxed)
     }
 }
 

@@ -70,6 +70,7 @@ impl Pool {
 
     /// Takes a connection back if it is clean, goes where the upstream is, and there is room.
     pub fn give_back(&self, mut link: Box<Link>, now_ms: u64) {
+        self.peer.note_answer(now_ms);
         if link.is_clean() && link.is_where(self.peer.name.as_ref()) {
             link.finish();
             let mut idle = self.idle.borrow_mut();

@@ -7,6 +7,10 @@ use crate::ports::health::Health;
 /// The first pause after a ping that failed; doubled up to the usual one.
 pub const PING_RETRY: Duration = Duration::from_secs(1);
 
+/// So often in each pause between pings it is seen whether visitors are answered: more often than a tenth of the pause is
+/// of no use to anybody.
+pub const LOOKS: u32 = 10;
+
 /// Counts the answers of one upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counter {
@@ -48,13 +52,10 @@ impl Counter {
     }
 }
 
-/// When an app that is kept awake is asked again, after so many failures in a row.
+/// When a ping that failed is repeated, after so many failures in a row.
 #[must_use]
 pub fn next_ping(failures: u32, every: Duration) -> Duration {
-    match failures {
-        0 => every,
-        failures => PING_RETRY.saturating_mul(1 << (failures - 1).min(16)).min(every),
-    }
+    PING_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(every)
 }
 
 /// A pause a little shorter or longer, at most by a tenth, so that those who began together part. `random` is any number.
@@ -126,8 +127,8 @@ mod tests {
     #[test]
     fn a_ping_that_failed_is_repeated_soon_and_then_less_often() {
         let every = Duration::from_secs(20);
-        let waits: Vec<u64> = (0..8).map(|failures| next_ping(failures, every).as_secs()).collect();
-        assert_eq!(waits, [20, 1, 2, 4, 8, 16, 20, 20]);
+        let waits: Vec<u64> = (1..8).map(|failures| next_ping(failures, every).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 20, 20]);
         assert_eq!(next_ping(u32::MAX, every), every);
     }
 

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use self::core::Counter;
 use self::probe::{Failure, Question};
 use crate::config::settings::{Endpoint, HealthCheck, KeepAwake};
-use crate::ports::health::{Health, Settle};
+use crate::ports::health::{Checked, Health};
 use crate::ports::names::Name;
 use crate::ports::{Clock, Dial, Entropy};
 use crate::telemetry::events::Hub;
@@ -57,7 +57,7 @@ pub struct Target {
     /// For an endpoint with TLS.
     pub tls: Option<Arc<ClientConfig>>,
     /// Who is told.
-    pub sink: Arc<dyn Settle>,
+    pub upstream: Arc<dyn Checked>,
 }
 
 /// Something that is to be asked regularly.
@@ -83,7 +83,7 @@ impl Wanted {
     /// An app that wakes up may take as long for its answer as for one to a visitor: `limit`.
     #[must_use]
     pub fn awake(target: Target, awake: KeepAwake, limit: Duration) -> Self {
-        let host = target.site.clone();
+        let host = awake.host.clone().unwrap_or_else(|| target.site.clone());
         Self { target, task: Task::Awake { awake, host, limit } }
     }
 }
@@ -130,6 +130,8 @@ struct Entry {
     counter: Counter,
     /// Failures in a row.
     failures: u32,
+    /// What [`Checked::answered`] said last, and since when it has been quiet; only for pings.
+    answered: (u64, Option<Instant>),
     /// `None` while it is being asked.
     due: Option<Instant>,
     /// Tells this task from one before it with the same key.
@@ -184,18 +186,19 @@ impl Checks {
                         task,
                         counter: Counter::new(health),
                         failures: 0,
+                        answered: (0, None),
                         due: Some(now + first),
                         number: self.numbers.fetch_add(1, Ordering::Relaxed),
                     }
                 }
             };
             // It may be another one under the same address, whom nobody has told yet.
-            entry.target.sink.settle(entry.counter.health());
+            entry.target.upstream.settle(entry.counter.health());
             entries.insert(key, entry);
         }
         // Nobody asks them any more, so nobody knows.
         let gone = before.values().filter(|entry| entry.task.kind() == Kind::Check);
-        gone.for_each(|entry| entry.target.sink.settle(Health::Unknown));
+        gone.for_each(|entry| entry.target.upstream.settle(Health::Unknown));
         drop(entries);
         self.nudge.notify_one();
     }
@@ -240,6 +243,7 @@ impl Checks {
     fn ask_what_is_due(&self, asking: &mut JoinSet<Answer>) -> Duration {
         let now = self.parts.clock.now();
         let mut entries = self.entries();
+        entries.values_mut().for_each(|entry| entry.put_off(now));
         let waiting = entries.iter().filter_map(|(key, entry)| Some((entry.due?, key)));
         let (mut due, later): (Vec<_>, Vec<_>) = waiting.partition(|(at, _)| *at <= now);
         // Whatever waits for a place has its turn after the next answer.
@@ -268,11 +272,14 @@ impl Checks {
         let fault = entry.task.fault(status);
         let failed = u32::from(fault.is_some());
         entry.failures = if fault.is_some() { entry.failures.saturating_add(1) } else { 0 };
+        let now = self.parts.clock.now();
         let pause = match &entry.task {
             Task::Check { check, .. } => core::spread(check.every, self.random()),
+            Task::Awake { awake, .. } if entry.failures == 0 => awake.every / core::LOOKS,
             Task::Awake { awake, .. } => core::next_ping(entry.failures, awake.every),
         };
-        entry.due = Some(self.parts.clock.now() + pause);
+        entry.due = Some(now + pause);
+        entry.answered = (entry.target.upstream.answered(), Some(now));
         let (rise, fall) = match &entry.task {
             Task::Check { check, .. } => (check.rise, check.fall),
             Task::Awake { .. } => (1, 1),
@@ -281,7 +288,7 @@ impl Checks {
         let changed = entry.counter.take(fault.is_none(), rise, fall);
         let (target, failures) = (entry.target.clone(), entry.failures);
         if let (Some(health), Kind::Check) = (changed, key.1) {
-            target.sink.settle(health);
+            target.upstream.settle(health);
         }
         drop(entries);
         let at = if key.1 == Kind::Check { 0 } else { 2 } + failed as usize;
@@ -341,6 +348,28 @@ impl Checks {
 
     fn entries(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// An app that answers visitors stays awake without a ping: looked at [`core::LOOKS`] times in each pause.
+    fn put_off(&mut self, now: Instant) {
+        let (Task::Awake { awake, .. }, (before, Some(since))) = (&self.task, self.answered) else {
+            return;
+        };
+        // A ping that failed is repeated, whatever visitors were told.
+        if self.failures > 0 || self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        let look = awake.every / core::LOOKS;
+        let answered = self.target.upstream.answered();
+        // It may have been as long ago as the last look.
+        let since = if answered == before { since } else { now.checked_sub(look).unwrap_or(now) };
+        self.answered = (answered, Some(since));
+        let until = since + awake.every;
+        if now < until {
+            self.due = Some(until.min(now + look));
+        }
     }
 }
 

@@ -19,11 +19,18 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const EVERY: Duration = Duration::from_millis(5);
 
 /// Hands on what it is told.
-struct Ear(UnboundedSender<Health>);
+struct Ear {
+    tell: UnboundedSender<Health>,
+    answered: AtomicU64,
+}
 
-impl Settle for Ear {
+impl Checked for Ear {
     fn settle(&self, health: Health) {
-        let _ = self.0.send(health);
+        let _ = self.tell.send(health);
+    }
+
+    fn answered(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
     }
 }
 
@@ -107,7 +114,14 @@ impl Bench {
         #[expect(clippy::disallowed_methods, reason = "it ends with its runtime")]
         tokio::spawn(Arc::clone(&checks).run(stopped));
         let (tell, told) = unbounded_channel();
-        Self { checks, sink: Arc::new(Ear(tell)), told, log: (log, path), stop, _dir: dir }
+        Self {
+            checks,
+            sink: Arc::new(Ear { tell, answered: AtomicU64::new(0) }),
+            told,
+            log: (log, path),
+            stop,
+            _dir: dir,
+        }
     }
 
     fn target(&self, addr: UpstreamAddr) -> Target {
@@ -116,7 +130,7 @@ impl Bench {
             site: "app.example".into(),
             name: None,
             tls: None,
-            sink: Arc::clone(&self.sink) as Arc<dyn Settle>,
+            upstream: Arc::clone(&self.sink) as Arc<dyn Checked>,
         }
     }
 
@@ -266,7 +280,7 @@ async fn an_app_is_kept_awake_without_being_judged() {
     let mut app = App::start(&[BUSY, OK]).await;
     let mut bench = Bench::start();
     let addr = UpstreamAddr::Tcp { host: "127.0.0.1".into(), port: app.address.port() };
-    let awake = KeepAwake { path: "/wake".into(), every: EVERY };
+    let awake = KeepAwake { path: "/wake".into(), host: None, every: EVERY };
     let wanted = Wanted::awake(bench.target(addr), awake, DEADLINE);
     bench.checks.configure(vec![wanted]);
     for _ in 0..4 {
@@ -281,4 +295,45 @@ async fn an_app_is_kept_awake_without_being_judged() {
         bench.checks.counts().iter().any(|(name, count)| *name == "ping_passed" && *count >= 2)
     );
     bench.stop.send(true).expect("it still runs");
+}
+
+#[test]
+fn an_app_that_answers_visitors_is_not_pinged_before_it_has_been_quiet_for_the_whole_pause() {
+    let every = Duration::from_secs(100);
+    let (tell, _told) = unbounded_channel();
+    let ear = Arc::new(Ear { tell, answered: AtomicU64::new(0) });
+    let path = UpstreamAddr::Unix("app.sock".into());
+    let target = Target {
+        endpoint: Endpoint { addr: path, protocol: Protocol::Http1, tls: None },
+        site: "app.example".into(),
+        name: None,
+        tls: None,
+        upstream: Arc::clone(&ear) as Arc<dyn Checked>,
+    };
+    let awake = KeepAwake { path: "/".into(), host: None, every };
+    let Wanted { target, task } = Wanted::awake(target, awake, DEADLINE);
+    let began = Instant::now();
+    let mut entry = Entry {
+        target,
+        task,
+        counter: Counter::new(Health::Up),
+        failures: 0,
+        answered: (0, Some(began)),
+        due: Some(began),
+        number: 0,
+    };
+    let mut pinged_s = Vec::new();
+    for second in 0..400 {
+        // Visitors come for the first 150 seconds.
+        if second < 150 {
+            ear.answered.fetch_add(1, Ordering::SeqCst);
+        }
+        let now = began + Duration::from_secs(second);
+        entry.put_off(now);
+        if entry.due.is_some_and(|due| due <= now) {
+            pinged_s.push(second);
+            entry.answered = (entry.target.upstream.answered(), Some(now));
+        }
+    }
+    assert_eq!(pinged_s, [240, 340], "at most 100 s after the last visitor, or the last ping");
 }
