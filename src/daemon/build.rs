@@ -42,7 +42,7 @@ use crate::telemetry::{Level, Log, Metrics};
 /// Threads of the control runtime: one that may wait in a reload, one that answers meanwhile.
 const CONTROL_THREADS: usize = 2;
 /// Descriptors for everything that is not a proxied connection.
-const FILES_RESERVED: u64 = 128;
+const FILES_RESERVED: u64 = 192;
 /// For the control servers to end.
 const SERVERS_END: Duration = Duration::from_secs(3);
 

@@ -8,6 +8,8 @@ mod core;
 mod probe;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +31,7 @@ use crate::telemetry::events::Hub;
 use crate::telemetry::{Level, Log};
 
 /// Questions at a time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 /// The first questions of a configuration are spread over this, or over the pause of their check if that is shorter.
 const FIRST: Duration = Duration::from_secs(1);
 /// When there is nothing to do.

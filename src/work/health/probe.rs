@@ -1,7 +1,7 @@
 //! One question to an upstream: a connection of its own, a GET, and what came of it.
 //!
-//! Promises: the whole takes at most its limit; connecting is part of it. Bounds: the head of an answer as hyper bounds
-//! it, [`BODY_MAX`] of its body, after which the connection is closed whatever else comes.
+//! Promises: the whole takes at most its limit; connecting is part of it. Bounds: [`HEAD_MAX`] of an answer's head and
+//! [`BODY_MAX`] of its body, after which the connection is closed whatever else comes.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,8 +26,9 @@ use crate::ports::{Dial, Unresolved, dial, names};
 
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("palisade-health/", env!("CARGO_PKG_VERSION")));
+const HEAD_MAX: u32 = 32 * 1024;
 /// Read so that an app need not notice that nobody wants it.
-const BODY_MAX: usize = 16 * 1024;
+const BODY_MAX: u32 = 16 * 1024;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +127,9 @@ where
     let io = TokioIo::new(stream);
     match protocol {
         Protocol::Http1 => {
-            let (mut sender, connection) = http1::handshake(io).await.map_err(Failure::NotHttp)?;
+            let handshake =
+                http1::Builder::new().max_buf_size(HEAD_MAX as usize).handshake(io).await;
+            let (mut sender, connection) = handshake.map_err(Failure::NotHttp)?;
             let request = request(&question.path)
                 .header(HOST, &question.host)
                 .header(CONNECTION, "close")
@@ -135,7 +138,11 @@ where
                 .await
         }
         Protocol::Http2 => {
-            let handshake = http2::handshake(TokioExecutor::new(), io).await;
+            let handshake = http2::Builder::new(TokioExecutor::new())
+                .max_header_list_size(HEAD_MAX)
+                .initial_stream_window_size(BODY_MAX)
+                .handshake(io)
+                .await;
             let (mut sender, connection) = handshake.map_err(Failure::NotHttp)?;
             let uri = Uri::builder()
                 .scheme(scheme)
@@ -176,7 +183,7 @@ async fn driven<T>(
 async fn status(answer: Result<Response<Incoming>, hyper::Error>) -> Result<u16, Failure> {
     let (head, mut body) = answer.map_err(Failure::NotHttp)?.into_parts();
     let mut read = 0;
-    while read < BODY_MAX {
+    while read < BODY_MAX as usize {
         match body.frame().await {
             Some(Ok(frame)) => read += frame.data_ref().map_or(1, |data| data.len().max(1)),
             // The head has said it all.

@@ -88,8 +88,8 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
 /// Checks that run.
-struct Bench {
-    checks: Arc<Checks>,
+pub(super) struct Bench {
+    pub(super) checks: Arc<Checks>,
     sink: Arc<Ear>,
     told: UnboundedReceiver<Health>,
     log: (Log, PathBuf),
@@ -98,7 +98,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -124,7 +124,7 @@ impl Bench {
         }
     }
 
-    fn target(&self, addr: UpstreamAddr) -> Target {
+    pub(super) fn target(&self, addr: UpstreamAddr) -> Target {
         Target {
             endpoint: Endpoint { addr, protocol: Protocol::Http1, tls: None },
             site: "app.example".into(),
@@ -140,7 +140,7 @@ impl Bench {
     }
 
     /// The next state that differs from the one before.
-    async fn told(&mut self, awaited: Health) {
+    pub(super) async fn told(&mut self, awaited: Health) {
         loop {
             let told = tokio::time::timeout(DEADLINE, self.told.recv()).await;
             match told.expect("told in time").expect("the sink is there") {
@@ -151,13 +151,13 @@ impl Bench {
         }
     }
 
-    fn logged(&self) -> String {
+    pub(super) fn logged(&self) -> String {
         self.log.0.flush();
         std::fs::read_to_string(&self.log.1).expect("a log")
     }
 }
 
-fn check() -> HealthCheck {
+pub(super) fn check() -> HealthCheck {
     HealthCheck {
         path: "/healthz?deep=1".into(),
         host: None,
