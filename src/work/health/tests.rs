@@ -3,15 +3,21 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::core::Counter;
+use super::task::Entry;
 use super::*;
 use crate::config::settings::{Protocol, UpstreamAddr};
 use crate::ports::fake::FakeEntropy;
+use crate::ports::health::Health;
 use crate::ports::system::{SystemClock, SystemDial};
 
 /// Long enough for anything but a hang.

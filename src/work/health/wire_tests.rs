@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::tests::{Bench, check};
 use super::*;
 use crate::config::settings::{Protocol, UpstreamAddr, UpstreamTls};
+use crate::ports::health::Health;
 
 const NAME: &str = "inside.example";
 
