@@ -11,11 +11,12 @@ use http::{Method, Request, StatusCode, Uri};
 
 use super::policy::Policy;
 use super::route::{self, Mismatch};
-use super::upstream::{Failing, Health, State};
+use super::upstream::{Failing, State};
 use super::{deny, forwarded, proxy, respond, steps, tunnel};
 use crate::base::{Denial, Host, unmapped};
 use crate::config::settings::{Balance, RouteMatch, Site, Upstreams};
 use crate::guard::intake;
+use crate::ports::health::Health;
 use crate::telemetry::events::{Outcome, Step};
 use crate::work::acme::challenges::HTTP_PREFIX;
 

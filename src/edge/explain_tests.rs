@@ -6,6 +6,7 @@ use super::*;
 use crate::config::Environment;
 use crate::edge::tls::TlsFactory;
 use crate::edge::upstream::{Peers, Trusts};
+use crate::ports::health::Checked;
 
 const CONFIG: &str = r#"
 [listen]
@@ -117,7 +118,7 @@ fn who_would_be_asked_is_told_with_what_is_known_of_it() {
                  the others if it is not there";
     assert_eq!(told(), turns);
     let second = policy.settings.sites[0].upstreams.list[1].endpoint.clone();
-    policy.peers.get(&second).expect("known").set_health(Health::Down);
+    policy.peers.get(&second).expect("known").settle(Health::Down);
     assert_eq!(told(), format!("{turns}; the health checks of 127.0.0.1:3001 fail"));
 }
 
