@@ -514,7 +514,8 @@ fn a_header_block_that_does_not_end_is_cut_although_its_connection_is_busy() {
 fn pings_and_settings_keep_no_connection_open() {
     let silent = RawApp::start(holds);
     let daemon = Daemon::start(&format!(
-        "[timeout]\nkeep_alive = \"600ms\"\nfirst_byte = \"200ms\"\n[site.\"app.localhost\"]\nupstream = \"{}\"",
+        "[timeout]\nkeep_alive = \"600ms\"\nfirst_byte = \"200ms\"\n[site.\"app.localhost\"]\nupstream = \"{}\"\n\
+         breaker = \"off\"",
         silent.address()
     ));
     let mut client = H2::connect(&daemon);
