@@ -270,7 +270,7 @@ pub(super) struct RunArgs {
     /// Serve this one site, without a file
     #[arg(long, value_name = "NAME", conflicts_with = "config", requires = "upstream")]
     pub site: Option<String>,
-    /// Where the app listens: HOST:PORT or unix:PATH; repeat for several
+    /// Where the app listens: HOST:PORT, unix:PATH, https://HOST, h2://HOST or h2c://HOST:PORT; repeat for several
     #[arg(long, value_name = "ADDR", conflicts_with = "config", requires = "site")]
     pub upstream: Vec<String>,
     /// HTTPS address [default: [::]:443]

@@ -311,7 +311,7 @@ mod tests {
         let old = format!(
             "{SITE}route.\"/a\" = {{}}\nroute.\"/b\" = {{}}\n[site.\"b.localhost\"]\nupstream = \"x:1\"\n"
         );
-        let new = "workers = 3\nlisten.https = [\":8443\"]\ntimeout.head = \"20s\"\ncapability.queue = \"off\"\n\
+        let new = "workers = 3\nlisten.https = [\":8443\"]\ntimeout.head = \"20s\"\ndns.servers = \"::1\"\ncapability.queue = \"off\"\n\
             [site.localhost]\nupstream = [\"127.0.0.1:3001\", \"unix:/run/a.sock\"]\naudit = \"any\"\nroute.\"/a\" = { first_byte_timeout = \"1s\" }\n\
             [site.\"c.localhost\"]\nupstream = \"y:2\"\n";
         let old = Settings { workers: 2, ..settings(&old) };
@@ -321,6 +321,7 @@ mod tests {
             [
                 "workers: 2 -> 3",
                 "listen.https: [::]:443 -> [::]:8443",
+                "dns.servers: those of the system -> [::1]:53",
                 "timeout.head: 10s -> 20s",
                 "capability.queue: enforce -> off",
                 "site b.localhost: removed",

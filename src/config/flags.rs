@@ -194,6 +194,20 @@ mod tests {
     }
 
     #[test]
+    fn an_upstream_is_written_as_in_a_file() {
+        let upstream = ["https://app.internal", "h2c:unix:/run/a.sock", "[::1]:3000"];
+        let flags = Flags { upstream: upstream.map(str::to_owned).to_vec(), ..flags() };
+        let settings = from_flags_as(&flags, &env(), true).expect("settings").settings;
+        let list = settings.sites[0].upstreams.list.iter().map(ToString::to_string);
+        let shown = ["https://app.internal:443", "h2c:unix:/run/a.sock", "[::1]:3000"];
+        assert_eq!(list.collect::<Vec<_>>(), shown);
+        let flags = Flags { upstream: vec!["h2:unix:/run/a.sock".into()], ..flags };
+        let refused = refusal(&flags);
+        assert!(refused.contains("--upstream: h2:unix:/run/a.sock has no name"), "{refused}");
+        assert!(refused.contains("this needs a configuration file"), "{refused}");
+    }
+
+    #[test]
     fn every_error_names_its_flag() {
         let wrong = Flags {
             site: Some("app.example.com".into()),

@@ -306,6 +306,17 @@ mod tests {
     }
 
     #[test]
+    fn who_stands_before_the_host_of_a_url_is_never_shown() {
+        let text =
+            "a = [\"https://é:hunter2@a.b\", 'https://x@y@z/p@q', \"http://c/d@e\", 'f@g']\n://@";
+        let source = Source::file("x", text);
+        let shown =
+            "a = [\"https://**********@a.b\", 'https://***@z/p@q', \"http://c/d@e\", 'f@g']\n://@";
+        assert_eq!(source.shown, shown);
+        assert_eq!(source.shown.len(), source.text.len());
+    }
+
+    #[test]
     fn a_position_counts_characters_and_stays_on_its_line() {
         let source = Source::file("x", "a\r\nñ = 'b'\r\nc");
         let at = source.text.find("'b'").expect("the value");

@@ -230,7 +230,8 @@ fn values_come_out_as_they_are_meant() {
         tls = { cert = \"a.pem\", key = { env = \"KEY\" } }\n\
         websocket_origins = [\"HTTPS://Shop.example.com:443\", \"http://a:8080\"]\n\
         [listen]\nhttps = [\":8443\", \"9443\", 0]\ncontrol = \"/run/x/c.sock\"\n\
-        trusted_proxies = [\"11.1.2.3/8\", \"cloudflare\", \"private\", \"loopback\"]\n";
+        trusted_proxies = [\"11.1.2.3/8\", \"cloudflare\", \"private\", \"loopback\"]\n\
+        [dns]\nservers = [\"127.0.0.53\", \"::1\", \"[::1]:5353\"]\n";
     let source = Source::file("/etc/palisade/palisade.toml", text);
     let loaded = load_sources(&[source], &Environment::default(), Report::default()).0;
     let loaded = loaded.unwrap_or_else(|report| panic!("{report}"));
@@ -259,6 +260,8 @@ fn values_come_out_as_they_are_meant() {
         "104.0.0.1 12.0.0.1 172.15.255.255 172.32.0.1 100.64.0.1 169.254.0.1 fe80::1 fe00::1 ::2";
     assert!(inside.split(' ').all(trusts));
     assert!(!outside.split(' ').any(trusts));
+    let servers = loaded.settings.dns.servers.iter().map(ToString::to_string);
+    assert_eq!(servers.collect::<Vec<_>>(), ["127.0.0.53:53", "[::1]:53", "[::1]:5353"]);
 }
 
 #[test]
@@ -354,6 +357,17 @@ proptest! {
         )
     ) {
         show(&load(&lines.join("\n")));
+    }
+
+    #[test]
+    fn any_keys_beside_an_upstream_are_settings_or_a_report(
+        upstream in "(\"(h2c?:|https:)?(//|unix:)?[a-z0-9:./]{1,8}\"|\\{ ?((to|weight|requests_max) = (\"a:1\"|[0-9]{1,5}),? ?){0,3}\\}|\\[\\])",
+        lines in proptest::collection::vec(
+            "(upstream_tls|balance|wait_queue|retry|breaker|health|keep_awake|route\\.\"/x\"\\.(upstream|health|retry)) = (\"(off|/|[0-9]{1,4}(%|ms|s|m|d)?|[a-z0-9:./-]{0,12})\"|[0-9-]{1,4}|true|\\[\\]|\\{ ?((name|ca_file|requests|wait|failures|open|path|every|timeout|status|host|rise) = (\"[a-z0-9/*.-]{0,6}\"|[0-9]{1,4})(, )?)?\\})",
+            0..8,
+        )
+    ) {
+        show(&load(&format!("[site.\"*.localhost\"]\nupstream = {upstream}\n{}", lines.join("\n"))));
     }
 
     #[test]

@@ -5,23 +5,24 @@
 
 mod care;
 mod endpoint;
+mod own;
+mod shared;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::read::{Cx, Section};
 use super::settings::{
-    Balance, Breaker, Endpoint, HealthCheck, Listen, Route, Upstream, UpstreamAddr, UpstreamTls,
-    Upstreams, WaitQueue,
+    Balance, Breaker, Endpoint, Listen, Route, Upstream, UpstreamAddr, UpstreamTls, Upstreams,
+    WaitQueue,
 };
 use super::source::Place;
 use super::wire::{Node, Table, Value};
 use super::{defaults, values};
 use crate::base::Host;
 use endpoint::Written;
+pub(super) use shared::{Named, cross_check};
 
 /// Most upstreams of one group.
 const UPSTREAMS_MAX: usize = 256;
@@ -39,15 +40,6 @@ pub(super) struct Near<'a> {
     pub listen: &'a Listen,
     /// The names of the site, its main one first.
     pub names: &'a [&'a Host],
-}
-
-/// An endpoint as one group names it. Groups with the same one share what is known of it, so they have to agree.
-#[derive(Debug)]
-pub(super) struct Named {
-    endpoint: Endpoint,
-    requests_max: Option<usize>,
-    place: Place,
-    health: Option<(HealthCheck, Place)>,
 }
 
 /// One upstream of a list as written.
@@ -122,11 +114,13 @@ fn group(cx: &mut Cx, section: &mut Section<'_>, near: Near<'_>, around: &Upstre
         health: near.names.first().and_then(|name| care::health(cx, section, name)),
         keep_awake: near.names.first().and_then(|name| care::keep_awake(cx, section, name)),
     };
-    let health_place = section.entry(cx, "health").map(|entry| entry.node.place.clone());
-    let health = group.health.clone().zip(health_place);
+    let mut at = |key| section.entry(cx, key).map(|entry| entry.node.place.clone());
+    let health = group.health.clone().zip(at("health"));
+    let keep_awake = group.keep_awake.clone().zip(at("keep_awake"));
     for (upstream, (place, requests_max)) in group.list.iter().zip(places) {
-        let (endpoint, health) = (upstream.endpoint.clone(), health.clone());
-        cx.named.push(Named { endpoint, requests_max, place, health });
+        let endpoint = upstream.endpoint.clone();
+        let (health, keep_awake) = (health.clone(), keep_awake.clone());
+        cx.named.push(Named { endpoint, requests_max, place, health, keep_awake });
     }
     group
 }
@@ -154,7 +148,7 @@ fn items(cx: &mut Cx, section: &mut Section<'_>, near: Near<'_>) -> (Vec<Item>, 
             cx.warn(&item.place, message, "remove one; a larger share is a larger weight");
             continue;
         }
-        own(cx, &item, near);
+        own::refuse(cx, &item, near);
         items.push(item);
     }
     if let ([item], true) = (items.as_slice(), nodes.len() == 1)
@@ -278,76 +272,4 @@ pub(super) fn idle_queue(cx: &mut Cx, section: &mut Section<'_>, groups: &[&Upst
 /// The groups that a site has: its own, and those of its routes.
 pub(super) fn groups<'a>(site: &'a Upstreams, routes: &'a [Route]) -> Vec<&'a Upstreams> {
     std::iter::once(site).chain(routes.iter().filter_map(|r| r.upstreams.as_ref())).collect()
-}
-
-/// Groups that name the same endpoint share one state of it, so they have to say the same about it.
-pub(super) fn cross_check(cx: &mut Cx) {
-    let named = std::mem::take(&mut cx.named);
-    let mut known: HashMap<String, &Named> = HashMap::new();
-    let mut checked: HashMap<String, (&HealthCheck, &Place)> = HashMap::new();
-    for one in &named {
-        let label = one.endpoint.to_string();
-        if let Some((health, place)) = &one.health {
-            let (first, first_place) = checked.entry(label.clone()).or_insert((health, place));
-            if *first != health {
-                let message =
-                    format!("{label} would be checked in two ways, and its health is one");
-                cx.clash(message, (place, "write the same here, or remove it"), first_place);
-            }
-        }
-        let first = known.entry(label.clone()).or_insert(one);
-        if first.endpoint != one.endpoint {
-            let message = format!("{label} is reached with two different upstream_tls");
-            let help = "write the same name and ca_file in both places";
-            cx.clash(message, (&one.place, help), &first.place);
-        }
-        if first.requests_max != one.requests_max {
-            let limit = |max: Option<usize>| max.map_or("none".to_owned(), |max| max.to_string());
-            let (a, b) = (limit(first.requests_max), limit(one.requests_max));
-            let message =
-                format!("{label} has two limits, {a} and {b}, and its requests are counted once");
-            cx.clash(message, (&one.place, "write the same requests_max"), &first.place);
-        }
-    }
-}
-
-/// Reports an upstream whose connections would arrive at one of our own listeners.
-fn own(cx: &mut Cx, item: &Item, near: Near<'_>) {
-    let shown = shown(&item.written);
-    if is_own(&item.written.addr, near.listen) {
-        let message = format!("{shown} is palisade itself: requests would run in a circle");
-        cx.error(&item.place, message, "name the address the app listens on");
-        return;
-    }
-    let UpstreamAddr::Tcp { host, port } = &item.written.addr else { return };
-    let mut ports = near.listen.https.iter().chain(&near.listen.http).map(SocketAddr::port);
-    let named = near.names.iter().any(|name| name.as_str() == host && !name.is_local());
-    if named && ports.any(|own| own == *port) {
-        let message = format!("{host} is this site: if it leads here, requests run in a circle");
-        cx.warn(&item.place, message, "name the address the app listens on");
-    }
-}
-
-/// Whether a connection to this upstream would arrive at one of our own listeners.
-fn is_own(upstream: &UpstreamAddr, listen: &Listen) -> bool {
-    let (host, port) = match upstream {
-        UpstreamAddr::Unix(path) => return *path == listen.control || *path == listen.app,
-        UpstreamAddr::Tcp { host, port } => (host, *port),
-    };
-    let ip = match host.as_str() {
-        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        text => match text.parse::<IpAddr>() {
-            Ok(ip) => ip,
-            Err(_) => return false,
-        },
-    };
-    // Only loopback is surely this machine: `[::]:443` does not tell which other addresses are ours.
-    let own = std::iter::once(&listen.ops).chain(&listen.https).chain(&listen.http);
-    own.filter(|address| address.port() == port && port != 0).any(|address| {
-        if ip.is_loopback() || ip.is_unspecified() {
-            super::check::both_take(*address, SocketAddr::new(ip, port))
-        } else {
-            address.ip() == ip
-        }
-    })
 }

@@ -194,7 +194,8 @@ pub(super) fn networks(node: &Node) -> Result<Vec<IpNet>, Fault> {
         }
     };
     let narrowest = if network.addr().is_ipv4() { V4_PREFIX_MIN } else { V6_PREFIX_MIN };
-    if network.prefix_len() < narrowest {
+    let mut private = super::defaults::PRIVATE.iter().filter_map(|net| net.parse::<IpNet>().ok());
+    if network.prefix_len() < narrowest && !private.any(|private| private.contains(&network)) {
         return Err(Fault::new(
             format!(
                 "{network} is wider than /{narrowest}: it would let strangers choose their address"
