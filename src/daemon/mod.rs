@@ -16,6 +16,7 @@ mod live;
 mod master;
 mod materials;
 mod owner;
+mod peers;
 mod refusals;
 mod reload;
 mod sites;

@@ -9,6 +9,7 @@ pub mod body;
 pub mod live;
 pub mod page;
 pub mod switches;
+pub mod upstreams;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,11 @@ pub struct Listener {
 pub struct SiteStatus {
     pub name: String,
     pub also: Vec<String>,
+    /// Of the site itself; a route may have others.
     pub upstreams: Vec<String>,
+    /// How many of these are out: they fail, or their health checks do.
+    #[serde(default)]
+    pub upstreams_out: usize,
     pub certificate: CertificateInfo,
 }
 

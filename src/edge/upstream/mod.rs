@@ -32,7 +32,7 @@ pub use breaker::{Failing, State};
 pub use fault::Fault;
 pub use group::{Chosen, Group, Member, Nobody, Tried};
 pub use link::Link;
-pub use peer::{Health, LastFailure, Peer, Peers, Snapshot, Tally};
+pub use peer::{Health, LastFailure, Peer, Peers, Snapshot, Tally, groups};
 pub use pool::{ConnectError, Pool};
 pub use stream::UpstreamStream;
 pub use visit::Visit;

@@ -29,6 +29,8 @@ pub struct Peer {
     pub(super) switch: Switch,
     /// When it last answered, or got something to answer after a pause.
     progress_ms: AtomicU64,
+    /// Its last word was an answer, not a failure.
+    heard: AtomicBool,
     /// Somebody must know how many requests it has at any moment.
     counted: AtomicBool,
     pub(super) places: Places,
@@ -83,6 +85,8 @@ pub struct Snapshot {
     pub breaker: State,
     /// When the breaker last opened or closed, since 1970; `None` if never.
     pub changed: Option<Duration>,
+    /// Its last word was an answer; `false` too where nothing was asked yet.
+    pub heard: bool,
     /// It takes requests and answers none; others are asked before it.
     pub stalled: bool,
     pub in_flight: u64,
@@ -102,6 +106,7 @@ impl Peer {
             health: AtomicU8::new(Health::Unknown as u8),
             switch: Switch::default(),
             progress_ms: AtomicU64::new(0),
+            heard: AtomicBool::new(false),
             counted: AtomicBool::new(false),
             places: Places::default(),
             lanes: ArcSwap::default(),
@@ -150,6 +155,9 @@ impl Peer {
         if now_ms >= self.progress_ms.load(Ordering::Relaxed).saturating_add(PROGRESS_MS) {
             self.progress_ms.store(now_ms, Ordering::Relaxed);
         }
+        if !self.heard.load(Ordering::Relaxed) {
+            self.heard.store(true, Ordering::Relaxed);
+        }
     }
 
     /// It gets a request: if it had none before, the time for an answer begins.
@@ -185,6 +193,7 @@ impl Peer {
 
     /// Writes down what went wrong, for people.
     pub fn note_failure(&self, at: Duration, text: String) {
+        self.heard.store(false, Ordering::Relaxed);
         self.last_failure.store(Some(Arc::new(LastFailure { at, text })));
     }
 
@@ -205,6 +214,7 @@ impl Peer {
             health: self.health(),
             breaker: self.breaker(),
             changed: (changed > 0).then(|| Duration::from_millis(changed)),
+            heard: self.heard.load(Ordering::Relaxed),
             stalled: self.is_stalled(now_ms),
             in_flight: self.in_flight(),
             waiting: self.places.waiting() as u64,
@@ -272,7 +282,7 @@ impl Peers {
 }
 
 /// The group of a site, and those of its routes.
-fn groups(site: &Site) -> impl Iterator<Item = &Upstreams> {
+pub fn groups(site: &Site) -> impl Iterator<Item = &Upstreams> {
     let of_routes = site.routes.iter().filter_map(|route| route.upstreams.as_ref());
     std::iter::once(&site.upstreams).chain(of_routes)
 }
