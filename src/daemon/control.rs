@@ -354,7 +354,7 @@ impl Control for Daemon {
     }
 
     fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
-        live::explain(&self.shared.policy.load(), query)
+        live::explain(&self.shared.policy.load(), query, self.shared.now_ms())
     }
 
     fn history(&self) -> &History {

@@ -30,7 +30,7 @@ mod visit;
 pub use body::{BetweenBytes, UpstreamBody};
 pub use breaker::{Failing, State};
 pub use fault::Fault;
-pub use group::{Chosen, Group, Member, Nobody, Tried};
+pub use group::{Chosen, Group, Member, Nobody, Standing, Tried};
 pub use link::Link;
 pub use peer::{Health, LastFailure, Peer, Peers, Snapshot, Tally, groups};
 pub use pool::{ConnectError, Pool};

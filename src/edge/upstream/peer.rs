@@ -128,6 +128,11 @@ impl Peer {
         self.health.store(health as u8, Ordering::Relaxed);
     }
 
+    /// Whether one more request gets a place at once.
+    pub fn has_room(&self, max: Option<usize>) -> bool {
+        max.is_none_or(|max| self.places.has_room(max))
+    }
+
     /// What the breaker says.
     pub fn breaker(&self) -> State {
         self.switch.state()
@@ -145,7 +150,7 @@ impl Peer {
     }
 
     /// Takes a place, where places are counted. `None` if there is none, else whether one must be given back.
-    pub(super) fn enter(&self, max: Option<usize>) -> Option<bool> {
+    pub fn enter(&self, max: Option<usize>) -> Option<bool> {
         let counted = max.is_some() || self.counted.load(Ordering::Relaxed);
         (!counted || self.places.enter(max)).then_some(counted)
     }
@@ -202,6 +207,13 @@ impl Peer {
         let now = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
         let before = self.changed_unix_ms.swap(now, Ordering::Relaxed);
         (before > 0).then(|| Duration::from_millis(now.saturating_sub(before)))
+    }
+
+    /// Opens the breaker for a second.
+    #[cfg(test)]
+    pub fn open(&self, how: super::breaker::Failing, now_ms: u64) {
+        use super::breaker::{Pass, Rules};
+        self.switch.failed(Pass::Usual, how, now_ms, Rules { failures: 1, open_ms: 1_000 }, 0);
     }
 
     /// What is known of it now; `now_ms` is the workers' clock.
