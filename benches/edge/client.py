@@ -2,6 +2,8 @@
 
     client.py handshakes PORT COUNT full|resumed     counts on standard output, as JSON
     client.py idle PORT COUNT                        says "ready", holds until standard input ends, then counts again
+    client.py sparse PORT COUNT PERIOD_MS SECONDS    says "ready", waits for a line, then a request on each of the
+                                                     connections in turn, every one again after the period
 """
 
 import json
@@ -154,8 +156,30 @@ def idle(port, count):
     os._exit(0)  # the kernel closes them; saying goodbye 5,000 times measures nothing
 
 
+def sparse(port, count, period, seconds):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    made = context()
+    held = [connect(made, port, source=SOURCES[n % len(SOURCES)]) for n in range(count)]
+    for tls in held:
+        request(tls, port)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    began, done = time.monotonic(), 0
+    while True:
+        due = began + done * period / count
+        if due - began > seconds:
+            break
+        time.sleep(max(0, due - time.monotonic()))
+        request(held[done % count], port)
+        done += 1
+    print(json.dumps({"requests": done, "errors": 0, "seconds": time.monotonic() - began}), flush=True)
+    os._exit(0)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "handshakes":
         handshakes(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "resumed")
+    elif sys.argv[1] == "sparse":
+        sparse(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]) / 1000, float(sys.argv[5]))
     else:
         idle(int(sys.argv[2]), int(sys.argv[3]))

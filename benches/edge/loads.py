@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import select
 import subprocess
 import sys
 import time
@@ -11,7 +12,9 @@ import process
 import servers
 
 HERE = pathlib.Path(__file__).resolve().parent
-RATE = 3000  # requests a second of the open load
+RATE = 3000  # requests a second of the open load; `run --quick` lowers it
+PARKED = 4  # seconds after which a server has given back what it gives back on idle connections
+OPENING = 120  # seconds that opening thousands of connections may take
 SMALL, PAGE, MEGABYTE, POST = "/small", "/page.html", "/megabyte.bin", "/post"
 
 
@@ -132,33 +135,72 @@ def once(kind, server, seconds):
     return result
 
 
+class Client:
+    """A client that opens its connections, says "ready", and goes on when it is told to. Ends with the `with`."""
+
+    def __init__(self, server, *arguments):
+        self.server = server
+        self.running = subprocess.Popen(
+            [sys.executable, str(HERE / "client.py"), *map(str, arguments)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        said = select.select([self.running.stdout], [], [], OPENING)[0]
+        if not said or self.running.stdout.readline().strip() != "ready":
+            self.__exit__()
+            raise Failed("%s: the connections could not be opened" % self.server.name)
+        return self
+
+    def __exit__(self, *_):
+        if self.running.poll() is None:
+            self.running.kill()
+        self.running.wait()
+
+    def finish(self, word, seconds):
+        left, _ = self.running.communicate(word, timeout=seconds)
+        try:
+            return json.loads(left)
+        except ValueError:
+            raise Failed("%s: the client ended early: %s" % (self.server.name, left[-200:])) from None
+
+
+def hold(server, count):
+    return Client(server, "idle", server.port, count)
+
+
+def all_open(server, holder, count):
+    still = holder.finish("", 30)["open"]
+    if still < count:
+        raise Failed("%s closed %d of %d idle connections" % (server.name, count - still, count))
+
+
 def idle(server, count):
     """Memory before and with `count` open TLS connections that did one request each."""
     measure("h1", server, 1)  # pools and caches are filled, so that only the connections are counted
     time.sleep(3)
     before = process.memory_kib(server.pid)
-    holder = subprocess.Popen(
-        [sys.executable, str(HERE / "client.py"), "idle", str(server.port), str(count)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        if holder.stdout.readline().strip() != "ready":
-            raise Failed("%s: the idle connections could not be opened" % server.name)
-        time.sleep(4)  # what a server gives back on idle connections, it has given back by now
+    with hold(server, count) as holder:
+        time.sleep(PARKED)
         held = process.memory_kib(server.pid)
-        left, _ = holder.communicate("", timeout=30)
-        still = json.loads(left)["open"]
-    finally:
-        if holder.poll() is None:
-            holder.kill()
-        holder.wait()
-    if still < count:
-        raise Failed("%s closed %d of %d idle connections" % (server.name, count - still, count))
+        all_open(server, holder, count)
     return {
         "connections": count,
         "before_kib": before,
         "held_kib": held,
         "per_connection_kib": round((held["own"] - before["own"]) / count, 2),
     }
+
+
+def sparse(server, per_second, period_ms, seconds):
+    """CPU per request of connections that ask once per period: idle for longer than a second, they are parked between."""
+    count = max(1, per_second * period_ms // 1000)
+    with Client(server, "sparse", server.port, count, period_ms, seconds) as client:
+        time.sleep(PARKED)
+        before = process.cpu_seconds(server.pid)
+        result = client.finish("\n", seconds * 3 + 30)
+        result["cpu_seconds"] = round(process.cpu_seconds(server.pid) - before, 6)
+    result["cpu_us"] = round(result["cpu_seconds"] / result["requests"] * 1e6, 2)
+    return result
 
 
 def start(server):

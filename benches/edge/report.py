@@ -29,11 +29,15 @@ ROWS = [
     ("rate", "cpu_us", "CPU per request at 3,000 requests/s", "µs"),
     ("memory", "fresh_mib", "memory, fresh", "MiB"),
     ("memory", "after_mib", "memory, after the load run", "MiB"),
+    ("memory", "back_s", "memory below 60 MiB after the load run, after", "s"),
     ("idle", "per_connection_kib", "memory per idle TLS connection", "KiB"),
+    ("woken", "cpu_us", "CPU per request of a connection idle for 2.5 s", "µs"),
+    ("awake", "cpu_us", "CPU per request of a connection idle for 0.8 s", "µs"),
     ("start", "ms", "start to first answer, 100 certificates", "ms"),
 ]
 
-# (what is promised, load, figure, divided by, at most); no divisor: the figure itself.
+# (what is promised, load, figure, divided by, at most); no divisor: the figure itself. A run of everything has to measure
+# all of them but those of `--before`.
 TARGETS = [
     ("HTTP/1.1 CPU ÷ nginx", "h1", "cpu_us", "nginx", 0.90),
     ("HTTP/2 CPU ÷ nginx", "h2", "cpu_us", "nginx", 0.55),
@@ -47,7 +51,11 @@ TARGETS = [
     ("JSON access log on ÷ off", "log", "cpu_us", "palisade-nolog", 1.08),
     ("memory fresh, MiB", "memory", "fresh_mib", None, 20),
     ("memory after load, MiB", "memory", "after_mib", None, 60),
-    ("memory per idle connection, KiB", "idle", "per_connection_kib", None, 32),
+    ("seconds until memory is below 60 MiB", "memory", "back_s", None, 10),
+    ("memory per idle TLS connection, KiB", "idle", "per_connection_kib", None, 12),
+    ("CPU per request beside idle connections ÷ alone", "beside", "cpu_us", "palisade-alone", 1.02),
+    ("HTTP/1.1 CPU ÷ the binary before", "h1", "cpu_us", "palisade-before", 1.02),
+    ("HTTP/2 CPU ÷ the binary before", "h2", "cpu_us", "palisade-before", 1.02),
     ("start with 100 certificates, ms", "start", "ms", None, 50),
     ("stripped binary, MB", "binary", "mb", None, 20),
 ]
@@ -55,6 +63,7 @@ TARGETS = [
 NAMES = {
     "palisade": "palisade",
     "palisade-nolog": "palisade, access log off",
+    "palisade-before": "palisade, before",
     "nginx": "nginx, plain, no log",
     "nginx-headers": "nginx, headers, no log",
     "nginx-log": "nginx, headers, JSON log",
@@ -127,17 +136,34 @@ def log_table(data):
     return table(["JSON access log, HTTP/1.1 CPU per request (µs)", "off", "on", "cost", "lines per request"], rows) if rows else ""
 
 
-def targets_table(data):
-    rows = []
+def judged(data):
+    """Each target with its figure, or with none where it was not measured: (title, value, limit)."""
+    found = []
     for title, load, name, divisor, limit in TARGETS:
         value = figure(data, load, "palisade", name)
         if divisor and value is not None:
             other = figure(data, load, divisor, name)
             value = value / other if other else None
-        if value is not None:
-            word = "reached" if value <= limit else "NOT reached"
-            rows.append([title, "%.2f" % value, "≤ %g" % limit, word])
+        found.append((title, value, limit))
+    return found
+
+
+def targets_table(data):
+    rows = [[title, "%.2f" % value, "≤ %g" % limit, "reached" if value <= limit else "NOT reached"]
+            for title, value, limit in judged(data) if value is not None]
     return table(["target", "measured", "wanted", ""], rows) if rows else ""
+
+
+def missed_table(data, everything):
+    """The targets that were missed; of a run of everything, also those that were not measured. Empty when there is none."""
+    before = any("palisade-before" in by for by in data.values())
+    rows = []
+    for title, value, limit in judged(data):
+        if value is not None and value > limit:
+            rows.append([title, "%.2f" % value, "≤ %g" % limit, "%+.1f%%" % ((value / limit - 1) * 100)])
+        elif value is None and everything and (before or "before" not in title):
+            rows.append([title, "–", "≤ %g" % limit, "not measured"])
+    return table(["target", "measured", "wanted", "missed by"], rows) if rows else ""
 
 
 def machine():
@@ -163,6 +189,21 @@ def machine():
     }
 
 
+RUNNING = """## How to run it
+
+On a machine that does nothing else. Each command ends by itself, with everything that it started, says what was missed and
+ends with 1 then; `--palisade BINARY` takes one that is built already, `--quick` only shows that the harness works.
+
+| command | what for | takes | writes |
+|---|---|--:|---|
+| `benches/edge/run` | the targets above, beside nginx and HAProxy | 16 min | this page, `docs/performance/edge.json` |
+| `benches/edge/run --before BINARY` | the same, and what changed since another palisade | 19 min | the same |
+| `benches/attacks/run --write` | what attacks cost, beside nginx | 10 min | `docs/SECURITY.md`, `docs/performance/attacks.json` |
+| `benches/stall/run --write` | one of two upstreams that never answers | 8 min | this page, `docs/performance/stall.json` |
+| `benches/reload/run` | a hundred reloads under full load | 1 min | nothing |
+| `cargo bench --bench store` | the state | 1 min | this page, `docs/performance/store.json` |
+"""
+
 NOTES = """
 How it was measured:
 
@@ -182,7 +223,12 @@ How it was measured:
 - A handshake is TCP, TLS 1.3, the goodbye of both sides, and no request. Resumed ones are counted by the client.
 - The fixed rate is open: sixty connections, each sending on its own clock.
 - Memory is that of the whole tree, each page once, with the program's own file pages. Idle connections come from ten
-  loopback addresses, did one request each, and are measured four seconds later.
+  loopback addresses, did one request each, and are measured four seconds later: parked, as a connection is that has been
+  idle for a second.
+- Parking cannot be switched off, so what it costs is measured three ways. Requests beside parked connections are
+  compared with the same requests on a server that has none, in turns. `--before BINARY` lets another palisade take part
+  in every round: memory that is saved with CPU shows there. And one request on a connection that was parked is shown
+  beside one on a connection that was not, at the same rate: that is what waking costs, and it is no target.
 """
 
 
@@ -205,21 +251,34 @@ def document(record):
     if record.get("differences"):
         parts += ["## What differs from palisade's default configuration", "", "```toml", record["differences"].strip(),
                   "```", ""]
-    return "\n".join(parts) + "\n## Method\n" + NOTES
+    return "\n".join(parts) + "\n" + RUNNING + "\n## Method\n" + NOTES
 
 
-def write(record, root):
+def put_record(root, name, record):
+    """The raw figures of every round."""
     folder = pathlib.Path(root) / "docs" / "performance"
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False)
     # One round to a line: small, and still readable in a diff.
     text = re.sub(r"\{\s+([^{}]*?)\s+\}", lambda m: "{" + re.sub(r"\s*\n\s*", " ", m[1]) + "}", text)
-    (folder / "edge.json").write_text(text + "\n")
-    page = folder.parent / "PERFORMANCE.md"
-    page.write_text(document(record) + store_section(page.read_text() if page.exists() else ""))
+    (folder / (name + ".json")).write_text(text + "\n")
 
 
-def store_section(text):
-    """What `cargo bench --bench store` wrote stays."""
-    found = re.search(r"<!-- store:begin -->.*<!-- store:end -->\n", text, re.S)
-    return "\n" + found[0] if found else ""
+def write(record, root):
+    put_record(root, "edge", record)
+    page = pathlib.Path(root) / "docs" / "PERFORMANCE.md"
+    page.write_text(document(record) + sections(page.read_text() if page.exists() else ""))
+
+
+def sections(text):
+    """What the other benchmarks wrote between their marks stays."""
+    found = re.finditer(r"<!-- (\w+):begin -->.*?<!-- \1:end -->\n", text, re.S)
+    return "".join("\n" + one[0] for one in found)
+
+
+def put_section(page, name, text):
+    """Writes between the marks of `name`; at the end of the page where there are none."""
+    whole = "<!-- %s:begin -->\n%s<!-- %s:end -->\n" % (name, text, name)
+    old = page.read_text()
+    found = re.search(r"<!-- %s:begin -->.*?<!-- %s:end -->\n" % (name, name), old, re.S)
+    page.write_text(old.replace(found[0], whole) if found else old + "\n" + whole)

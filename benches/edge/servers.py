@@ -176,9 +176,9 @@ backend app
 class Palisade(Server):
     """As shipped: the default configuration, and only what a bench cannot do without."""
 
-    def __init__(self, name, bench, access_log=True):
+    def __init__(self, name, bench, access_log=True, binary=None):
         super().__init__(name, bench)
-        self.access_log = access_log
+        self.access_log, self.binary = access_log, binary or bench.palisade
         self.http, self.ops = process.free_ports(2)
 
     def sites(self):
@@ -209,7 +209,7 @@ file = "%(folder)s/palisade.log"
         path = self.folder / "palisade.toml"
         path.write_text(self.settings() + "".join(self.site(*each) for each in self.sites()))
         path.chmod(0o600)
-        return [str(self.bench.palisade), "run", "--config", str(path)]
+        return [str(self.binary), "run", "--config", str(path)]
 
 
 def nginx(folder, http):
@@ -236,8 +236,8 @@ http {
 class Upstream(Server):
     """The app behind all of them: three sizes of answer, and a POST that is read and thanked for."""
 
-    def __init__(self, bench):
-        super().__init__("upstream", bench)
+    def __init__(self, bench, name="upstream"):
+        super().__init__(name, bench)
         files = self.folder / "files"
         files.mkdir()
         line = "<p>The quick brown fox jumps over the lazy dog, again and again and again.</p>\n"

@@ -1,14 +1,7 @@
-//! What the app reports: any bytes are an activity or are refused, and what was read becomes a record within its bounds.
+//! See `entries/activity.rs`: what is done with the bytes, and what must hold.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use palisade::base::audit::{By, Source};
-use palisade::ops::api::activity::Activity;
+#[path = "../entries/activity.rs"]
+mod entry;
 
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(activity) = Activity::read(bytes) else { return };
-    let intent = activity.intent(1, By::system(Source::App)).expect("what was read has a name");
-    assert!(intent.action.starts_with("app."));
-    let written = serde_json::to_vec(&activity).expect("what was read can be written");
-    assert_eq!(Activity::read(&written).expect("and read again"), activity);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::run(bytes));

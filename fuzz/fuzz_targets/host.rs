@@ -1,15 +1,7 @@
-//! `Host` and `:authority` fields: any text, and what parses once parses to itself again.
+//! See `entries/host.rs`: what is done with the bytes, and what must hold.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use palisade::base::Host;
+#[path = "../entries/host.rs"]
+mod entry;
 
-fuzz_target!(|text: &str| {
-    let Ok(host) = Host::from_authority(text) else { return };
-    assert_eq!(host.as_str(), host.as_str().to_ascii_lowercase(), "names are lower case");
-    assert!(!host.as_str().is_empty() && host.as_str().len() <= 253);
-    assert_eq!(Host::from_authority(&host.authority()), Ok(host.clone()), "written and read back");
-    if host.is_wildcard() {
-        assert!(host.ip().is_none());
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::run(bytes));

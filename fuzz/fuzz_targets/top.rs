@@ -1,15 +1,7 @@
-//! Whatever a daemon says, in every cell of every view of the dashboard: no control character is drawn.
+//! See `entries/top.rs`: what is done with the bytes, and what must hold.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use palisade::tui::{Charset, probe};
+#[path = "../entries/top.rs"]
+mod entry;
 
-fuzz_target!(|text: &str| {
-    for charset in [Charset::Utf8, Charset::Ascii] {
-        probe::cells(text, charset, (80, 24), |symbol| {
-            assert!(!symbol.chars().any(char::is_control), "{symbol:?}");
-            assert!(!symbol.chars().any(|c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')));
-            assert!(charset == Charset::Utf8 || symbol.is_ascii(), "{symbol:?}");
-        });
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::run(bytes));

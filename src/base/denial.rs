@@ -59,6 +59,10 @@ pub enum Denial {
     TooManyActions,
     /// No connection to the app.
     UpstreamUnreachable { upstream: String, why: String },
+    /// A WebSocket to an app that is spoken to in HTTP/2.
+    NoWebSocket { upstream: String },
+    /// The app was reached, and could not prove who it is or does not speak what it should; `why` has the next step.
+    UpstreamTls { upstream: String, why: String },
     /// The app took the request and closed or broke the connection before answering.
     UpstreamBroke { upstream: String, why: String, how: Broke },
     /// No connection, or no response head, within the deadline.

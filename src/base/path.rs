@@ -2,7 +2,10 @@
 //!
 //! Promises: every spelling of a path has the same normal form, the normal form of that is itself, and it holds nothing
 //! that an app could read as another path. A path that is normal already costs a look at its bytes.
-//! Refuses: what decoders disagree about, such as encoded slashes, backslashes and `..;`.
+//! Refuses: what decoders disagree about, such as encoded slashes, backslashes and `..;`. Where encoded slashes may pass
+//! they stay encoded, for matching and for the app, and what would be a dot segment to who decodes them is refused still.
+
+use std::fmt;
 
 /// What a path is matched as, and what the app gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +67,44 @@ fn is(byte: u8, class: u8) -> bool {
     CLASS.get(usize::from(byte)).is_some_and(|classes| classes & class != 0)
 }
 
-/// Whether a path may be forwarded at all, and its normal form.
+/// What `%2F` and `%5C` in a path are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EncodedSlashes {
+    /// Reason enough to refuse it.
+    #[default]
+    Refuse,
+    /// Part of a segment, for everybody.
+    Pass,
+}
+
+impl fmt::Display for EncodedSlashes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refuse => "refuse",
+            Self::Pass => "pass",
+        })
+    }
+}
+
+/// The rule that a path with `%2F` or `%5C` breaks where it must not have one.
+pub const ENCODED_SLASH: &str =
+    "the path encodes a slash or a backslash (encoded_slashes = \"pass\" lets it through)";
+
+/// Whether a path in normal form has a `%2F` or `%5C`.
+#[must_use]
+pub fn has_encoded_slash(normal: &str) -> bool {
+    normal.split('%').skip(1).any(|after| after.starts_with("2F") || after.starts_with("5C"))
+}
+
+/// Whether a path may be forwarded at all, and its normal form. What `slashes` says is asked only where the path has
+/// anything encoded.
 ///
 /// # Errors
 /// The rule that it breaks, for the log.
-pub fn normal(path: &str) -> Result<Normal, &'static str> {
+pub fn normal(
+    path: &str,
+    slashes: impl FnOnce() -> EncodedSlashes,
+) -> Result<Normal, &'static str> {
     if is_plain(path.as_bytes()) || matches!(path, "*" | "") {
         return Ok(Normal::AsSent);
     }
@@ -76,7 +112,7 @@ pub fn normal(path: &str) -> Result<Normal, &'static str> {
         return Err("the path does not begin with a slash");
     }
     check(path.as_bytes(), PATH)?;
-    let (decoded, mut change) = decode(path)?;
+    let (decoded, mut change) = decode(path, slashes())?;
     let joined = join(&decoded, &mut change)?;
     Ok(match change {
         Change::None => Normal::AsSent,
@@ -153,7 +189,7 @@ enum Change {
 }
 
 /// Decodes what needs no encoding, and writes the other escapes in upper case.
-fn decode(path: &str) -> Result<(String, Change), &'static str> {
+fn decode(path: &str, slashes: EncodedSlashes) -> Result<(String, Change), &'static str> {
     let mut decoded = String::with_capacity(path.len());
     let mut change = Change::None;
     let mut rest = path;
@@ -162,8 +198,7 @@ fn decode(path: &str) -> Result<(String, Change), &'static str> {
         let (digits, behind) = after.split_at_checked(2).unwrap_or((after, ""));
         match escaped(digits.as_bytes()) {
             None => return Err("a `%` in the target is not followed by two hex digits"),
-            Some(b'/') => return Err("the path encodes a slash"),
-            Some(b'\\') => return Err("the path encodes a backslash"),
+            Some(b'/' | b'\\') if slashes == EncodedSlashes::Refuse => return Err(ENCODED_SLASH),
             Some(byte) if is(byte, UNRESERVED) => {
                 decoded.push(char::from(byte));
                 change = Change::Meaning;
@@ -202,10 +237,23 @@ fn join(decoded: &str, change: &mut Change) -> Result<String, &'static str> {
             _ if has_dots_with_parameters(segment) => {
                 return Err("the path has a dot segment with parameters");
             }
+            _ if has_dots_behind_slashes(segment) => {
+                return Err("the path has a dot segment beside an encoded slash");
+            }
             _ => kept.push(segment),
         }
     }
     Ok(format!("/{}", kept.join("/")))
+}
+
+/// `..%2Fx`: an app that decodes before it looks goes up.
+fn has_dots_behind_slashes(segment: &str) -> bool {
+    segment.contains('%')
+        && has_encoded_slash(segment)
+        && segment
+            .split("%2F")
+            .flat_map(|part| part.split("%5C"))
+            .any(|part| matches!(part, "." | "..") || has_dots_with_parameters(part))
 }
 
 /// `..;x`: some apps cut off what follows the `;` and go up, others do not.

@@ -4,6 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn normal(path: &str) -> Result<Normal, &'static str> {
+    super::normal(path, EncodedSlashes::default)
+}
+
+fn passing(path: &str) -> Result<Normal, &'static str> {
+    super::normal(path, || EncodedSlashes::Pass)
+}
+
 fn rewritten(path: &str) -> Result<Normal, &'static str> {
     Ok(Normal::Rewritten(path.into()))
 }
@@ -169,5 +177,48 @@ proptest! {
         if let Ok(Normal::Rewritten(app)) = normal(&path) {
             prop_assert_eq!(normal(&app), Ok(Normal::AsSent));
         }
+    }
+}
+
+#[test]
+fn encoded_slashes_that_pass_stay_encoded_and_separate_nothing() {
+    assert_eq!(passing("/pkg/@scope%2Fname"), Ok(Normal::AsSent));
+    assert_eq!(passing("/pkg/@scope%2fname"), matched("/pkg/@scope%2Fname"));
+    assert_eq!(passing("/a/../o/x%5cy%2f%2fz"), rewritten("/o/x%5Cy%2F%2Fz"));
+    assert_eq!(passing("/%61%2Fb/"), rewritten("/a%2Fb/"));
+    assert_eq!(passing("/x%2F/../y"), rewritten("/y"), "one segment, and gone");
+    assert!(has_encoded_slash("/a%2Fb") && has_encoded_slash("/a%5C"));
+    assert!(!has_encoded_slash("/a%20F/%252F") && !has_encoded_slash("/2F"));
+}
+
+#[test]
+fn who_decodes_slashes_that_pass_goes_nowhere_up() {
+    for path in [
+        "/x%2F..%2Fadmin",
+        "/x%2f%2e%2e%2fadmin",
+        "/x%5C..",
+        "/..%2Fadmin",
+        "/.%2Fadmin",
+        "/x%2F..;a/admin",
+        "/x%2F.%5Cy",
+    ] {
+        assert!(passing(path).is_err(), "{path}");
+    }
+    for path in ["/x%2F...%2Fy", "/x%2F.a", "/a..%2F..b"] {
+        assert_eq!(passing(path), Ok(Normal::AsSent), "{path}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_path_with_slashes_that_pass_has_one_form_that_no_decoder_climbs_from(
+        segments in proptest::collection::vec("(\\.|%2[eEfF]|%5[cC]|/|a|;|%3[bB]|%61){0,8}", 1..5),
+    ) {
+        let path = format!("/{}", segments.join("/"));
+        let Ok(normal) = passing(&path) else { return Ok(()) };
+        let form = normal.matched(&path).to_owned();
+        prop_assert_eq!(passing(&form), Ok(Normal::AsSent));
+        let decoded = form.replace("%2F", "/").replace("%5C", "/");
+        prop_assert!(decoded.split('/').all(|part| part != "." && part != ".."), "{}", form);
     }
 }

@@ -23,6 +23,17 @@ impl RequestId {
         Self(time | version | random_a | variant | random_b)
     }
 
+    /// What `text` writes, in either case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let hyphens = [8, 13, 18, 23];
+        let digits: String = text.split('-').collect();
+        let shaped = text.len() == TEXT_LEN
+            && text.bytes().enumerate().all(|(at, byte)| (byte == b'-') == hyphens.contains(&at));
+        let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u128::from_str_radix(&digits, 16).ok().filter(|_| shaped && hex).map(Self)
+    }
+
     /// The 16 bytes, most significant first.
     #[must_use]
     pub const fn bytes(self) -> [u8; 16] {
@@ -65,6 +76,20 @@ mod tests {
         assert_eq!(id, "01901234-5678-7fff-bfff-ffffffffffff");
         let id = RequestId::new(0x0190_1234_5678, 0).to_string();
         assert_eq!(id, "01901234-5678-7000-8000-000000000000");
+    }
+
+    #[test]
+    fn an_id_is_read_from_its_text_and_from_nothing_else() {
+        let id = RequestId::new(0x0190_1234_5678, u128::MAX);
+        assert_eq!(RequestId::parse(&id.to_string()), Some(id));
+        assert_eq!(RequestId::parse(&id.to_string().to_uppercase()), Some(id));
+        for text in
+            ["", "-", "01901234-5678-7fff-bfff-fffffffffff", "0190123-45678-7fff-bfff-ffffffffffff"]
+        {
+            assert_eq!(RequestId::parse(text), None, "{text}");
+        }
+        assert_eq!(RequestId::parse("+1901234-5678-7fff-bfff-ffffffffffff"), None);
+        assert_eq!(RequestId::parse("0190123456787fffbfffffffffffffffffff"), None);
     }
 
     #[test]

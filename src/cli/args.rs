@@ -97,9 +97,12 @@ pub(super) enum Verb {
         after_help = "Filters are for requests and must all hold; use --kind request to see nothing else.\n\nExamples:\n  palisade logs\n  palisade logs --kind request --status 5xx --slower 200ms\n  palisade logs --site app.example.com --json | jq .path"
     )]
     Logs(LogsArgs),
-    /// Which steps a request would meet, in order, and which one decides; nothing is sent
+    /// Which steps a request would meet, in order, and which one decides; or what the app said to one that failed
+    ///
+    /// Nothing is sent. With --request: the app's own answer where hide_errors kept it from the client. It may hold
+    /// secrets of the app, so it takes the role operator.
     #[command(
-        after_help = "Examples:\n  palisade explain https://app.example.com/login --ip 203.0.113.9\n  palisade explain https://app.example.com/api/refund --method POST --header x-version:2"
+        after_help = "Examples:\n  palisade explain https://app.example.com/login --ip 203.0.113.9\n  palisade explain https://app.example.com/api/refund --method POST --header x-version:2\n  palisade explain --request 01938f7e-5b3a-7c1e-9d55-0f2b6f0a4c11"
     )]
     Explain(ExplainArgs),
     /// The keys that secrets in the state are sealed with
@@ -419,8 +422,8 @@ pub(super) struct ExplainArgs {
     #[command(flatten)]
     pub client: ClientArgs,
     /// What would be asked for, with https:// or http://
-    #[arg(value_name = "URL")]
-    pub url: String,
+    #[arg(value_name = "URL", required_unless_present = "request")]
+    pub url: Option<String>,
     /// How
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     pub method: String,
@@ -430,6 +433,9 @@ pub(super) struct ExplainArgs {
     /// A header field of it; repeat for several
     #[arg(long, value_name = "NAME:VALUE")]
     pub header: Vec<String>,
+    /// What the app said to a request whose client got a page (hide_errors), by the id on that page
+    #[arg(long, value_name = "ID", conflicts_with_all = ["url", "method", "ip", "header"])]
+    pub request: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -56,6 +56,7 @@ fn every_client_verb_takes_socket_and_json() {
         " cert trust",
         " logs",
         " explain https://a.example/",
+        " explain --request 01938f7e-5b3a-7c1e-9d55-0f2b6f0a4c11",
         " cert renew a",
         " token list",
         " token create a --role viewer --scope status,live --expires 30d",

@@ -1,5 +1,7 @@
 //! `explain`: which steps a request would meet, and which one decides.
 
+mod kept;
+
 use super::args::ExplainArgs;
 use super::connect::{ask, fail};
 use super::output::{Page, Tone};
@@ -9,8 +11,11 @@ use crate::config::Environment;
 use crate::ops::api::live::{ExplainQuery, Explanation, HeaderChange, Step};
 
 pub(super) fn explain(args: &ExplainArgs, environment: &Environment, out: &Output) -> Exit {
+    if let Some(id) = &args.request {
+        return kept::explain(id, &args.client, environment, out);
+    }
     let query = ExplainQuery {
-        url: args.url.clone(),
+        url: args.url.clone().unwrap_or_default(),
         method: Some(args.method.clone()),
         ip: args.ip.map(|ip| ip.to_string()),
         headers: args.header.clone(),

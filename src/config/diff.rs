@@ -208,6 +208,7 @@ fn one_site(c: &mut Changes, old: &Site, new: &Site) {
     c.shown(&key("body_max"), &a.body_max, &b.body_max);
     c.note(&key("methods"), &a.methods, &b.methods, |list| all_or(list));
     c.shown(&key("hide_errors"), &a.hide_errors, &b.hide_errors);
+    c.shown(&key("encoded_slashes"), &a.encoded_slashes, &b.encoded_slashes);
     c.note(&key("content_types"), &a.content_types, &b.content_types, |list| all_or(list));
     let or_none =
         |audit: &Option<ActionName>| audit.as_ref().map_or("none", ActionName::as_str).to_owned();

@@ -1,9 +1,11 @@
-//! What is taken in: `body_max`, `methods` and `content_types` of a site or a route, and its `hide_errors`.
+//! What is taken in: `body_max`, `methods` and `content_types` of a site or a route, and its
+//! `hide_errors` and `encoded_slashes`.
 
 use super::read::{Cx, Fault, Section};
 use super::settings::RouteMatch;
 use super::values;
 use super::wire::{Node, Value};
+use crate::base::path::EncodedSlashes;
 use crate::guard::intake::settings::{BodyMax, Intake, MediaRange};
 
 /// The word for no limit.
@@ -14,6 +16,7 @@ pub(super) fn intake(cx: &mut Cx, section: &mut Section<'_>, around: &Intake) ->
     let body_max = section.value(cx, "body_max", around.body_max, body_max);
     let methods = section.list(cx, "methods", method);
     let hide_errors = section.value(cx, "hide_errors", around.hide_errors, values::boolean);
+    let slashes = section.value(cx, "encoded_slashes", around.encoded_slashes, encoded_slashes);
     let content_types = section.list(cx, "content_types", media_range);
     for key in ["methods", "content_types"] {
         if let Some(entry) = section.entry(cx, key)
@@ -27,6 +30,7 @@ pub(super) fn intake(cx: &mut Cx, section: &mut Section<'_>, around: &Intake) ->
         methods: methods.map_or_else(|| around.methods.clone(), |list| complete(bare(list))),
         content_types: content_types.map_or_else(|| around.content_types.clone(), bare),
         hide_errors,
+        encoded_slashes: slashes,
     }
 }
 
@@ -57,6 +61,17 @@ pub(super) fn body_max(node: &Node) -> Result<BodyMax, Fault> {
             Err(Fault::new("expected a size, found true or false", "write \"off\" for no limit"))
         }
         _ => values::size(node, 0..=u64::MAX).map(BodyMax::Limit),
+    }
+}
+
+fn encoded_slashes(node: &Node) -> Result<EncodedSlashes, Fault> {
+    match values::text(node)? {
+        "refuse" => Ok(EncodedSlashes::Refuse),
+        "pass" => Ok(EncodedSlashes::Pass),
+        other => Err(Fault::new(
+            format!("\"{other}\" is neither \"refuse\" nor \"pass\""),
+            "write \"pass\" where the app takes %2F as part of a name",
+        )),
     }
 }
 

@@ -316,7 +316,7 @@ pub(super) fn path_prefix(text: &str) -> Result<String, Fault> {
     if text.contains("//") || text.split('/').any(|part| part == "." || part == "..") {
         return fault("a path with `//`, `.` or `..` never matches", "write the path without them");
     }
-    let normal = match path::normal(text) {
+    let normal = match path::normal(text, Default::default) {
         Ok(normal) => normal,
         Err(rule) => return fault("a path that no request can have", rule),
     };

@@ -31,11 +31,12 @@ use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
 use crate::edge::{Caps, Drain, Policy, Shared};
 use crate::ops::api::{self, Listener, State};
 use crate::ops::{self, Control, Door, SocketFile};
+use crate::ports::Clock;
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
-use crate::ports::{Clock, Entropy, Resolver};
 use crate::sys;
 use crate::telemetry::events::Hub;
 use crate::telemetry::log::Writer;
+use crate::telemetry::originals::Originals;
 use crate::telemetry::{Level, Log, Metrics};
 
 /// Threads of the control runtime: one that may wait in a reload, one that answers meanwhile.
@@ -99,14 +100,8 @@ fn assemble(
     events: Arc<Hub>,
 ) -> Result<Arc<Daemon>, StartError> {
     let mut settings = loaded.settings;
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
-    let world = World {
-        clock: Arc::clone(&clock),
-        entropy: Arc::clone(&entropy),
-        resolver: Arc::clone(&resolver),
-        log: log.clone(),
-    };
+    let world = world(&clock, log);
+    let (entropy, resolver) = (Arc::clone(&world.entropy), Arc::clone(&world.resolver));
     let state = state::open(&settings, &start.environment, world)?;
     let switchboard = switches::load(&state, log, &mut settings.capabilities, clock.unix())?;
     // Nothing reads it again: what a dump of this process could show is less by one copy.
@@ -136,6 +131,7 @@ fn assemble(
         metrics,
         log: log.clone(),
         events,
+        originals: Originals::new(Arc::clone(&clock)),
         actions: state.actions.clone(),
         challenges: Arc::clone(&state.challenges),
         cut: std::sync::atomic::AtomicUsize::new(0),
@@ -170,6 +166,16 @@ fn assemble(
         shared,
         switchboard,
     }))
+}
+
+/// What is outside.
+fn world(clock: &Arc<dyn Clock>, log: &Log) -> World {
+    World {
+        clock: Arc::clone(clock),
+        entropy: Arc::new(SystemEntropy),
+        resolver: Arc::new(SystemResolver),
+        log: log.clone(),
+    }
 }
 
 /// The counters, panics among what they count.
@@ -248,12 +254,17 @@ fn serve(
     })
 }
 
-/// What screens follow: the events and the history.
+/// What operators look at: the events, the answers that clients did not get, and the history.
 fn watch_live(supervisor: &mut Supervisor, daemon: &Arc<Daemon>, stopped: &watch::Receiver<bool>) {
     let (events, stop) = (Arc::clone(&daemon.shared.events), stopped.clone());
     supervisor.keep("events", move || {
         let (events, stop) = (Arc::clone(&events), stop.clone());
         async move { events.run(stop).await }
+    });
+    let (originals, stop) = (Arc::clone(&daemon.shared.originals), stopped.clone());
+    supervisor.keep("originals", move || {
+        let (originals, stop) = (Arc::clone(&originals), stop.clone());
+        async move { originals.run(stop).await }
     });
     let (daemon, stop) = (Arc::clone(daemon), stopped.clone());
     supervisor.keep("history", move || live::keep_history(Arc::clone(&daemon), stop.clone()));

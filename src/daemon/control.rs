@@ -34,11 +34,12 @@ use crate::telemetry::Level as Severity;
 use crate::telemetry::events::Hub;
 use crate::telemetry::history::History;
 use crate::telemetry::metrics::{Gauges, StateFigures};
+use crate::telemetry::originals::Originals;
 use crate::work::certs;
 
 /// Refusals that mean that the app is not there or does not answer.
-const APP_DOWN: [&str; 4] =
-    ["upstream_unreachable", "upstream_broke", "upstream_timeout", "upstream_down"];
+const APP_DOWN: [&str; 5] =
+    ["upstream_unreachable", "upstream_tls", "upstream_broke", "upstream_timeout", "upstream_down"];
 /// How far back requests without an app are mentioned.
 const LATELY: Duration = Duration::from_secs(60);
 /// Samples kept for it: one every two seconds.
@@ -327,6 +328,7 @@ impl Control for Daemon {
             connections_refused: self.shared.caps.refused(),
             log_lines_dropped: self.shared.log.dropped(),
             upstreams: self.upstream_figures(),
+            hidden_errors_dropped: self.shared.originals.lost(),
             config_generation: inner.generation,
             reloads_refused: inner.reloads_refused,
             certificates_missing: certificates.iter().filter(missing).count() as u64,
@@ -351,6 +353,10 @@ impl Control for Daemon {
 
     fn events(&self) -> &Arc<Hub> {
         &self.shared.events
+    }
+
+    fn originals(&self) -> &Originals {
+        &self.shared.originals
     }
 
     fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {

@@ -10,13 +10,13 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::state;
+use super::{state, trust};
 use crate::base::timestamp::SURELY_PAST_S;
 use crate::base::{Host, SecretRef};
 use crate::config::settings::{Settings, Site, TlsSource};
 use crate::config::{Environment, Report, resolve_secret};
 use crate::edge::tls::TlsFactory;
-use crate::edge::upstream::Peers;
+use crate::edge::upstream::{Peers, Trusts};
 use crate::ports::Clock;
 use crate::work::certs::{self, Certificate, Facts, Key, LEAF_DAYS, LocalCa, Vault};
 
@@ -31,6 +31,8 @@ pub struct Materials {
     local: HashMap<Vec<Host>, Certificate>,
     /// What is known of upstreams that stay.
     peers: Peers,
+    /// Who is believed about them.
+    trusts: Trusts,
 }
 
 /// The certificates of one configuration, in the order of its sites, and its upstreams.
@@ -80,6 +82,7 @@ impl Materials {
             ca: None,
             local: HashMap::new(),
             peers: Peers::default(),
+            trusts: Trusts::default(),
         })
     }
 
@@ -91,7 +94,7 @@ impl Materials {
     /// Loads everything that `settings` need.
     ///
     /// # Errors
-    /// Everything that is wrong, one entry per site.
+    /// Everything that is wrong, one entry per site or upstream.
     pub fn load(
         &mut self,
         settings: &Settings,
@@ -121,10 +124,16 @@ impl Materials {
                 Err(found) => report.extend(found),
             }
         }
+        let trusts = trust::trusts(settings, &self.trusts);
+        let trusts = trusts.unwrap_or_else(|found| {
+            report.extend(found);
+            Trusts::default()
+        });
         if !report.is_empty() {
             return Err(report);
         }
-        self.peers = Peers::of(settings, Some(&self.peers));
+        self.peers = Peers::of(settings, Some(&self.peers), &trusts);
+        self.trusts = trusts;
         loaded.peers = self.peers.clone();
         Ok(loaded)
     }
@@ -198,6 +207,7 @@ pub fn check(
             }
         }
     }
+    report.extend(trust::trusts(settings, &Trusts::default()).err().unwrap_or_default());
     report.extend(unreadable_roots(settings));
     report.extend(state::wanted(settings, environment).err().unwrap_or_default());
     report.extend(state::check_keys(settings, environment).err().unwrap_or_default());
@@ -264,7 +274,7 @@ fn failure(site: &Site, message: String) -> Report {
     Report::at(&site.declared_at, format!("site \"{}\": {what}", site.name), help.trim())
 }
 
-/// What tells a changed certificate or key file from an unchanged one.
+/// What tells a changed file of certificates or keys from an unchanged one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp(Vec<(PathBuf, Option<FileStamp>)>);
 
@@ -272,7 +282,7 @@ pub struct Stamp(Vec<(PathBuf, Option<FileStamp>)>);
 type FileStamp = (u64, u64, i64, i64);
 
 impl Stamp {
-    /// Looks at every file that `settings` take certificates and keys from.
+    /// Looks at every file that `settings` take certificates, keys and the roots of upstreams from.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let files = settings.sites.iter().flat_map(|site| match &site.tls {
@@ -284,7 +294,8 @@ impl Stamp {
             let meta = std::fs::metadata(path).ok();
             meta.map(|meta| (meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
         };
-        Self(files.map(|path| (path.clone(), stamp(path))).collect())
+        let roots = trust::ca_files(settings);
+        Self(files.chain(roots).map(|path| (path.clone(), stamp(path))).collect())
     }
 }
 

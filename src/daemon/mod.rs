@@ -21,11 +21,12 @@ mod refusals;
 mod reload;
 mod sites;
 mod sockets;
+mod standing;
 mod state;
 mod supervise;
 mod switches;
 mod tokens;
-mod upstreams;
+mod trust;
 
 use std::path::PathBuf;
 

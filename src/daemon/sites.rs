@@ -4,7 +4,7 @@
 
 use super::control::{Daemon, Inner};
 use super::materials::Shown;
-use super::peers::Out;
+use super::standing::Out;
 use crate::config::settings::Site;
 use crate::ops::api::page::{Page, PageQuery};
 use crate::ops::api::{Attention, CertificateInfo, STATUS_SITES_MAX, SiteStatus};

@@ -3,7 +3,6 @@
 //! Promises: the header is taken to its last byte and nothing behind it is touched; it has a deadline of its own, as
 //! long as a handshake's. Refuses a connection without one. The log hears of a refusal at most once a second and worker.
 
-use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -18,15 +17,6 @@ use crate::telemetry::metrics::ProxyHeader;
 
 /// Most bytes that are looked at together.
 const READ_MAX: usize = 512;
-/// Between two lines in the log.
-const COMPLAIN_EVERY_MS: u64 = 1000;
-
-/// What the log has not heard yet.
-#[derive(Debug, Default)]
-pub struct Complaints {
-    last_ms: Cell<Option<u64>>,
-    untold: Cell<u64>,
-}
 
 /// Why a connection is over before it has begun.
 enum Fault {
@@ -91,14 +81,7 @@ async fn header(tcp: &mut TcpStream) -> Result<Option<IpAddr>, Fault> {
 }
 
 fn complain(worker: &Worker, proxy: IpAddr, why: &str) {
-    let (complaints, now_ms) = (&worker.complaints, worker.timers.now_ms());
-    let lately = |at: u64| now_ms.saturating_sub(at) < COMPLAIN_EVERY_MS;
-    if complaints.last_ms.get().is_some_and(lately) {
-        complaints.untold.set(complaints.untold.get() + 1);
-        return;
-    }
-    complaints.last_ms.set(Some(now_ms));
-    let more = complaints.untold.take();
+    let Some(more) = worker.proxy_complaints.more(worker.timers.now_ms()) else { return };
     worker.shared.log.event(Level::Warn, "proxy_header_refused", |line| {
         line.text("proxy", &proxy.to_string())
             .text("why", why)

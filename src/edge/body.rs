@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use super::conn::Conn;
 use super::deny;
-use super::timers::{Deadline, Pace};
+use super::timers::{Deadline, Pace, Stall};
 use super::trip::Trip;
 use super::upstream::{Fault, UpstreamBody};
 use crate::base::Denial;
@@ -27,6 +27,8 @@ pub enum BodyError {
     Broken,
     #[error("the client's request body is longer than {max} bytes")]
     TooLarge { max: u64 },
+    #[error("the client takes its response too slowly")]
+    ReaderTooSlow,
     #[error("the upstream's response broke off: {0}")]
     Upstream(Fault),
     #[error("the upstream paused for too long inside its response")]
@@ -39,6 +41,8 @@ pub struct BodyState {
     pub fault: Cell<Option<BodyError>>,
     /// Worker clock at the last byte.
     pub last_ms: Cell<u64>,
+    /// Silence and slowness are normal: app and client have a conversation.
+    pub may_be_silent: Cell<bool>,
     /// All of it has come, or nobody waits for the rest.
     pub ended: Cell<bool>,
 }
@@ -50,7 +54,7 @@ impl BodyError {
             Self::TooSlow => Some(Denial::BodyTooSlow),
             Self::TooLarge { max } => Some(Denial::BodyTooLarge { said: None, max }),
             Self::Broken => Some(Denial::BodyBroken),
-            Self::Upstream(_) | Self::UpstreamIdle => None,
+            Self::ReaderTooSlow | Self::Upstream(_) | Self::UpstreamIdle => None,
         }
     }
 }
@@ -193,7 +197,7 @@ impl Streaming {
                         None => return self.fail(BodyError::TooLarge { max }),
                     }
                 }
-                if self.pace.too_slow(worker.rate_min()) {
+                if self.pace.too_slow(worker.rate_min()) && !self.state.may_be_silent.get() {
                     return self.fail(BodyError::TooSlow);
                 }
                 if self.incoming.is_end_stream() {
@@ -207,6 +211,7 @@ impl Streaming {
                 self.end();
                 Poll::Ready(None)
             }
+            Poll::Pending if self.state.may_be_silent.get() => Poll::Pending,
             Poll::Pending => {
                 if !self.idle.is_armed() {
                     self.idle.arm(worker.timeouts().body_idle);
@@ -267,7 +272,7 @@ pub struct Body {
     inner: Inner,
     trip: Option<Box<Trip>>,
     /// HTTP/2 only: armed while the next step is the client's.
-    stall: Option<Rc<Deadline>>,
+    stall: Option<Rc<Stall>>,
 }
 
 enum Inner {
@@ -289,12 +294,20 @@ impl Body {
         Self { inner: Inner::Upstream(body), trip: None, stall: None }
     }
 
+    /// The app's body, where it is one.
+    pub fn into_upstream(mut self) -> Option<UpstreamBody> {
+        match std::mem::replace(&mut self.inner, Inner::Empty) {
+            Inner::Upstream(body) => Some(body),
+            Inner::Empty | Inner::Full(_) => None,
+        }
+    }
+
     /// The record closes when this body ends or is dropped.
     pub fn accounted(mut self, trip: Box<Trip>) -> Self {
         if trip.conn.http2 {
             self.stall = trip.conn.stream_stall.borrow().clone();
             if let Some(stall) = &self.stall {
-                stall.arm(trip.view.policy.settings.timeout.write_idle);
+                stall.wait(trip.view.policy.settings.timeout.write_idle, 0);
             }
         }
         self.trip = Some(trip);
@@ -311,8 +324,13 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if let Some(stall) = &this.stall {
-            stall.disarm();
+        if let (Some(stall), Some(trip)) = (&this.stall, &mut this.trip) {
+            stall.moved();
+            if stall.too_slow(trip.view.policy.settings.http.rate_min.0) {
+                trip.aborted = Some("client_slow");
+                this.trip = None;
+                return Poll::Ready(Some(Err(BodyError::ReaderTooSlow)));
+            }
         }
         let polled = match &mut this.inner {
             Inner::Empty => Poll::Ready(None),
@@ -329,12 +347,12 @@ impl HttpBody for Body {
                     trip.aborted = Some("upstream_idle");
                 }
                 Poll::Ready(Some(Err(fault))) => match trip.upload_fault() {
-                    // What the client sent too much of has ended the exchange, not the app.
-                    Some(denial @ Denial::BodyTooLarge { .. }) => {
-                        trip.aborted = Some("body_too_large");
+                    // What the client sent, or did not, has ended the exchange, not the app.
+                    Some(denial) => {
                         deny::note(trip, &denial);
+                        trip.aborted = trip.denied;
                     }
-                    _ => {
+                    None => {
                         trip.aborted = Some("upstream_broke");
                         trip.why = Some(fault.to_string());
                     }
@@ -346,7 +364,13 @@ impl HttpBody for Body {
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             this.trip = None;
         } else if let (Some(stall), Some(trip)) = (&this.stall, &this.trip) {
-            stall.arm(trip.view.policy.settings.timeout.write_idle);
+            let bytes = match &polled {
+                Poll::Ready(Some(Ok(frame))) => {
+                    frame.data_ref().map_or(0, |data| data.len() as u64)
+                }
+                _ => 0,
+            };
+            stall.wait(trip.view.policy.settings.timeout.write_idle, bytes);
         }
         polled
     }
@@ -371,7 +395,7 @@ impl HttpBody for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if let Some(stall) = &self.stall {
-            stall.disarm();
+            stall.over();
         }
         let Some(trip) = &mut self.trip else { return };
         let ended = match &self.inner {

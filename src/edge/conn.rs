@@ -17,7 +17,7 @@ use super::accept::{Arrival, Role};
 use super::crowd::Seat;
 use super::inspect::{Gate, Refused};
 use super::io::{Prefixed, Stream};
-use super::timers::Deadline;
+use super::timers::{Deadline, Stall};
 use super::tunnel::Tunnel;
 use super::worker::{View, Worker};
 use super::{announced, http1, http2, tls};
@@ -71,8 +71,8 @@ pub struct Conn {
     pub(super) last_active_ms: Cell<u64>,
     pub(super) deadline: Deadline,
     host: RefCell<Option<Rc<HostEntry>>>,
-    /// Of the HTTP/2 stream that is being polled: when its client must have taken some of its response.
-    pub stream_stall: RefCell<Option<Rc<Deadline>>>,
+    /// Of the HTTP/2 stream that is being polled: when its client must have taken some of its response, and how fast.
+    pub stream_stall: RefCell<Option<Rc<Stall>>>,
     /// Set by a request that became a tunnel.
     pub tunnel: RefCell<Option<Tunnel>>,
 }
@@ -254,6 +254,14 @@ impl Conn {
     pub(super) fn admit_stream(&self) -> Result<(), Denial> {
         let many = self.http2 && self.exchanges.get() > STREAMS_WHEN_FULL;
         if many && self.worker.shared.caps.is_full() { Err(Denial::Overloaded) } else { Ok(()) }
+    }
+
+    /// A body that broke off may have broken a rule.
+    pub(super) fn of_body(&self, denial: Denial) -> Denial {
+        match (denial, self.body_fault.get()) {
+            (Denial::BodyBroken, Some(rule)) => Denial::BadChunk { rule },
+            (denial, _) => denial,
+        }
     }
 
     /// Makes room.

@@ -9,6 +9,7 @@ use http::header::{
 use http::{Method, Response, StatusCode};
 
 use super::body::Body;
+use super::originals;
 use super::pages::{self, Page};
 use super::trip::Trip;
 use crate::base::units::Bytes;
@@ -95,14 +96,15 @@ fn page(trip: &Trip, status: StatusCode, (title, message, hint): Words) -> Respo
 }
 
 /// The app's answer, its body replaced where it is a 5xx and the route hides what the app says about its errors. Status
-/// and fields stay, except for those that describe the old body.
+/// and fields stay, except for those that describe the old body. What the app said is kept for operators.
 pub(super) fn hidden(trip: &Trip, response: Response<Body>) -> Response<Body> {
     let hides = trip.intake().is_some_and(|intake| intake.hide_errors);
     if !hides || !response.status().is_server_error() {
         return response;
     }
     let words = ("Something went wrong", "The app could not answer this request.", TRY_AGAIN);
-    let (mut head, _dropped) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    originals::keep(trip, &head, body);
     let (replacing, body) = page(trip, head.status, words).into_parts();
     for name in OF_THE_BODY {
         head.headers.remove(name);
@@ -256,6 +258,19 @@ fn unreachable_upstream(at: &str, why: &str) -> Answer {
     upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", NO_ANSWER, message, why)
 }
 
+fn no_websocket(at: &str) -> Answer {
+    let why = format!(
+        "{at}: WebSockets are passed on in HTTP/1.1 only; give their path a route with an upstream without h2:// or h2c://"
+    );
+    let message = "This address takes no WebSockets.";
+    upstream(StatusCode::NOT_IMPLEMENTED, "no_websocket", "Not available here", message, why)
+}
+
+fn upstream_tls(at: &str, why: &str) -> Answer {
+    let message = "The app behind this address cannot be reached right now.";
+    upstream(StatusCode::BAD_GATEWAY, "upstream_tls", NO_ANSWER, message, format!("{at}: {why}"))
+}
+
 fn upstream_broke(at: &str, why: &str, how: Broke) -> Answer {
     let message = match how {
         Broke::Silent => "The app behind this address ended the connection without an answer.",
@@ -359,7 +374,9 @@ fn decide(denial: &Denial) -> Answer {
             "The request was not received completely.", "the request body broke off".into()),
         Denial::NotRecordable { why } => not_recordable(why),
         Denial::TooManyActions => too_many_actions(),
+        Denial::NoWebSocket { upstream } => no_websocket(upstream),
         Denial::UpstreamUnreachable { upstream, why } => unreachable_upstream(upstream, why),
+        Denial::UpstreamTls { upstream, why } => upstream_tls(upstream, why),
         Denial::UpstreamBroke { upstream, why, how } => upstream_broke(upstream, why, *how),
         Denial::UpstreamTimeout { upstream, waited_s } => upstream_late(upstream, *waited_s),
         Denial::UpstreamBusy { upstream, requests_max, queue } => upstream_busy(upstream, *requests_max, *queue),
@@ -408,7 +425,9 @@ mod tests {
             Denial::BodyBroken,
             Denial::NotRecordable { why: "a test" },
             Denial::TooManyActions,
+            Denial::NoWebSocket { upstream: at() },
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
+            Denial::UpstreamTls { upstream: at(), why: "expired".into() },
             Denial::UpstreamBroke { upstream: at(), why: "closed".into(), how: Broke::Silent },
             Denial::UpstreamTimeout { upstream: at(), waited_s: 60 },
             Denial::UpstreamBusy {

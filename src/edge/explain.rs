@@ -132,7 +132,8 @@ fn walk<'p>(
     told.steps.push(client);
     let site = find_site(policy, asked, told)?;
     let mut head = asked.head.clone();
-    let path = route::settle_path(&mut head).map_err(|denial| Stopped::At(steps::PATH, denial))?;
+    let refused = |denial| Stopped::At(steps::PATH, denial);
+    let path = route::settle_path(&mut head, || route::slashes(site)).map_err(refused)?;
     let (head, path) = (&head, path.matched(asked.head.uri.path()));
     if path != asked.head.uri.path() {
         told.steps.push(steps::matched(path));
@@ -153,6 +154,7 @@ fn walk<'p>(
     }
     told.steps.push(steps::redirect(true));
     let route = find_route(site, head, path, told);
+    route::keeps_slashes(site, route, path).map_err(refused)?;
     proxy::admit(policy, head).map_err(|denial| Stopped::At(steps::ADMIT, denial))?;
     told.steps.push(steps::admitted());
     let taken = site.intake_of(route.and_then(|at| site.routes.get(at)));
@@ -179,9 +181,10 @@ fn walk<'p>(
 }
 
 fn client(policy: &Policy, asked: &Asked, told: &mut Explained) -> Step {
-    let client = forwarded::resolve(policy, asked.peer, &asked.head.headers);
+    let proxies = &policy.settings.listen.trusted_proxies;
+    let client = forwarded::resolve(proxies, asked.peer, &asked.head.headers);
     told.client = client.to_string();
-    let trusted = policy.settings.listen.trusted_proxies.contains(asked.peer);
+    let trusted = proxies.contains(asked.peer);
     steps::client(client, trusted.then_some(asked.peer), None)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::Environment;
 use crate::edge::tls::TlsFactory;
-use crate::edge::upstream::{Health, Peers};
+use crate::edge::upstream::{Health, Peers, Trusts};
 
 const CONFIG: &str = r#"
 [listen]
@@ -37,7 +37,7 @@ fn policy() -> Policy {
     let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).expect("a key");
     let key = rustls::sign::CertifiedKey::new(vec![key.cert.der().clone()], signing);
     let tls = TlsFactory::new().and_then(|factory| factory.config(Arc::new(key))).expect("TLS");
-    let peers = Peers::of(&settings, None);
+    let peers = Peers::of(&settings, None, &Trusts::default());
     Policy::new(1, settings, vec![Some(tls), None], 8443, peers)
 }
 

@@ -7,15 +7,16 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::header::{
-    CONNECTION, COOKIE, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    CONNECTION, COOKIE, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
 };
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Uri, Version};
 
 use super::conn::{Client, HostEntry, is_trusted};
-use super::policy::Policy;
+use super::trailers::TakesTrailers;
 use super::trip::Trip;
-use crate::base::{ClientIp, Said};
+use crate::base::{ClientIp, Said, TrustedProxies};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -32,16 +33,16 @@ pub(super) fn client(trip: &Trip, headers: &HeaderMap) -> Client {
     if !is_trusted(&trip.view, conn.peer) {
         return conn.client.clone();
     }
-    let ip = resolve(&trip.view.policy, conn.peer, headers);
+    let trusted = &trip.view.policy.settings.listen.trusted_proxies;
+    let ip = resolve(trusted, conn.peer, headers);
     let text = HeaderValue::from_str(&ip.to_string()).unwrap_or_else(|_| conn.client.text.clone());
     Client { ip, text }
 }
 
 /// Who is behind `peer`, as far as the trusted proxies know.
-pub(super) fn resolve(policy: &Policy, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
+pub(super) fn resolve(trusted: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
     let values =
         |name| -> Vec<&[u8]> { headers.get_all(name).iter().map(HeaderValue::as_bytes).collect() };
-    let trusted = &policy.settings.listen.trusted_proxies;
     // A proxy that writes one of the two passes the other on as its client wrote it. Nearly all write the first.
     if headers.contains_key(X_FORWARDED_FOR) {
         return trusted.resolve(peer, Said::ForwardedFor(&values(X_FORWARDED_FOR)));
@@ -62,20 +63,8 @@ pub(super) fn forwarded(client: IpAddr, host: &str, tls: bool) -> HeaderValue {
 
 /// Turns the head that came into the head that goes to the app.
 pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
-    strip(&mut head.headers);
-    head.version = Version::HTTP_11;
-    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
-        head.uri = trip.target.clone().map_or_else(Uri::default, Uri::from);
-    }
+    clean(head, trip.target.as_ref(), &host.value, trip.conn.http2);
     let headers = &mut head.headers;
-    headers.reserve(8);
-    if trip.conn.http2 {
-        join_cookies(headers);
-    }
-    // HTTP/2 and absolute-form requests name the host elsewhere.
-    if !headers.contains_key(HOST) {
-        headers.insert(HOST, host.value.clone());
-    }
     let own_client = trip.client.ip == trip.conn.client.ip;
     let forwarded = if own_client {
         host.forwarded.clone()
@@ -92,6 +81,31 @@ pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
         }
     } else if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(trip.id, None)) {
         headers.insert(TRACEPARENT, value);
+    }
+}
+
+/// Leaves of a head what may reach the app, in the form of HTTP/1.1: the target as a path, one `Host`.
+pub(super) fn clean(
+    head: &mut Parts,
+    target: Option<&PathAndQuery>,
+    host: &HeaderValue,
+    http2: bool,
+) {
+    if strip(&mut head.headers) {
+        head.extensions.insert(TakesTrailers);
+    }
+    head.version = Version::HTTP_11;
+    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+        head.uri = target.cloned().map_or_else(Uri::default, Uri::from);
+    }
+    let headers = &mut head.headers;
+    headers.reserve(8);
+    if http2 {
+        join_cookies(headers);
+    }
+    // HTTP/2 and absolute-form requests name the host elsewhere.
+    if !headers.contains_key(HOST) {
+        headers.insert(HOST, host.clone());
     }
 }
 
@@ -114,20 +128,32 @@ pub(super) fn identify(headers: &mut HeaderMap, identity: Identity<'_>) {
     headers.insert(X_REQUEST_ID, identity.id.clone());
 }
 
-/// Removes what must not reach the app. One pass finds out whether there is anything to do, which is rare.
-pub(super) fn strip(headers: &mut HeaderMap) {
+/// Removes what must not reach the app. One pass finds out whether there is anything to do, which is rare. True if the
+/// client takes trailers, as it said in `TE`.
+pub(super) fn strip(headers: &mut HeaderMap) -> bool {
+    let mut takes_trailers = false;
     let mut doomed: Vec<HeaderName> = Vec::new();
     for (name, value) in &*headers {
         if *name == CONNECTION {
             doomed.extend(named_by_connection(value));
         }
         if is_hop_by_hop(name) || is_claim(name) || name.as_str().contains('_') {
+            takes_trailers |= *name == TE && says_trailers(value);
             doomed.push(name.clone());
         }
     }
     for name in doomed {
         headers.remove(name);
     }
+    takes_trailers
+}
+
+/// `trailers` among the words of a `TE` (RFC 9110 §10.1.4); a weight takes nothing away from it.
+fn says_trailers(value: &HeaderValue) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|word| {
+        let word = word.split(|byte| *byte == b';').next().unwrap_or_default();
+        word.trim_ascii().eq_ignore_ascii_case(b"trailers")
+    })
 }
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1), and `Expect`, which is settled here (promise 14).
@@ -148,7 +174,7 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// What a client says about where it comes from; palisade knows better.
-fn is_claim(name: &HeaderName) -> bool {
+pub(super) fn is_claim(name: &HeaderName) -> bool {
     let name = name.as_str();
     name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded")
 }

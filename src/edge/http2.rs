@@ -18,9 +18,9 @@ use super::conn::Conn;
 use super::h2_io::{Line, WatchedIo};
 use super::h2_watch::Excess;
 use super::io::{ClientIo, Stream};
-use super::timers::Deadline;
+use super::timers::{Deadline, Stall};
 use super::{http1, request};
-use crate::telemetry::Ended;
+use crate::telemetry::{Ended, Level};
 
 /// What one HTTP/2 stream holds for a client that does not read; hyper's own 400 KiB make 40 MB of 100 streams.
 const STREAM_SEND_MAX: usize = 64 * 1024;
@@ -44,7 +44,7 @@ where
     F: Future + 'static,
 {
     fn execute(&self, future: F) {
-        let stall = Rc::new(self.0.worker.timers.deadline());
+        let stall = Rc::new(Stall::new(self.0.worker.timers.deadline()));
         spawn_local(StreamTask { future, conn: Rc::clone(&self.0), stall });
     }
 }
@@ -55,7 +55,7 @@ pin_project_lite::pin_project! {
         #[pin]
         future: F,
         conn: Rc<Conn>,
-        stall: Rc<Deadline>,
+        stall: Rc<Stall>,
     }
 }
 
@@ -84,6 +84,7 @@ pub(super) async fn serve(conn: Rc<Conn>, stream: Stream) {
     let stream = match excess {
         Some(why) => {
             shard.ended(why);
+            complain(&conn, why);
             line.scold().await
         }
         // hyper has said why; closing over what still comes would take that back.
@@ -94,6 +95,29 @@ pub(super) async fn serve(conn: Rc<Conn>, stream: Stream) {
         http1::linger(&conn, stream).await;
     }
 }
+
+/// Tells the log whose connection ended, and why.
+fn complain(conn: &Conn, ended: Ended) {
+    let worker = &conn.worker;
+    let Some(more) = worker.flood_complaints.more(worker.timers.now_ms()) else { return };
+    let (why, next) = match ended {
+        Ended::Resets => ("it took back more requests than any page has", PERHAPS_A_FAULT),
+        Ended::HalfHead => (
+            "a header block did not end within timeout.head",
+            "nothing, unless the client is one of yours: then look at its network, or raise timeout.head",
+        ),
+        _ => ("it sent more frames that are no requests than a client needs", PERHAPS_A_FAULT),
+    };
+    worker.shared.log.event(Level::Warn, "http2_connection_ended", |line| {
+        line.text("client", conn.client.text.to_str().unwrap_or_default())
+            .text("reason", ended.name())
+            .text("why", why)
+            .number("more", more)
+            .text("next", next);
+    });
+}
+
+const PERHAPS_A_FAULT: &str = "nothing, unless the client is one of yours: then it has a fault; a firewall can keep out who comes again and again";
 
 /// How the exchanges of a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::proxy::{Exchange, Failure};
 use super::trip::Trip;
 use super::upstream::{
-    Chosen, ConnectError, Failing, Fault, Group, Link, Nobody, Peer, Pool, Tally, Tried, Visit,
+    Carrier, Chosen, ConnectError, Failing, Fault, Group, Nobody, Peer, Pool, Tally, Tried, Visit,
 };
 use crate::base::{Denial, Queue};
 use crate::telemetry::Level;
@@ -19,7 +19,7 @@ use crate::telemetry::metrics::UpstreamUse;
 
 /// A connection, and the stay at the upstream that it belongs to.
 pub(super) struct Leased {
-    pub link: Box<Link>,
+    pub link: Carrier,
     pub visit: Visit,
     /// How it was come by.
     pub how: UpstreamUse,
@@ -158,14 +158,16 @@ impl Course {
         Denial::UpstreamBusy { upstream: member.pool.label.to_string(), requests_max, queue }
     }
 
+    /// Names one of those that let deadlines pass.
     fn out(&self, retry_ms: u64) -> Denial {
-        let of =
-            |peer: &Peer| peer.last_failure().map_or_else(String::new, |last| last.text.clone());
-        let (upstream, why) = self
-            .group
-            .member(0)
-            .map(|member| (member.pool.label.to_string(), of(&member.pool.peer)))
-            .unwrap_or_default();
+        let first = self.group.member(0).map(|member| &member.pool);
+        let mut upstream = first.map(|pool| pool.label.to_string()).unwrap_or_default();
+        let others = self.group.count().saturating_sub(1);
+        if others > 0 {
+            upstream.push_str(&format!(" (as {others} more)"));
+        }
+        let why = first.and_then(|pool| pool.peer.last_failure());
+        let why = why.map(|last| last.text.clone()).unwrap_or_default();
         let retry_s = u32::try_from(retry_ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1);
         Denial::UpstreamDown { upstream, why, retry_s }
     }
@@ -182,9 +184,12 @@ impl Course {
         failure: Failure,
     ) -> Result<(), Denial> {
         let denial = exchange.refusal(failure, leased.pool());
-        let kept_closed = leased.how == UpstreamUse::Reused
-            && matches!(failure, Failure::Broke(Fault::Closed))
-            && !self.freshened;
+        let kept_closed = match failure {
+            // An app that ends a shared connection in peace refuses what came too late for it.
+            Failure::Broke(Fault::Refused) => !self.freshened,
+            Failure::Broke(Fault::Closed) => leased.how == UpstreamUse::Reused && !self.freshened,
+            _ => false,
+        };
         let why = match (&denial, failure) {
             // An app that waits for a client that pauses has not failed.
             (_, Failure::TimedOut) if !exchange.is_sent() => return Err(denial),
@@ -199,8 +204,8 @@ impl Course {
             self.freshened = true;
             match connect(trip, leased.pool()).await {
                 Ok(fresh) => {
-                    replace(leased, fresh, UpstreamUse::Opened);
-                    return Ok(());
+                    let taken = replace(leased, fresh, UpstreamUse::Opened);
+                    return if taken { Ok(()) } else { Err(denial) }; // one upstream speaks one protocol
                 }
                 Err(error) => {
                     if let Some(how) = error.failing() {
@@ -242,9 +247,12 @@ impl Course {
             self.repeated |= paid;
             self.freshened = false;
             if let Ok(fresh) = self.connected(trip, chosen, true).await {
-                Tally::up(&tally.retries);
                 let Leased { link, visit, how, at } = fresh;
-                replace(leased, link, how);
+                if !replace(leased, link, how) {
+                    self.tried.add(at);
+                    continue;
+                }
+                Tally::up(&leased.pool().peer.tally.retries);
                 leased.visit = visit;
                 leased.at = at;
                 return Ok(());
@@ -275,18 +283,21 @@ impl Course {
     }
 }
 
-fn leased(chosen: Chosen, link: Box<Link>, how: UpstreamUse) -> Leased {
+fn leased(chosen: Chosen, link: Carrier, how: UpstreamUse) -> Leased {
     Leased { link, visit: chosen.visit, how, at: chosen.at }
 }
 
-/// The exchange goes on, from its beginning, on this connection.
-fn replace(leased: &mut Leased, mut fresh: Box<Link>, how: UpstreamUse) {
-    fresh.repeat(&mut leased.link);
-    leased.link = fresh;
-    leased.how = how;
+/// The exchange goes on, from its beginning, on this connection; false where another protocol is spoken there.
+fn replace(leased: &mut Leased, mut fresh: Carrier, how: UpstreamUse) -> bool {
+    let taken = fresh.repeat(&mut leased.link);
+    if taken {
+        leased.link = fresh;
+        leased.how = how;
+    }
+    taken
 }
 
-async fn connect(trip: &Trip, pool: &Pool) -> Result<Box<Link>, ConnectError> {
+async fn connect(trip: &Trip, pool: &Pool) -> Result<Carrier, ConnectError> {
     let limit = trip.view.policy.settings.timeout.connect;
     let connected = pool.connect(&trip.conn.worker.shared, limit).await;
     connected.inspect_err(|_| trip.conn.worker.shard.upstream(UpstreamUse::Failed))
@@ -298,6 +309,7 @@ fn refusal(pool: &Pool, error: ConnectError) -> Denial {
         ConnectError::Timeout(limit) => {
             Denial::UpstreamTimeout { upstream, waited_s: limit.as_secs() }
         }
+        ConnectError::Tls(fault) => Denial::UpstreamTls { upstream, why: fault.to_string() },
         error => Denial::UpstreamUnreachable { upstream, why: error.to_string() },
     }
 }
@@ -309,7 +321,7 @@ fn opened(trip: &Trip, peer: &Peer, why: &str, pause: Duration) {
     peer.note_change(shared.clock.unix());
     let upstream = peer.endpoint.to_string();
     let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    shared.log.event(Level::Warn, "upstream_opened", |line| {
+    shared.log.event(Level::Warn, "upstream_failing", |line| {
         line.text("upstream", &upstream).text("why", why).number("pause_ms", pause_ms).text(
             "next",
             "look into the app's own log; requests go to other upstreams, and one probe after each pause finds out \
@@ -317,7 +329,7 @@ fn opened(trip: &Trip, peer: &Peer, why: &str, pause: Duration) {
         );
     });
     let text = format!("left alone after failures in a row, the last one: {why}");
-    shared.events.changed("upstream_opened", Some(upstream), text);
+    shared.events.changed("upstream_failing", Some(upstream), text);
 }
 
 /// Says once that it is back.
@@ -326,9 +338,9 @@ fn recovered(trip: &Trip, peer: &Peer) {
     let out = peer.note_change(shared.clock.unix()).unwrap_or_default();
     let upstream = peer.endpoint.to_string();
     let out_ms = u64::try_from(out.as_millis()).unwrap_or(u64::MAX);
-    shared.log.event(Level::Info, "upstream_closed", |line| {
+    shared.log.event(Level::Info, "upstream_recovered", |line| {
         line.text("upstream", &upstream).number("out_ms", out_ms);
     });
     let text = format!("answers again, after {:.1} s", out.as_secs_f64());
-    shared.events.changed("upstream_closed", Some(upstream), text);
+    shared.events.changed("upstream_recovered", Some(upstream), text);
 }

@@ -13,6 +13,7 @@ mod caps;
 mod challenge;
 #[cfg(test)]
 mod challenge_tests;
+mod complaints;
 mod conn;
 mod crowd;
 mod deny;
@@ -27,10 +28,12 @@ mod ids;
 pub mod inspect;
 mod io;
 mod lease;
+mod originals;
 pub mod pages;
 #[cfg(test)]
 mod panic_tests;
 pub mod policy;
+pub mod probe;
 mod proxy;
 pub mod proxy_protocol;
 mod request;
@@ -38,10 +41,13 @@ mod respond;
 mod route;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod stall_tests;
 mod steps;
 mod strangers;
 mod timers;
 pub mod tls;
+mod trailers;
 mod trip;
 mod tunnel;
 pub mod upstream;

@@ -144,7 +144,13 @@ pub(super) fn stream_back(
     // Whatever the app speaks, the client speaks to palisade (RFC 9110 §2.5).
     head.version = Version::HTTP_11;
     exchange.deadline.disarm();
-    let between_bytes = (!may_be_silent(&head.headers)).then(|| BetweenBytes {
+    let silent = may_be_silent(&head.headers);
+    if let Some(body) = &exchange.body
+        && silent
+    {
+        body.may_be_silent.set(true);
+    }
+    let between_bytes = (!silent).then(|| BetweenBytes {
         limit: trip.view.policy.settings.timeout.between_bytes,
         deadline: exchange.deadline,
         upload: exchange.body,

@@ -32,18 +32,10 @@ pub(super) fn serve(
         };
         let response = outcome.unwrap_or_else(|denial| {
             trip.conn.unread.set(!bodiless); // a refused client may still be sending
-            let denial = of_body(&trip.conn, denial);
+            let denial = trip.conn.of_body(denial);
             deny::answer(&mut trip, &denial)
         });
         Ok(respond::finish(trip, response)) // headers, then metrics and the log line when the body ends
-    }
-}
-
-/// A body that broke off may have broken a rule.
-fn of_body(conn: &Conn, denial: Denial) -> Denial {
-    match (denial, conn.body_fault.get()) {
-        (Denial::BodyBroken, Some(rule)) => Denial::BadChunk { rule },
-        (denial, _) => denial,
     }
 }
 
@@ -55,7 +47,9 @@ async fn answer(
     trip.client = forwarded::client(trip, &head.headers); // whoever is behind the trusted proxies
     let host = route::site(&trip.view, &trip.conn, &head)?; // SNI and Host agree, or 421 before any work is spent
     trip.host = Some(Rc::clone(&host));
-    let path = route::settle_path(&mut head)?; // one form for every spelling, before anything looks at it
+    let policy = Rc::clone(&trip.view);
+    let site = policy.policy.site(host.site).ok_or(Denial::UnknownHost)?;
+    let path = route::settle_path(&mut head, || route::slashes(site))?; // one form for every spelling, before anything looks at it
     trip.settled(&path, &head);
     if let Some(answer) = challenge::http(trip, &host) {
         return Ok(answer); // a CA asks whether the name is ours, on whichever port it arrives
@@ -63,9 +57,9 @@ async fn answer(
     if !trip.conn.tls {
         return respond::redirect_to_https(trip, &host); // the plain port has nothing else to say
     }
-    let policy = Rc::clone(&trip.view);
-    let site = policy.policy.site(host.site).ok_or(Denial::UnknownHost)?;
-    trip.route = route::route(site, &head, path.matched(head.uri.path()));
+    let matched = path.matched(head.uri.path());
+    trip.route = route::route(site, &head, matched);
+    route::keeps_slashes(site, trip.route, matched)?; // unless this route says that its app takes them for what they are
     trip.conn.admit_stream()?; // when no connection more is taken, a client's many streams are what goes next
     proxy::admit(&policy.policy, &head)?; // sizes and methods that no app should see
     intake::check(site.intake_of(trip.route()), &head, !body.is_end_stream())?; // what the app was meant to take

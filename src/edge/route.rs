@@ -4,15 +4,15 @@
 
 use std::rc::Rc;
 
-use http::Version;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
+use http::{Method, Version};
 
 use super::conn::{Conn, HostEntry};
 use super::policy::Policy;
 use super::worker::View;
-use crate::base::path::{self, Normal};
+use crate::base::path::{self, EncodedSlashes, Normal};
 use crate::base::{Denial, Host};
 use crate::config::settings::{RouteMatch, Site};
 
@@ -66,11 +66,18 @@ pub(super) fn authority(head: &Parts) -> Result<&[u8], Denial> {
 
 /// Judges the path of a request and finds the form that it is matched in. Where the app must not get the path as it was
 /// sent, the head is changed.
-pub(super) fn settle_path(head: &mut Parts) -> Result<Normal, Denial> {
+pub(super) fn settle_path(
+    head: &mut Parts,
+    slashes: impl FnOnce() -> EncodedSlashes,
+) -> Result<Normal, Denial> {
     let bad = |rule| Denial::BadPath { rule };
-    let normal = path::normal(head.uri.path()).map_err(bad)?;
+    let normal = path::normal(head.uri.path(), slashes).map_err(bad)?;
     // HTTP/1 was judged as a whole before; HTTP/2 was not.
     if head.version == Version::HTTP_2 {
+        // RFC 9113 §8.3.1
+        if head.uri.path() == "*" && head.method != Method::OPTIONS {
+            return Err(bad("the path `*` goes with OPTIONS alone"));
+        }
         path::check_query(head.uri.query().unwrap_or_default().as_bytes()).map_err(bad)?;
     }
     if let Normal::Rewritten(path) = &normal {
@@ -86,6 +93,23 @@ pub(super) fn settle_path(head: &mut Parts) -> Result<Normal, Denial> {
             .map_err(|_| Denial::Internal { what: "a normal path that fits no address" })?;
     }
     Ok(normal)
+}
+
+/// Whether any route of the site lets encoded slashes pass: which one a request has is known once its path is settled.
+pub(super) fn slashes(site: &Site) -> EncodedSlashes {
+    let mut all = std::iter::once(&site.intake).chain(site.routes.iter().map(|r| &r.intake));
+    let passes = all.any(|intake| intake.encoded_slashes == EncodedSlashes::Pass);
+    if passes { EncodedSlashes::Pass } else { EncodedSlashes::Refuse }
+}
+
+/// Refuses encoded slashes where the route, or the site where none matches, does not let them pass; `path` is in normal
+/// form.
+pub(super) fn keeps_slashes(site: &Site, route: Option<usize>, path: &str) -> Result<(), Denial> {
+    let intake = site.intake_of(route.and_then(|at| site.routes.get(at)));
+    if intake.encoded_slashes == EncodedSlashes::Refuse && path::has_encoded_slash(path) {
+        return Err(Denial::BadPath { rule: path::ENCODED_SLASH });
+    }
+    Ok(())
 }
 
 /// Position of the first route that matches, in the order that the configuration settled; `path` is in normal form.
@@ -167,7 +191,7 @@ mod tests {
     fn a_path_that_could_be_read_as_another_reaches_the_app_in_its_normal_form() {
         let settled = |uri: &str| {
             let mut head = head(uri, &["a.example"]);
-            settle_path(&mut head).map(|_| head.uri.to_string())
+            settle_path(&mut head, Default::default).map(|_| head.uri.to_string())
         };
         assert_eq!(settled("/a/b?c=%2f..").as_deref(), Ok("/a/b?c=%2f.."));
         assert_eq!(settled("/x/../%61dmin?q").as_deref(), Ok("/admin?q"));
@@ -177,7 +201,13 @@ mod tests {
         assert_eq!(settled("*").as_deref(), Ok("*"));
         let mut http2 = head("https://a.example/?%00", &[]);
         http2.version = Version::HTTP_2;
-        assert!(matches!(settle_path(&mut http2), Err(Denial::BadPath { .. })));
+        assert!(matches!(settle_path(&mut http2, Default::default), Err(Denial::BadPath { .. })));
+        let mut asterisk = head("*", &[]);
+        asterisk.version = Version::HTTP_2;
+        let settled = settle_path(&mut asterisk, Default::default);
+        assert!(matches!(settled, Err(Denial::BadPath { .. })), "GET");
+        asterisk.method = Method::OPTIONS;
+        assert_eq!(settle_path(&mut asterisk, Default::default), Ok(Normal::AsSent));
     }
 
     #[test]

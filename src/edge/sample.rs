@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tokio::sync::{mpsc, watch};
 
 use super::accept::{Acceptor, Listener, Role};
-use super::upstream::Peers;
+use super::upstream::{Peers, Trusts};
 use super::worker::{self, ARRIVALS_MAX, Inbox};
 use super::{Caps, Drain, Policy, Shared, tls};
 use crate::base::IpKey;
@@ -33,7 +33,7 @@ impl Resolver for Defect {
 }
 
 /// Records nothing.
-struct NoActions;
+pub(super) struct NoActions;
 
 impl Actions for NoActions {
     fn reserve(&self, _: IpKey) -> Result<Box<dyn Place>, NoPlace> {
@@ -88,7 +88,8 @@ impl Edge {
         servers[0] = Some(server);
         let (log, _writer) = Log::open(Some(&dir.join("log")), clock.clone()).expect("a log");
         let events = crate::telemetry::events::Hub::new(1, clock.clone());
-        let peers = Peers::of(&settings, None);
+        let originals = crate::telemetry::originals::Originals::new(clock.clone());
+        let peers = Peers::of(&settings, None, &Trusts::default());
         let shared = Arc::new(Shared {
             caps: Caps::new(settings.connections.clone()),
             policy: ArcSwap::from_pointee(Policy::new(1, settings, servers, 443, peers)),
@@ -100,6 +101,7 @@ impl Edge {
             metrics: Metrics::new(1),
             log,
             events,
+            originals,
             actions,
             challenges: Arc::default(),
             cut: AtomicUsize::new(0),

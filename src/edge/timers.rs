@@ -160,7 +160,7 @@ impl Drop for Deadline {
 }
 
 /// How fast a peer takes or gives bytes, counting only the time spent waiting for it (promise 17).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Pace {
     waiting_since_ms: Option<u64>,
     waited_ms: u64,
@@ -171,6 +171,8 @@ pub struct Pace {
 const JUDGED_AFTER_MS: u64 = 30_000;
 
 impl Pace {
+    const NEW: Self = Self { waiting_since_ms: None, waited_ms: 0, bytes: 0 };
+
     /// The peer must move next.
     pub fn wait(&mut self, now_ms: u64) {
         self.waiting_since_ms.get_or_insert(now_ms);
@@ -189,6 +191,61 @@ impl Pace {
     pub fn too_slow(&self, rate_min: u64) -> bool {
         self.waited_ms >= JUDGED_AFTER_MS
             && self.bytes.saturating_mul(1000) < rate_min.saturating_mul(self.waited_ms)
+    }
+}
+
+/// What one HTTP/2 stream waits for: that its client takes some of the response, and not too slowly. A closed window
+/// stalls a stream without stalling the socket, and a fast stream beside a slow one says nothing about it.
+#[derive(Debug)]
+pub struct Stall {
+    deadline: Deadline,
+    pace: Cell<Pace>,
+    /// Bytes handed out that the client has to take before more is asked for.
+    given: Cell<u64>,
+}
+
+impl Stall {
+    #[must_use]
+    pub const fn new(deadline: Deadline) -> Self {
+        Self { deadline, pace: Cell::new(Pace::NEW), given: Cell::new(0) }
+    }
+
+    /// `bytes` were handed out: the next step is the client's, within `limit`.
+    pub fn wait(&self, limit: Duration, bytes: u64) {
+        self.deadline.arm(limit);
+        self.given.set(bytes);
+        self.with_pace(|pace| pace.wait(self.deadline.now_ms()));
+    }
+
+    /// More is asked for: the client has taken what was given.
+    pub fn moved(&self) {
+        if self.deadline.is_armed() {
+            self.deadline.disarm();
+            let bytes = self.given.take();
+            self.with_pace(|pace| pace.moved(self.deadline.now_ms(), bytes));
+        }
+    }
+
+    /// Nothing is waited for any more.
+    pub fn over(&self) {
+        self.deadline.disarm();
+    }
+
+    /// Whether the client has not moved in time. If it has, the task of `cx` is woken when it has not.
+    pub fn expired(&self, cx: &Context<'_>) -> bool {
+        self.deadline.expired(cx)
+    }
+
+    /// Below `rate_min` bytes a second over the time waited.
+    #[must_use]
+    pub fn too_slow(&self, rate_min: u64) -> bool {
+        self.pace.get().too_slow(rate_min)
+    }
+
+    fn with_pace(&self, act: impl FnOnce(&mut Pace)) {
+        let mut pace = self.pace.get();
+        act(&mut pace);
+        self.pace.set(pace);
     }
 }
 
@@ -243,5 +300,28 @@ mod tests {
         }
         assert!(pace.too_slow(240), "202 bytes in 58 s of waiting");
         assert!(!pace.too_slow(3));
+    }
+
+    #[test]
+    fn a_stream_whose_client_takes_a_little_now_and_then_is_too_slow_in_the_end() {
+        let timers = Timers::new(Instant::now());
+        let stall = Stall::new(timers.deadline());
+        let start = timers.base;
+        let limit = Duration::from_secs(60);
+        let taken = |bytes: u64, rounds: u64| {
+            for round in 0..rounds {
+                timers.tick(start + Duration::from_secs(round * 29));
+                stall.wait(limit, bytes);
+                timers.tick(start + Duration::from_secs((round + 1) * 29));
+                assert!(!stall.expired(&Context::from_waker(Waker::noop())), "it moves in time");
+                stall.moved();
+            }
+        };
+        taken(1000, 1);
+        assert!(!stall.too_slow(240), "not judged yet");
+        taken(1000, 2);
+        assert!(stall.too_slow(240), "3000 bytes in 87 s");
+        taken(100_000, 1);
+        assert!(!stall.too_slow(240));
     }
 }

@@ -31,7 +31,7 @@ pub struct Trip {
     pub conn: Rc<Conn>,
     pub view: Rc<View>,
     pub arrived: Instant,
-    arrived_unix: Duration,
+    pub arrived_unix: Duration,
     pub id: RequestId,
     pub id_text: [u8; REQUEST_ID_LEN],
     pub id_value: HeaderValue,
@@ -153,7 +153,8 @@ impl Trip {
 
     /// What was wrong with the request body, if something was.
     pub fn upload_fault(&self) -> Option<Denial> {
-        self.upload.as_ref()?.fault.get()?.refusal()
+        let denial = self.upload.as_ref()?.fault.get()?.refusal()?;
+        Some(self.conn.of_body(denial))
     }
 
     /// What it is recorded as, if it is an action.

@@ -91,6 +91,9 @@ pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Bo
     head.headers.insert(UPGRADE, WEBSOCKET);
     let mut course = Course::begin(trip)?;
     let mut leased = course.lease_new(trip).await?;
+    if !leased.link.is_whole() {
+        return Err(Denial::NoWebSocket { upstream: leased.pool().label.to_string() });
+    }
     let exchange = proxy::Exchange::start(trip, None);
     leased.link.begin(head, RequestBody::Empty);
     let mut head = loop {
@@ -108,7 +111,9 @@ pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Bo
     respond::strip(&mut head.headers);
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, WEBSOCKET);
-    let (upstream, early) = leased.link.into_stream();
+    let stream = leased.link.into_stream();
+    let (upstream, early) =
+        stream.ok_or(Denial::Internal { what: "a 101 without a connection" })?;
     *trip.conn.tunnel.borrow_mut() = Some(Tunnel { upstream, early, visit: leased.visit });
     Ok(Response::from_parts(head, Body::empty()))
 }

@@ -19,8 +19,8 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::accept::Arrival;
-use super::announced::Complaints;
 use super::caps::Caps;
+use super::complaints::Complaints;
 use super::conn;
 use super::crowd::{Crowd, Load, Need};
 use super::ids::Ids;
@@ -34,6 +34,7 @@ use crate::ports::actions::Actions;
 use crate::ports::{Clock, Dial, Entropy, Resolver};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::events::Hub;
+use crate::telemetry::originals::Originals;
 use crate::telemetry::{Ended, Log, Metrics, Shard};
 use crate::work::acme::challenges::Challenges;
 
@@ -53,6 +54,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub log: Log,
     pub events: Arc<Hub>,
+    /// Where answers of apps go that clients do not get.
+    pub originals: Arc<Originals>,
     /// Where requests that are actions get their records.
     pub actions: Arc<dyn Actions>,
     /// What a CA that asks for proof is told.
@@ -121,8 +124,12 @@ pub struct Worker {
     view: RefCell<Rc<View>>,
     ids: RefCell<Ids>,
     strangers: RefCell<Strangers>,
+    /// Answers that are read on behind the page that stands for them.
+    pub read_behind: Cell<u32>,
     /// What the log hears of PROXY headers.
-    pub complaints: Complaints,
+    pub proxy_complaints: Complaints,
+    /// What it hears of HTTP/2 connections that had to end.
+    pub flood_complaints: Complaints,
     access: RefCell<AccessLog>,
 }
 
@@ -196,7 +203,9 @@ impl Worker {
             view: RefCell::new(Rc::new(View::build(&policy, None))),
             ids: RefCell::new(Ids::new(Arc::clone(&shared.entropy))),
             strangers: RefCell::default(),
-            complaints: Complaints::default(),
+            read_behind: Cell::new(0),
+            proxy_complaints: Complaints::default(),
+            flood_complaints: Complaints::default(),
             access: RefCell::new(access),
             shared,
         }))

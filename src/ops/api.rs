@@ -6,6 +6,7 @@ pub mod access;
 pub mod activity;
 pub mod audit;
 pub mod body;
+pub mod errors;
 pub mod live;
 pub mod page;
 pub mod switches;

@@ -11,6 +11,7 @@ use super::api::access::{
 };
 use super::api::activity::{self as reports, Activity, Recorded};
 use super::api::audit::{AuditMark, AuditPage, AuditVerdict};
+use super::api::errors::{HiddenError, HiddenErrorDetail};
 use super::api::live::{Event, Explanation, History};
 use super::api::page::Page;
 use super::api::switches::SetCapability;
@@ -22,7 +23,7 @@ use super::api::{
 use super::caller::Door;
 use super::control::{Asked, Daemon};
 use super::queries::{self, Parameter};
-use super::{access, activity, audit, basic, live, openapi, switches};
+use super::{access, activity, audit, basic, errors, live, openapi, switches};
 use crate::base::{Role, Scope};
 
 /// A call.
@@ -312,6 +313,19 @@ pub(super) static CALLS: &[Call] = &[
         .summary("What a request would meet by the configuration in force; nothing is sent")
         .query(queries::EXPLAIN)
         .answers::<Explanation>(),
+    Call::get("/v1/errors", "errors", || get(errors::list))
+        .scope(Scope::Live)
+        .role(Role::Operator)
+        .summary("Answers of apps that `hide_errors` kept from clients, newest first")
+        .query(queries::PAGE)
+        .answers::<Page<HiddenError>>(),
+    Call::get("/v1/errors/{id}", "error", || get(errors::one))
+        .scope(Scope::Live)
+        .role(Role::Operator)
+        .summary("What the app said to one request, which its client did not get")
+        .of("Id of the request")
+        .answers::<HiddenErrorDetail>()
+        .refuses(&[(404, "Nothing is kept of this request")]),
     Call::get("/v1/audit", "audit", || get(audit::page))
         .scope(Scope::Audit)
         .summary("Records of the audit log, oldest first")

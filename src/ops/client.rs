@@ -3,6 +3,7 @@
 //! Promises: every call ends within its time; an answer of another API version is never misread.
 //! Bounds: calls of at most 2 MiB, answers of at most 4 MiB.
 
+mod errors;
 mod lists;
 mod stream;
 mod tokens;

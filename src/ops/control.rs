@@ -20,6 +20,7 @@ use crate::base::{Capability, Role, Scope};
 use crate::sys::peer::Peer;
 use crate::telemetry::events::Hub;
 use crate::telemetry::history::History;
+use crate::telemetry::originals::Originals;
 
 /// What a call comes to: the answer, or the problem that the caller gets instead.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
@@ -152,6 +153,8 @@ pub trait Control: Access + Switches {
     /// Where events come from.
     fn events(&self) -> &Arc<Hub>;
     fn history(&self) -> &History;
+    /// Answers that clients did not get.
+    fn originals(&self) -> &Originals;
     /// What a request would meet.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod caller;
 mod calls;
 pub mod client;
 mod control;
+mod errors;
 mod gate;
 mod live;
 mod openapi;

@@ -23,6 +23,7 @@ use crate::ports::system::SystemClock;
 use crate::sys::peer::Peer;
 use crate::telemetry::events::Hub;
 use crate::telemetry::history::{History, Sample};
+use crate::telemetry::originals::Originals;
 
 pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
     CertificateInfo {
@@ -428,6 +429,11 @@ impl Control for Daemon {
 
     fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
         Err(Problem::new(400, "Bad Request", format!("{} is no URL", query.url)))
+    }
+
+    fn originals(&self) -> &Originals {
+        static ORIGINALS: OnceLock<Arc<Originals>> = OnceLock::new();
+        ORIGINALS.get_or_init(|| Originals::new(Arc::new(SystemClock)))
     }
 
     fn history(&self) -> &History {

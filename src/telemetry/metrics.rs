@@ -134,6 +134,12 @@ impl Ended {
         (Self::Resets, "h2_resets"),
         (Self::HalfHead, "h2_half_head"),
     ];
+
+    /// The label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(ended, _)| *ended == self).map_or("", |(_, name)| name)
+    }
 }
 
 /// What one worker counts.
@@ -143,7 +149,7 @@ pub struct Shard {
     classes: [Count; 5],
     latency: [Count; LATENCY_BOUNDS_US.len() + 1],
     latency_sum_us: Count,
-    denials: [Count; DENIALS.len()],
+    denials: Denials,
     handshakes: [Count; Handshake::ALL.len()],
     upstream: [Count; UpstreamUse::ALL.len()],
     ended: [Count; Ended::ALL.len()],
@@ -152,7 +158,7 @@ pub struct Shard {
 }
 
 /// Labels of refusals; `edge::deny` uses these words.
-pub const DENIALS: [&str; 31] = [
+pub const DENIALS: [&str; 33] = [
     "unknown_host",
     "bad_host",
     "misdirected",
@@ -178,13 +184,33 @@ pub const DENIALS: [&str; 31] = [
     "body_broken",
     "not_recordable",
     "too_many_actions",
+    "no_websocket",
     "upstream_unreachable",
+    "upstream_tls",
     "upstream_broke",
     "upstream_timeout",
     "upstream_busy",
     "upstream_down",
     "internal",
 ];
+
+/// One count for each of them. The standard library has defaults for arrays of up to 32.
+#[derive(Debug)]
+struct Denials([Count; DENIALS.len()]);
+
+impl Default for Denials {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Count::default()))
+    }
+}
+
+impl std::ops::Deref for Denials {
+    type Target = [Count];
+
+    fn deref(&self) -> &[Count] {
+        &self.0
+    }
+}
 
 impl Shard {
     /// One answered request.
@@ -203,7 +229,7 @@ impl Shard {
     /// One refusal, by its label.
     pub fn denial(&self, label: &str) {
         if let Some(count) =
-            DENIALS.iter().position(|name| *name == label).and_then(|at| self.denials.get(at))
+            DENIALS.iter().position(|name| *name == label).and_then(|at| self.denials.0.get(at))
         {
             count.up();
         }
@@ -252,6 +278,7 @@ pub struct Gauges {
     /// By cap: `total`, `per_ip`, `per_64`, `per_site`, `busy`.
     pub connections_refused: Vec<(&'static str, u64)>,
     pub log_lines_dropped: u64,
+    pub hidden_errors_dropped: u64,
     pub config_generation: u64,
     pub reloads_refused: u64,
     /// One for each that the configuration names.
@@ -333,7 +360,7 @@ impl Metrics {
     #[must_use]
     pub fn denied(&self, labels: &[&str]) -> u64 {
         let wanted = DENIALS.iter().enumerate().filter(|(_, name)| labels.contains(name));
-        wanted.map(|(at, _)| self.sum(|shard| shard.denials.get(at))).sum()
+        wanted.map(|(at, _)| self.sum(|shard| shard.denials.0.get(at))).sum()
     }
 
     /// Answers by class of status, 1xx first.
@@ -388,7 +415,7 @@ impl Collector for Scrape {
         counters(encoder, Family::Requests, "class", classes)?;
         self.latency(encoder)?;
         let denials = DENIALS.iter().enumerate();
-        let denials = denials.map(|(at, name)| (*name, metrics.sum(|s| s.denials.get(at))));
+        let denials = denials.map(|(at, name)| (*name, metrics.sum(|s| s.denials.0.get(at))));
         counters(encoder, Family::Denials, "reason", denials)?;
         let handshakes = Handshake::ALL.iter();
         let handshakes =
@@ -411,6 +438,7 @@ impl Collector for Scrape {
         counters(encoder, Family::ConnectionsEnded, "reason", ended)?;
         counter(encoder, Family::Panics, metrics.panics())?;
         counter(encoder, Family::LogLinesDropped, gauges.log_lines_dropped)?;
+        counter(encoder, Family::HiddenErrorsDropped, gauges.hidden_errors_dropped)?;
         gauge(encoder, Family::ConfigGeneration, &[], signed(gauges.config_generation))?;
         counter(encoder, Family::ReloadsRefused, gauges.reloads_refused)?;
         gauges.upstreams(encoder)?;

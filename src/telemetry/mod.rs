@@ -10,6 +10,7 @@ pub mod json;
 pub mod log;
 pub mod metrics;
 pub mod names;
+pub mod originals;
 pub mod trace;
 
 pub use log::{Level, Log};

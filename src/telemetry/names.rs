@@ -18,6 +18,7 @@ pub enum Family {
     Upstream(OfUpstream),
     Panics,
     LogLinesDropped,
+    HiddenErrorsDropped,
     ConfigGeneration,
     ReloadsRefused,
     CertificateExpiry,
@@ -45,9 +46,7 @@ impl Family {
                 "palisade_request_duration_seconds",
                 "From the request head to the last byte of the response",
             ),
-            Self::Denials => {
-                ("palisade_denials", "Requests that palisade itself refused, by reason")
-            }
+            Self::Denials => ("palisade_denials", "Requests that were refused, by reason"),
             Self::ObservedHeaders => (
                 "palisade_headers_observed",
                 "Responses that security_headers would have changed, had it been set to enforce",
@@ -65,12 +64,15 @@ impl Family {
                 "palisade_connections_ended",
                 "Client connections that palisade ended early, by reason",
             ),
-            Self::UpstreamConnections => (
-                "palisade_upstream_connections",
-                "Requests to the app by how their connection was come by",
-            ),
+            Self::UpstreamConnections => {
+                ("palisade_upstream_connections", "Requests by how their connection was come by")
+            }
             Self::Upstream(figure) => figure.describe(),
             Self::Panics => ("palisade_panics", "Defects that ended one connection"),
+            Self::HiddenErrorsDropped => (
+                "palisade_hidden_errors_dropped",
+                "Answers replaced by hide_errors that could not be kept, since too many came at once",
+            ),
             Self::LogLinesDropped => {
                 ("palisade_log_lines_dropped", "Log lines lost because the log could not keep up")
             }
@@ -133,9 +135,10 @@ impl OfUpstream {
             Self::Waiting => {
                 ("palisade_upstream_requests_waiting", "Requests that wait for a place there")
             }
-            Self::Opened => {
-                ("palisade_upstream_opened", "Times that an upstream was left alone from then on")
-            }
+            Self::Opened => (
+                "palisade_upstream_breaker_opened",
+                "Times that an upstream was left alone from then on",
+            ),
             Self::Retries => (
                 "palisade_upstream_retries",
                 "Requests that an upstream failed and that another one was asked",

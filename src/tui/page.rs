@@ -72,6 +72,12 @@ impl Page {
         self.lines.len()
     }
 
+    #[cfg(test)]
+    pub fn plain(&self) -> String {
+        let line = |spans: &Vec<Span>| spans.iter().map(|(_, text)| text.as_str()).collect();
+        self.lines.iter().map(line).collect::<Vec<String>>().join("\n")
+    }
+
     pub fn draw(&self, canvas: &mut Canvas<'_>, scroll: usize) {
         let more = self.lines.len() > scroll + usize::from(canvas.height().saturating_sub(1));
         canvas.rule(0, &self.title, if more { "more below" } else { "" });

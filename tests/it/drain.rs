@@ -1,9 +1,12 @@
 //! The end: what was accepted is finished, nothing new is accepted, and the exit code says so.
 
 use std::io::Read;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Barrier, Mutex};
 
+use crate::support::h2_raw::H2;
+use crate::support::wire::{END_STREAM, GOAWAY, RST_STREAM};
 use crate::support::{Daemon, Upstream, plain};
 
 /// An app whose answers to `/slow` wait for a word.
@@ -45,6 +48,54 @@ fn sigterm_lets_a_slow_request_finish_and_refuses_new_connections() {
     let line = daemon.wait_for_line(|line| line["event"] == "request");
     assert_eq!((line["path"].as_str(), line["status_code"].as_u64()), (Some("/slow"), Some(200)));
     assert_eq!(daemon.wait_for_event("stopped")["connections_cut"], 0);
+}
+
+#[test]
+fn sigterm_under_load_finishes_every_request_that_was_accepted() {
+    const EACH: usize = 8;
+    let (begun, go) = (AtomicUsize::new(0), Barrier::new(2 * EACH + 1));
+    let held = Arc::new((begun, go));
+    let theirs = Arc::clone(&held);
+    let app = Upstream::start(move |seen, link| {
+        theirs.0.fetch_add(1, Ordering::SeqCst);
+        theirs.1.wait();
+        link.answer("200 OK", &[], [seen.target().as_bytes(), &seen.body].concat());
+    });
+    let daemon = Daemon::site("app.localhost", &app.address());
+    let mut http1: Vec<_> = (0..EACH)
+        .map(|n| {
+            let client = daemon.client().alpn(&["http/1.1"]);
+            let mut connection = client.connect(daemon.https(), "app.localhost").unwrap();
+            let head =
+                format!("POST /{n} HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 4\r\n");
+            connection.send(format!("{head}\r\nbody")).unwrap();
+            connection
+        })
+        .collect();
+    let mut http2 = H2::connect(&daemon);
+    for stream in (1..).step_by(2).take(EACH) {
+        assert!(http2.get(stream, "/h2"));
+    }
+    app.wait_for_requests(2 * EACH);
+    daemon.sigterm();
+    daemon.wait_for_event("stopping");
+    http2.wait(|frame| frame.kind == GOAWAY);
+    held.1.wait();
+    for (n, connection) in http1.iter_mut().enumerate() {
+        let answer = connection.answer("POST").expect("what was accepted is answered");
+        assert_eq!((answer.status, answer.text()), (200, format!("/{n}body")));
+        assert_eq!(answer.field("connection"), Some("close"), "{}", answer.head);
+        assert!(connection.rest().is_empty());
+    }
+    let end = http2.end();
+    let ended = end.frames.iter().filter(|f| f.stream != 0 && f.flags & END_STREAM != 0);
+    assert_eq!(ended.count(), EACH, "{end:?}");
+    assert!(!end.frames.iter().any(|frame| frame.kind == RST_STREAM), "{end:?}");
+    assert_eq!(daemon.wait_exit(), 0);
+    let lines = daemon.wait_for_requests(2 * EACH);
+    assert!(lines.iter().all(|line| line["status_code"] == 200), "{lines:?}");
+    assert_eq!(daemon.wait_for_event("stopped")["connections_cut"], 0);
+    assert_eq!(held.0.load(Ordering::SeqCst), 2 * EACH, "each reached the app once");
 }
 
 #[test]

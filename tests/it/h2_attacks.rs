@@ -119,6 +119,9 @@ fn resets_of_requests_that_the_app_has_seen_have_a_budget_and_cancel_its_work() 
     let (begun, end) = beside(&daemon, || begin_and_undo(&daemon, &app, rst));
     assert_eq!(end.goaway(), Some(ENHANCE_YOUR_CALM), "after {begun}");
     assert_eq!(counted(&daemon, "h2_resets"), 1);
+    let line = daemon.wait_for_event("http2_connection_ended");
+    assert_eq!((&line["client"], &line["reason"]), (&"127.0.0.1".into(), &"h2_resets".into()));
+    assert!(line["next"].is_string() && line["more"] == 0, "{line}");
     assert!(begun >= 500, "no browser is ended after {begun}");
     let_go(&daemon);
 }
@@ -322,7 +325,12 @@ fn odd_requests(reset: Fate, ended: Fate) -> Vec<OddRequest> {
         ("absolute path", vec![m, s, a, (":path", "https://other/")], reset),
         ("space in path", vec![m, s, a, (":path", "/a b")], reset),
         ("fragment", vec![m, s, a, (":path", "/a#b")], Fate::Answered(200)),
-        ("star", vec![m, s, a, (":path", "*")], Fate::Answered(200)),
+        ("star", vec![m, s, a, (":path", "*")], Fate::Answered(400)),
+        (
+            "star with options",
+            vec![(":method", "OPTIONS"), s, a, (":path", "*")],
+            Fate::Answered(200),
+        ),
         ("empty method", vec![(":method", ""), s, a, p], ended),
         ("method space", vec![(":method", "GET /x HTTP/1.1"), s, a, p], ended),
         ("scheme http", vec![m, (":scheme", "http"), a, p], Fate::Answered(200)),
@@ -497,6 +505,8 @@ fn a_header_block_that_does_not_end_is_cut_although_its_connection_is_busy() {
             assert_eq!(counted(&daemon, "h2_half_head"), number);
         }
     });
+    let line = daemon.wait_for_event("http2_connection_ended");
+    assert_eq!(line["reason"], "h2_half_head", "{line}");
     let_go(&daemon);
 }
 

@@ -270,3 +270,33 @@ fn what_the_app_says_about_its_errors_stays_inside_where_asked() {
     let lines = daemon.wait_for_requests(10);
     assert_eq!(lines.iter().filter(|line| !line["aborted"].is_null()).count(), 0, "{lines:?}");
 }
+
+#[test]
+fn an_upload_that_breaks_off_while_the_answer_streams_is_the_clients_fault() {
+    let app = RawApp::start(hasty);
+    let daemon = Daemon::start(&format!(
+        "[timeout]\nbody_idle = \"1s\"\n[site.\"app.localhost\"]\nupstream = \"{}\"",
+        app.address()
+    ));
+    let rests = [("x\r\n", "bad_chunk"), ("", "body_too_slow")];
+    for (number, (rest, label)) in (1..).zip(rests) {
+        let mut connection = connect(&daemon, "http/1.1");
+        connection.send(post("Transfer-Encoding: chunked\r\n", "")).unwrap();
+        connection.read_until("begun\r\n").unwrap();
+        connection.send(rest).unwrap();
+        assert_eq!(connection.rest(), b"", "no last chunk");
+        assert_eq!(app.report(), "closed");
+        let line = daemon.wait_for_requests(number).remove(number - 1);
+        let told = (&line["status_code"], &line["denied"], &line["aborted"]);
+        assert_eq!(told, (&200.into(), &label.into(), &label.into()), "{line}");
+        assert!(line["why"].as_str().is_some_and(|why| !why.contains("upstream")), "{line}");
+    }
+
+    let mut connection = connect(&daemon, "h2");
+    connection.send(request(1, 0, "POST", "/", &[])).unwrap();
+    await_frame(&mut connection, |frame| frame.stream == 1 && frame.kind == DATA);
+    drop(connection);
+    assert_eq!(app.report(), "closed");
+    let line = daemon.wait_for_requests(3).remove(2);
+    assert_ne!(line["aborted"], "upstream_broke", "{line}");
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Environment, load_file};
-use crate::edge::upstream::{Failing, Peers};
+use crate::edge::upstream::{Failing, Peers, Trusts};
 
 fn policy(site: &str) -> Policy {
     let dir = tempfile::tempdir().expect("a directory");
@@ -10,7 +10,7 @@ fn policy(site: &str) -> Policy {
     std::fs::write(&path, format!("[site.\"app.localhost\"]\n{site}")).expect("written");
     let loaded = load_file(&path, &Environment::new(Vec::new()));
     let settings = loaded.unwrap_or_else(|report| panic!("{report}")).settings;
-    let peers = Peers::of(&settings, None);
+    let peers = Peers::of(&settings, None, &Trusts::default());
     Policy::new(1, settings, vec![None], 443, peers)
 }
 

@@ -7,15 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::carrier::Carrier;
 use super::fault::Fault;
-use super::link::Link;
 use super::visit::Visit;
 use crate::edge::body::{BodyError, BodyState};
 use crate::edge::timers::{Deadline, Timers};
 
 pub struct UpstreamBody {
     /// `None` once given back or broken.
-    link: Option<Box<Link>>,
+    link: Option<Carrier>,
     visit: Visit,
     timers: Rc<Timers>,
     between_bytes: Option<BetweenBytes>,
@@ -41,7 +41,7 @@ impl BetweenBytes {
 impl UpstreamBody {
     /// `between_bytes` is `None` for streams that may be silent, as event streams are.
     pub fn new(
-        link: Box<Link>,
+        link: Carrier,
         visit: Visit,
         timers: Rc<Timers>,
         between_bytes: Option<BetweenBytes>,
@@ -49,6 +49,16 @@ impl UpstreamBody {
         let mut body = Self { link: Some(link), visit, timers, between_bytes, ended: false };
         body.give_back_if_over();
         body
+    }
+
+    /// Nobody waits for the rest of the request: only the answer is still read.
+    pub fn stop_sending(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.stop_sending();
+        }
+        if let Some(between) = &mut self.between_bytes {
+            between.upload = None;
+        }
     }
 
     fn give_back_if_over(&mut self) {

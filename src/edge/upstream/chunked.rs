@@ -4,11 +4,11 @@
 //! CRLF. Bounds: the first line of a chunk with its extensions, the trailers. Extensions are ignored.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap};
+use http::header::HeaderMap;
 use http::{HeaderName, HeaderValue};
 
 use super::fault::Fault;
-use crate::edge::forwarded::is_hop_by_hop;
+use crate::edge::trailers::may_follow;
 
 /// Longest first line of a chunk.
 pub const LINE_MAX: usize = 1024;
@@ -166,7 +166,7 @@ fn fields(section: &Bytes) -> Result<HeaderMap, Fault> {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::Trailers)?;
         let value = HeaderValue::from_maybe_shared(section.slice_ref(field.value));
         let value = value.map_err(|_| Fault::Trailers)?;
-        if !is_hop_by_hop(&name) && name != CONTENT_LENGTH && name != HOST {
+        if may_follow(&name) {
             trailers.append(name, value);
         }
     }

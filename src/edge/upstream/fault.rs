@@ -1,5 +1,7 @@
 //! Why an exchange with the app broke, in words for the log. The client learns none of it.
 
+use h2::Reason;
+
 use super::chunked::{LINE_MAX, TRAILERS_MAX};
 use super::head::{FIELDS_MAX, HEAD_MAX, INTERIM_MAX};
 use crate::base::Broke;
@@ -36,6 +38,18 @@ pub enum Fault {
     Chunk,
     #[error("the trailers of its response are malformed, or longer than {TRAILERS_MAX} bytes")]
     Trailers,
+    #[error("it speaks HTTP/2: write h2c:// in front of its address")]
+    SpeaksHttp2,
+    #[error("it speaks TLS: write https:// or h2:// in front of its address")]
+    SpeaksTls,
+    #[error("what it sent breaks the rules of HTTP/2 ({0:?}); leave h2 away if it speaks HTTP/1.1")]
+    NotHttp2(Reason),
+    #[error("it reset the request ({0:?})")]
+    Reset(Reason),
+    #[error("it refused the request before it looked at it (REFUSED_STREAM or GOAWAY)")]
+    Refused,
+    #[error("nothing came on the connection, not even the answer to a PING")]
+    Mute,
     /// The record of the request body knows more.
     #[error("the request body broke off")]
     RequestBody,
@@ -44,9 +58,16 @@ pub enum Fault {
 impl From<Fault> for Broke {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Closed => Self::Silent,
-            Fault::CutHead | Fault::CutBody | Fault::RequestBody => Self::Midway,
+            Fault::Closed | Fault::Refused => Self::Silent,
+            Fault::CutHead
+            | Fault::CutBody
+            | Fault::RequestBody
+            | Fault::Reset(_)
+            | Fault::Mute => Self::Midway,
             Fault::NotHttp
+            | Fault::SpeaksHttp2
+            | Fault::SpeaksTls
+            | Fault::NotHttp2(_)
             | Fault::HeadTooLong
             | Fault::TooManyFields
             | Fault::BareLf

@@ -117,6 +117,10 @@ impl Group {
         }
     }
 
+    pub const fn count(&self) -> usize {
+        self.members.len()
+    }
+
     pub fn member(&self, at: usize) -> Option<&Member> {
         self.members.get(at)
     }

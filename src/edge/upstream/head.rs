@@ -53,7 +53,7 @@ impl Search {
         const BEGIN: &[u8] = b"HTTP/1.";
         let begun = bytes.len().min(BEGIN.len());
         if bytes.get(..begun) != BEGIN.get(..begun) {
-            return Err(Fault::NotHttp);
+            return Err(other_language(bytes));
         }
         while let Some(found) = memchr::memchr(b'\n', bytes.get(self.looked..).unwrap_or_default())
         {
@@ -73,6 +73,17 @@ impl Search {
         }
         self.looked = bytes.len();
         if bytes.len() >= HEAD_MAX { Err(Fault::HeadTooLong) } else { Ok(None) }
+    }
+}
+
+/// What was sent in the place of a response: the forms that a wrong scheme in the configuration leads to have names.
+fn other_language(bytes: &[u8]) -> Fault {
+    match bytes {
+        // A SETTINGS frame for the connection comes first (RFC 9113 §3.4).
+        [0, _, _, 4, 0, 0, 0, 0, 0, ..] => Fault::SpeaksHttp2,
+        // An alert or the rest of a handshake (RFC 8446 §5.1).
+        [21 | 22, 3, 0..=4, ..] => Fault::SpeaksTls,
+        _ => Fault::NotHttp,
     }
 }
 

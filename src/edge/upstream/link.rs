@@ -94,6 +94,14 @@ impl Link {
         }
     }
 
+    /// Nothing more of the request goes out. Where something is missing, the connection serves no other.
+    pub fn stop_sending(&mut self) {
+        if !self.outgoing.is_done() {
+            self.deaf = true;
+            self.outgoing.finish();
+        }
+    }
+
     /// Reads once. After a failed write a close may be a reset, so it proves nothing about the length of a body.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         let count = {
@@ -126,7 +134,7 @@ impl Link {
     }
 
     /// As `is_clean`, with a look at the socket.
-    pub fn is_alive(&self) -> bool {
+    pub fn is_alive(&mut self) -> bool {
         self.is_clean() && self.stream.is_quiet()
     }
 

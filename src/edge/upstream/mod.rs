@@ -8,6 +8,7 @@ mod balance;
 mod body;
 mod breaker;
 mod budget;
+mod carrier;
 mod chunked;
 mod fault;
 mod group;
@@ -18,21 +19,33 @@ mod incoming_tests;
 mod link;
 #[cfg(test)]
 mod link_tests;
+mod multiplex;
 mod outgoing;
 #[cfg(test)]
 mod outgoing_tests;
 mod peer;
 mod pool;
 mod queue;
+mod records;
+mod secure;
+mod silence;
+mod strand;
+#[cfg(test)]
+mod strand_tests;
 mod stream;
+mod trust;
+#[cfg(test)]
+mod trust_tests;
 mod visit;
 
 pub use body::{BetweenBytes, UpstreamBody};
 pub use breaker::{Failing, State};
+pub use carrier::Carrier;
 pub use fault::Fault;
 pub use group::{Chosen, Group, Member, Nobody, Standing, Tried};
-pub use link::Link;
 pub use peer::{Health, LastFailure, Peer, Peers, Snapshot, Tally, groups};
 pub use pool::{ConnectError, Pool};
+pub use secure::Secure;
 pub use stream::UpstreamStream;
+pub use trust::{Trust, Trusts};
 pub use visit::Visit;

@@ -37,6 +37,8 @@ pub struct Outgoing<B = RequestBody> {
     repeatable: bool,
     /// Some of it was handed to the system.
     begun: bool,
+    /// Some of it may still be held by TLS.
+    held: bool,
 }
 
 /// What of the body is still to be written.
@@ -84,6 +86,7 @@ where
     pub const fn rewind(&mut self) {
         self.written = 0;
         self.begun = false;
+        self.held = false;
     }
 
     /// Whether it may be sent to another connection after this one has ended without a word.
@@ -93,7 +96,7 @@ where
 
     /// The whole request was written.
     pub fn is_done(&self) -> bool {
-        self.framing == Framing::Done && self.unwritten() == 0
+        self.framing == Framing::Done && self.unwritten() == 0 && !self.held
     }
 
     /// Forgets the request, and gives back more memory than most requests need.
@@ -221,7 +224,12 @@ where
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.begun = true;
+            self.held = true;
             self.wrote(count);
+        }
+        if self.held {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.held = false;
         }
         Poll::Ready(Ok(()))
     }
@@ -243,7 +251,8 @@ fn framing(body: &impl Body) -> Framing {
     body.size_hint().exact().map_or(Framing::Chunked, Framing::Length)
 }
 
-const fn is_idempotent(method: &Method) -> bool {
+/// Methods that may be had twice (RFC 9110 §9.2.2).
+pub const fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE

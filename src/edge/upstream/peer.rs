@@ -12,6 +12,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::breaker::{State, Switch};
 use super::queue::Places;
+use super::secure::Secure;
+use super::trust::{Trust, Trusts};
 use super::visit::Lane;
 use crate::config::settings::{Balance, Endpoint, Settings, Site, Upstreams};
 
@@ -25,6 +27,8 @@ const PROGRESS_MS: u64 = 100;
 #[derive(Debug)]
 pub struct Peer {
     pub endpoint: Endpoint,
+    /// `None` for connections in the clear.
+    pub secure: Option<Secure>,
     health: AtomicU8,
     pub(super) switch: Switch,
     /// When it last answered, or got something to answer after a pause.
@@ -101,8 +105,13 @@ pub struct Snapshot {
 
 impl Peer {
     pub fn new(endpoint: Endpoint) -> Arc<Self> {
+        Self::secured(endpoint, None)
+    }
+
+    pub fn secured(endpoint: Endpoint, secure: Option<Secure>) -> Arc<Self> {
         Arc::new(Self {
             endpoint,
+            secure,
             health: AtomicU8::new(Health::Unknown as u8),
             switch: Switch::default(),
             progress_ms: AtomicU64::new(0),
@@ -114,6 +123,15 @@ impl Peer {
             last_failure: ArcSwapOption::default(),
             tally: Tally::default(),
         })
+    }
+
+    /// Whether this is who is believed about it.
+    fn believes(&self, trust: Option<&Arc<Trust>>) -> bool {
+        match (&self.secure, trust) {
+            (Some(secure), Some(trust)) => secure.believes(trust),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     pub fn health(&self) -> Health {
@@ -251,9 +269,10 @@ struct Needs {
 }
 
 impl Peers {
-    /// Those that `settings` name; the ones that `before` has already stay what they are.
+    /// Those that `settings` name; the ones that `before` has already stay what they are, unless other authorities are
+    /// believed about them now. `trusts` has what each of them asks for: one without it cannot be reached.
     #[must_use]
-    pub fn of(settings: &Settings, before: Option<&Self>) -> Self {
+    pub fn of(settings: &Settings, before: Option<&Self>, trusts: &Trusts) -> Self {
         let mut needs: HashMap<&Endpoint, Needs> = HashMap::new();
         for group in settings.sites.iter().flat_map(groups) {
             for upstream in &group.list {
@@ -264,8 +283,15 @@ impl Peers {
             }
         }
         let peers = needs.into_iter().map(|(endpoint, need)| {
-            let kept = before.and_then(|before| before.get(endpoint)).cloned();
-            let peer = kept.unwrap_or_else(|| Peer::new(endpoint.clone()));
+            let trust = endpoint.tls.as_ref().and_then(|tls| trusts.get(tls.ca_file.as_ref()));
+            let kept =
+                before.and_then(|before| before.get(endpoint)).filter(|peer| peer.believes(trust));
+            let peer = kept.cloned().unwrap_or_else(|| {
+                let tls = endpoint.tls.as_ref().zip(trust.cloned());
+                let secure =
+                    tls.and_then(|(tls, trust)| Secure::new(tls, endpoint.protocol, trust));
+                Peer::secured(endpoint.clone(), secure)
+            });
             peer.counted.store(need.counted, Ordering::Relaxed);
             if !need.breaker {
                 peer.switch.reset();

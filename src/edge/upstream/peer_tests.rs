@@ -30,10 +30,10 @@ fn opens(peer: &Peer) {
 
 #[test]
 fn what_is_known_of_an_upstream_that_stays_stays() {
-    let before = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None);
+    let before = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None, &Trusts::default());
     opens(only(&before));
     let more = settings("upstream = [\"127.0.0.1:1\", \"127.0.0.1:2\"]");
-    let after = Peers::of(&more, Some(&before));
+    let after = Peers::of(&more, Some(&before), &Trusts::default());
     let kept = after.get(&only(&before).endpoint).expect("kept");
     assert!(Arc::ptr_eq(kept, only(&before)) && kept.breaker().is_open());
     assert_eq!(after.snapshots(0).len(), 2);
@@ -41,15 +41,16 @@ fn what_is_known_of_an_upstream_that_stays_stays() {
 
 #[test]
 fn without_a_breaker_nothing_stays_open() {
-    let before = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None);
+    let before = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None, &Trusts::default());
     opens(only(&before));
     let off = settings("upstream = \"127.0.0.1:1\"\nbreaker = \"off\"");
-    assert!(!only(&Peers::of(&off, Some(&before))).breaker().is_open());
+    assert!(!only(&Peers::of(&off, Some(&before), &Trusts::default())).breaker().is_open());
 }
 
 #[test]
 fn requests_take_places_only_where_somebody_counts_them() {
-    let placed = |site: &str| only(&Peers::of(&settings(site), None)).enter(None);
+    let placed =
+        |site: &str| only(&Peers::of(&settings(site), None, &Trusts::default())).enter(None);
     assert_eq!(placed("upstream = \"127.0.0.1:1\""), Some(false));
     assert_eq!(placed("upstream = \"127.0.0.1:1\"\nbalance = \"least-loaded\""), Some(false));
     let two = "upstream = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\nbalance = \"least-loaded\"";
@@ -59,7 +60,7 @@ fn requests_take_places_only_where_somebody_counts_them() {
 
 #[test]
 fn a_snapshot_tells_what_happened_last_and_when() {
-    let peers = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None);
+    let peers = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None, &Trusts::default());
     let peer = only(&peers);
     assert_eq!((peer.snapshot(0).changed, peer.snapshot(0).last_failure), (None, None));
     opens(peer);
@@ -74,7 +75,7 @@ fn a_snapshot_tells_what_happened_last_and_when() {
 
 #[test]
 fn the_last_word_of_an_upstream_is_an_answer_or_a_failure() {
-    let peers = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None);
+    let peers = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None, &Trusts::default());
     let peer = only(&peers);
     assert!(!peer.snapshot(0).heard, "nothing was asked yet");
     peer.progressed(5);

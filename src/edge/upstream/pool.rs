@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::breaker::Failing;
+use super::carrier::Carrier;
 use super::link::Link;
+use super::multiplex::Multiplexed;
 use super::peer::Peer;
+use super::secure::TlsFault;
 use super::stream::UpstreamStream;
 use super::visit::Lane;
-use crate::config::settings::UpstreamAddr;
+use crate::config::settings::{Protocol, UpstreamAddr};
 use crate::edge::worker::Shared;
 use crate::ports::Resolver;
 
@@ -31,6 +34,10 @@ pub struct Pool {
     pub(super) lane: Arc<Lane>,
     /// Last returned, first used: the rest grows old and is closed.
     idle: RefCell<Vec<Idle>>,
+    /// The ones with HTTP/2: the first with room is used, so that the others become idle.
+    multiplexed: RefCell<Vec<Multiplexed>>,
+    /// Held while one of these is opened: whoever wants one at the same time shall find it.
+    opening: tokio::sync::Mutex<()>,
 }
 
 struct Idle {
@@ -47,6 +54,8 @@ pub enum ConnectError {
     Io(#[from] io::Error),
     #[error("the name has no address")]
     NoAddress,
+    #[error("{0}")]
+    Tls(#[from] TlsFault),
 }
 
 impl ConnectError {
@@ -55,7 +64,7 @@ impl ConnectError {
         use rustix::io::Errno;
         match self {
             Self::Timeout(_) => Some(Failing::Slow),
-            Self::NoAddress => Some(Failing::Quick),
+            Self::NoAddress | Self::Tls(_) => Some(Failing::Quick),
             Self::Io(error) => match Errno::from_io_error(error) {
                 Some(
                     Errno::MFILE
@@ -73,13 +82,35 @@ impl ConnectError {
 impl Pool {
     pub fn new(peer: Arc<Peer>) -> Rc<Self> {
         let label = peer.endpoint.to_string().into();
-        Rc::new(Self { label, lane: peer.lane(), peer, idle: RefCell::default() })
+        Rc::new(Self {
+            label,
+            lane: peer.lane(),
+            peer,
+            idle: RefCell::default(),
+            multiplexed: RefCell::default(),
+            opening: tokio::sync::Mutex::default(),
+        })
     }
 
-    /// The connection that became idle last and is still quiet: closed or surplus ones are found out here.
-    pub fn reuse(&self) -> Option<Box<Link>> {
+    /// The connection that became idle last and is still quiet, closed or surplus ones are found out here; or a place on
+    /// a shared one.
+    pub fn reuse(&self) -> Option<Carrier> {
+        match self.peer.endpoint.protocol {
+            Protocol::Http1 => self.quiet().map(Carrier::Http1),
+            Protocol::Http2 => self.place(),
+        }
+    }
+
+    fn place(&self) -> Option<Carrier> {
+        let mut multiplexed = self.multiplexed.borrow_mut();
+        multiplexed.retain_mut(Multiplexed::is_open);
+        let with_room = multiplexed.iter_mut().find(|connection| connection.has_room());
+        with_room.map(|connection| Carrier::Http2(connection.strand()))
+    }
+
+    fn quiet(&self) -> Option<Box<Link>> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(last) = idle.pop() {
+        while let Some(mut last) = idle.pop() {
             if last.link.is_alive() {
                 return Some(last.link);
             }
@@ -88,7 +119,9 @@ impl Pool {
     }
 
     /// Takes a connection back if it is clean and there is room.
-    pub fn give_back(&self, mut link: Box<Link>, now_ms: u64) {
+    pub fn give_back(&self, carrier: Carrier, now_ms: u64) {
+        // A part of a shared connection ends with its exchange.
+        let Carrier::Http1(mut link) = carrier else { return };
         if link.is_clean() {
             link.finish();
             let mut idle = self.idle.borrow_mut();
@@ -100,6 +133,8 @@ impl Pool {
 
     /// Closes connections that are too old or that the app has closed; the others give their buffers back.
     pub fn sweep(&self, now_ms: u64) {
+        let mut multiplexed = self.multiplexed.borrow_mut();
+        multiplexed.retain_mut(|connection| connection.look(now_ms, IDLE_AGE_MAX_MS));
         self.idle.borrow_mut().retain_mut(|idle| {
             let age_ms = now_ms.saturating_sub(idle.since_ms);
             if age_ms >= REST_AFTER_MS {
@@ -113,17 +148,37 @@ impl Pool {
     ///
     /// # Errors
     /// The failure of the last address tried.
-    pub async fn connect(
-        &self,
-        shared: &Shared,
-        limit: Duration,
-    ) -> Result<Box<Link>, ConnectError> {
-        let connected = tokio::time::timeout(limit, self.open(shared)).await;
-        let stream = connected.map_err(|_| ConnectError::Timeout(limit))??;
-        Ok(Link::new(stream))
+    pub async fn connect(&self, shared: &Shared, limit: Duration) -> Result<Carrier, ConnectError> {
+        let connected = tokio::time::timeout(limit, self.carrier(shared)).await;
+        connected.map_err(|_| ConnectError::Timeout(limit))?
     }
 
+    async fn carrier(&self, shared: &Shared) -> Result<Carrier, ConnectError> {
+        if self.peer.endpoint.protocol == Protocol::Http1 {
+            return Ok(Carrier::Http1(Link::new(self.open(shared).await?)));
+        }
+        let _opening = self.opening.lock().await;
+        if let Some(place) = self.place() {
+            return Ok(place);
+        }
+        let mut connection = Multiplexed::open(self.open(shared).await?).await?;
+        let carrier = Carrier::Http2(connection.strand());
+        self.multiplexed.borrow_mut().push(connection);
+        Ok(carrier)
+    }
+
+    /// A stream on which the other side has proven who it is, where that is asked for.
     async fn open(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
+        let socket = self.dial(shared).await?;
+        match (&self.peer.endpoint.tls, &self.peer.secure) {
+            (None, _) => Ok(socket),
+            (Some(_), Some(secure)) => Ok(secure.shake(socket).await?),
+            // What was to be secured is never sent in the clear.
+            (Some(_), None) => Err(TlsFault::NobodyTrusted.into()),
+        }
+    }
+
+    async fn dial(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
         let (host, port) = match &self.peer.endpoint.addr {
             UpstreamAddr::Unix(path) => {
                 return Ok(UpstreamStream::Unix(shared.dial.unix(path).await?));

@@ -93,6 +93,9 @@ impl Places {
 
     fn join(&self, waiting: Waiting, most: usize) -> bool {
         let mut line = self.line();
+        if line.len() >= most {
+            line.retain(|waiting| waiting.who.lock().is_some()); // some may have a place elsewhere by now
+        }
         let joins = line.len() < most;
         if joins {
             line.push_back(waiting);

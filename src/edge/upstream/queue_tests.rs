@@ -72,6 +72,15 @@ fn who_waits_for_several_gets_the_first_and_leaves_all_lines() {
 }
 
 #[test]
+fn who_has_a_place_elsewhere_is_in_nobodys_way() {
+    let (a, b) = (peer(), peer());
+    assert!(a.places.enter(Some(1)) && b.places.enter(Some(1)));
+    let _placed = Ticket::draw([(0, &a, 1), (1, &b, 1)].into_iter(), 1).expect("room");
+    b.places.leave();
+    assert!(draw(&a, 1, 1).is_some(), "the line holds nobody who waits");
+}
+
+#[test]
 fn a_place_that_became_free_before_the_line_was_joined_is_not_missed() {
     let peer = peer();
     let mut ticket = draw(&peer, 1, 1).expect("room");

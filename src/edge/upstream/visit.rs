@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::breaker::{Failing, Pass, Rules};
-use super::link::Link;
+use super::carrier::Carrier;
 use super::pool::Pool;
 
 /// The requests of one worker at one upstream. Only that worker writes it: a load and a store, no locked instruction.
@@ -86,7 +86,7 @@ impl Visit {
     }
 
     /// The answer has ended: its connection may serve others, and others may come.
-    pub fn finish(&mut self, link: Box<Link>, now_ms: u64) {
+    pub fn finish(&mut self, link: Carrier, now_ms: u64) {
         self.pool.give_back(link, now_ms);
         self.end();
     }

@@ -72,6 +72,7 @@ mod tests {
             body_max: BodyMax::Limit(Bytes(body_max)),
             methods: methods.iter().map(ToString::to_string).collect(),
             hide_errors: false,
+            encoded_slashes: Default::default(),
             content_types: types.iter().filter_map(|text| MediaRange::parse(text)).collect(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::base::path::EncodedSlashes;
 use crate::base::units::Bytes;
 
 /// What is taken in; the default takes everything.
@@ -14,6 +15,8 @@ pub struct Intake {
     pub content_types: Vec<MediaRange>,
     /// Bodies of the app's 5xx answers are replaced.
     pub hide_errors: bool,
+    /// What `%2F` and `%5C` in the path are.
+    pub encoded_slashes: EncodedSlashes,
 }
 
 /// The longest request body.

@@ -13,6 +13,7 @@ use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::base::RequestId;
 use crate::ops::client::{Client, ClientError};
 
 use super::canvas::Canvas;
@@ -46,6 +47,8 @@ pub enum Want {
     /// What comes before the one with this number.
     Before(u64),
     After(u64),
+    /// What is told of the request with this id.
+    One(RequestId),
     /// All that is needed is there.
     Nothing,
 }

@@ -1,17 +1,23 @@
 //! 2: what is being asked, newest first, and the way of one request through the proxy.
 
+mod original;
+
+use std::any::Any;
+
 use crate::base::timestamp::{rfc3339, time_of_day};
 use crate::base::words::{micros, size};
 use crate::ops::api::live::{RequestSeen, Step};
 
-use super::super::data::Data;
+use super::super::data::{Data, Document};
 use super::super::glyphs;
 use super::super::page::Page;
 use super::super::table::{Cell, Column, Fact, Narrow, Row, Table, Width};
 use super::super::theme::{Look, Tone};
-use super::{About, View};
+use super::{About, FetchPart, View, Want};
 
 pub struct Requests;
+
+const NAME: &str = "requests";
 
 const COLUMNS: [Column; 9] = [
     Column::new("TIME", Width::Cells(8), 0),
@@ -29,10 +35,22 @@ impl View for Requests {
     fn about(&self) -> About {
         About {
             number: Some(2),
-            name: "requests",
+            name: NAME,
             title: "Requests",
-            help: "Requests as they end, newest first; times are UTC. Enter shows what a request met on its way, step by step.",
+            help: "Requests as they end, newest first; times are UTC. Enter shows what a request met on its way, step by step, and what the app said where hide_errors kept it.",
         }
+    }
+
+    fn fetch_part(&self) -> Option<FetchPart> {
+        Some(|client, want| Box::pin(original::fetch(client, want)))
+    }
+
+    fn want(&self, data: &Data, cursor: Option<&str>, _sifted: bool) -> Want {
+        original::want(data, NAME, cursor)
+    }
+
+    fn keep(&self, known: Option<&(dyn Any + Send + Sync)>, new: Document) -> Document {
+        original::keep(known, &new)
     }
 
     fn table(&self, data: &Data, _look: Look) -> Table {
@@ -54,6 +72,7 @@ impl View for Requests {
         page.facts = facts(request);
         answer(&mut page, request);
         way(&mut page, &request.steps);
+        original::show(&mut page, data, NAME, id);
         Some(page)
     }
 }

@@ -14,6 +14,7 @@ mod peers;
 pub mod pebble;
 mod ports;
 mod pty;
+pub mod tls_app;
 pub mod totp;
 mod upstream;
 pub mod h2_raw;

@@ -44,7 +44,7 @@ pub fn query(want: Want) -> AuditQuery {
     match want {
         Want::Before(before) => AuditQuery::newest(before, PAGE),
         Want::After(after) => AuditQuery { after, limit: Some(PAGE), ..AuditQuery::default() },
-        Want::Newest | Want::Nothing => AuditQuery::newest(u64::MAX, PAGE),
+        Want::Newest | Want::One(_) | Want::Nothing => AuditQuery::newest(u64::MAX, PAGE),
     }
 }
 
@@ -137,7 +137,9 @@ fn covered(answer: &Answer) -> (u64, u64) {
     match answer.want {
         Want::After(after) => (after + 1, page.next.map_or(end, |next| next + 1)),
         Want::Before(before) => (page.next.unwrap_or_else(|| begin(page)), before.min(end)),
-        Want::Newest | Want::Nothing => (page.next.unwrap_or_else(|| begin(page)), end),
+        Want::Newest | Want::One(_) | Want::Nothing => {
+            (page.next.unwrap_or_else(|| begin(page)), end)
+        }
     }
 }
 

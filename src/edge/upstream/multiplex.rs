@@ -1,0 +1,189 @@
+//! One HTTP/2 connection to an app, shared by the exchanges of a worker.
+//!
+//! Promises: a connection that the app wants to end (GOAWAY) gets no further exchange and goes on with those it has; one
+//! that does not answer a PING ends. Bounds: exchanges at once ([`STREAMS_MAX`], or fewer if the app says so), what an app
+//! may send ahead of a client that does not read ([`STREAM_WINDOW`]), heads, and what waits to be written.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::head::HEAD_MAX;
+use super::silence::{Due, LOOK, Silence};
+use super::strand::Strand;
+use super::stream::UpstreamStream;
+
+/// Exchanges at once on one connection; for more there is another.
+pub const STREAMS_MAX: usize = 128;
+/// What one exchange may hold for a client that does not read.
+pub const STREAM_WINDOW: u32 = 128 * 1024;
+/// All exchanges may stall without holding up another.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MAX as u32;
+/// What one exchange may hold for an app that does not read.
+const SEND_MAX: usize = 64 * 1024;
+
+/// A connection, and the way to begin an exchange on it.
+pub struct Multiplexed {
+    sender: SendRequest<Bytes>,
+    line: Rc<Line>,
+    tls: bool,
+    idle_since_ms: Option<u64>,
+}
+
+/// What a connection and its exchanges know of each other.
+#[derive(Debug, Default)]
+pub struct Line {
+    pub exchanges: Cell<usize>,
+    /// Bytes that have come.
+    heard: Cell<u64>,
+    /// It did not answer a PING.
+    pub mute: Cell<bool>,
+}
+
+impl Multiplexed {
+    /// Begins to speak HTTP/2 on a stream; from now on a task of this worker drives it.
+    ///
+    /// # Errors
+    /// When the stream takes nothing.
+    pub async fn open(stream: UpstreamStream) -> io::Result<Self> {
+        let tls = matches!(stream, UpstreamStream::Tls(_));
+        let line = Rc::<Line>::default();
+        let heard = Heard { stream, line: Rc::clone(&line) };
+        let (sender, connection) = Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_max_send_streams(STREAMS_MAX)
+            .max_header_list_size(HEAD_MAX as u32)
+            .max_send_buffer_size(SEND_MAX)
+            .handshake(heard)
+            .await
+            .map_err(|error| error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()))?;
+        spawn_local(drive(connection, Rc::clone(&line)));
+        Ok(Self { sender, line, tls, idle_since_ms: None })
+    }
+
+    /// Whether it may still be used, as far as has been heard.
+    pub fn is_open(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.sender.poll_ready(&mut cx), Poll::Ready(Ok(())))
+    }
+
+    /// Whether it takes another exchange now.
+    pub fn has_room(&self) -> bool {
+        self.exchanges() < self.sender.current_max_send_streams().min(STREAMS_MAX)
+    }
+
+    /// Exchanges under way.
+    pub fn exchanges(&self) -> usize {
+        self.line.exchanges.get()
+    }
+
+    /// A place for one exchange.
+    pub fn strand(&mut self) -> Box<Strand> {
+        self.idle_since_ms = None;
+        Strand::new(self.sender.clone(), Rc::clone(&self.line), self.tls)
+    }
+
+    /// Whether it is to be kept: it has been of use within `idle_max_ms`, and is open.
+    pub fn look(&mut self, now_ms: u64, idle_max_ms: u64) -> bool {
+        if self.exchanges() > 0 {
+            self.idle_since_ms = None;
+            return self.is_open();
+        }
+        let since_ms = *self.idle_since_ms.get_or_insert(now_ms);
+        now_ms.saturating_sub(since_ms) < idle_max_ms && self.is_open()
+    }
+}
+
+/// Runs a connection until it is closed: by the app, or because nobody needs it any more, or because it is dead.
+async fn drive(mut connection: Connection<Heard, Bytes>, line: Rc<Line>) {
+    let mut ping = connection.ping_pong();
+    let mut silence = Silence::default();
+    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    poll_fn(|cx| {
+        if Pin::new(&mut connection).poll(cx).is_ready() {
+            return Poll::Ready(()); // its exchanges have heard why
+        }
+        while looks.poll_tick(cx).is_ready() {
+            match silence.look(line.heard.get(), line.exchanges.get()) {
+                Due::Nothing => {}
+                Due::Ask => {
+                    if let Some(ping) = &mut ping {
+                        let _ = ping.send_ping(h2::Ping::opaque()); // one may be under way: as good
+                    }
+                }
+                Due::GiveUp => {
+                    line.mute.set(true);
+                    return Poll::Ready(());
+                }
+            }
+        }
+        if let Some(ping) = &mut ping {
+            let _ = ping.poll_pong(cx); // that something came is what counts
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A stream that counts what comes.
+struct Heard {
+    stream: UpstreamStream,
+    line: Rc<Line>,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let count = buf.filled().len().saturating_sub(before) as u64;
+        this.line.heard.set(this.line.heard.get().saturating_add(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
