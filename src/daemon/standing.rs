@@ -10,7 +10,7 @@ use super::control::Daemon;
 use crate::base::timestamp::rfc3339;
 use crate::config::settings::{Endpoint, Protocol, Site, Upstreams};
 use crate::edge::Policy;
-use crate::edge::upstream::{Health, Snapshot, State, groups};
+use crate::edge::upstream::{Health, Snapshot, State};
 use crate::ops::api::page::{Page, PageQuery};
 use crate::ops::api::upstreams::{
     USES_MAX, UpstreamFailure, UpstreamState, UpstreamStatus, UpstreamTallies, UpstreamUse,
@@ -44,18 +44,18 @@ impl Daemon {
         Out(found.map(|peer| (peer.endpoint.clone(), peer.snapshot(now_ms))).collect())
     }
 
-    /// Why no request should be sent here, if the health checks of every app fail. Only they count: who sends nothing
-    /// here would never hear that an upstream is back which only a request can ask.
+    /// Why no request should be sent here, if no app is well.
     pub(super) fn no_app_is_well(&self) -> Option<String> {
-        let policy = self.shared.policy.load();
-        let down = |endpoint: &Endpoint| {
-            policy.peers.get(endpoint).is_some_and(|peer| peer.health() == Health::Down)
-        };
-        let mut all = policy.settings.sites.iter().flat_map(groups).peekable();
-        all.peek()?;
-        let none = all.all(|group| group.list.iter().all(|upstream| down(&upstream.endpoint)));
-        none.then(|| "upstreams: the health checks of every upstream fail".to_owned())
+        none_is_well(&self.shared.policy.load())
+            .then(|| "upstreams: the health checks of every upstream fail".to_owned())
     }
+}
+
+/// Only health checks count: who sends nothing here would never hear that an upstream is back which only a request can
+/// ask.
+fn none_is_well(policy: &Policy) -> bool {
+    let mut all = policy.peers.iter().peekable();
+    all.peek().is_some() && all.all(|peer| peer.health() == Health::Down)
 }
 
 /// An upstream as the sites and routes name it.

@@ -1,8 +1,9 @@
 //! What people are told of upstreams.
 
 use super::*;
+use crate::config::settings::Settings;
 use crate::config::{Environment, load_file};
-use crate::edge::upstream::{Failing, LastFailure};
+use crate::edge::upstream::{Failing, LastFailure, Peers, Trusts, groups};
 
 fn known(upstream: &str) -> Snapshot {
     Snapshot {
@@ -33,12 +34,22 @@ fn failing(upstream: &str) -> Snapshot {
     }
 }
 
-fn site(keys: &str) -> Site {
+fn settings(keys: &str) -> Settings {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("palisade.toml");
     std::fs::write(&path, format!("[site.\"app.localhost\"]\n{keys}")).expect("written");
     let loaded = load_file(&path, &Environment::new(Vec::new()));
-    loaded.unwrap_or_else(|report| panic!("{report}")).settings.sites.remove(0)
+    loaded.unwrap_or_else(|report| panic!("{report}")).settings
+}
+
+fn site(keys: &str) -> Site {
+    settings(keys).sites.remove(0)
+}
+
+fn policy(keys: &str) -> Policy {
+    let settings = settings(keys);
+    let peers = Peers::of(&settings, None, &Trusts::default());
+    Policy::new(1, settings, vec![None], 443, peers)
 }
 
 fn out(site: &Site, all: &[Snapshot]) -> Out {
@@ -134,4 +145,29 @@ fn the_time_of_the_next_probe_is_counted_down() {
     let told = told(0);
     assert_eq!((told.why.as_deref(), told.requests_max), (Some("refused"), Some(7)));
     assert_eq!(told.last_failure.map(|last| last.at), told.since);
+}
+
+#[test]
+fn traffic_is_unwelcome_only_while_every_health_check_fails() {
+    let policy = policy("upstream = [\"a:1\", \"b:1\"]");
+    let peers: Vec<_> = policy.peers.iter().collect();
+    peers.iter().for_each(|peer| peer.open(Failing::Slow, 0));
+    assert!(!none_is_well(&policy), "a request would find out that they are back");
+    peers[0].set_health(Health::Down);
+    assert!(!none_is_well(&policy));
+    peers[1].set_health(Health::Down);
+    assert!(none_is_well(&policy));
+}
+
+#[test]
+fn an_upstream_is_listed_once_with_everyone_who_uses_it() {
+    let policy = policy(
+        "upstream = [\"a:1\", { to = \"b:1\", weight = 2 }]\n\
+         [site.\"app.localhost\".route.\"/api\"]\nupstream = \"b:1\"\n",
+    );
+    let all = uses(&policy);
+    assert_eq!(all.keys().collect::<Vec<_>>(), ["a:1", "b:1"]);
+    let used = &all["b:1"];
+    let by = used.by.iter().map(|used| (used.route.as_deref(), used.weight));
+    assert_eq!((by.collect::<Vec<_>>(), used.total), (vec![(None, 2), (Some("/api"), 1)], 2));
 }
