@@ -22,6 +22,7 @@ use super::reload::{self, describe, https_port};
 use super::state::{self, World};
 use super::supervise::Supervisor;
 use super::switches;
+use super::upkeep::Upkeep;
 use super::{Announce, Start, StartError};
 use crate::base::Host;
 use crate::config::settings::{ConnectionCaps, Settings};
@@ -31,8 +32,8 @@ use crate::edge::worker::{self, ARRIVALS_MAX, Inbox};
 use crate::edge::{Caps, Drain, Policy, Shared};
 use crate::ops::api::{self, Listener, State};
 use crate::ops::{self, Control, Door, SocketFile};
-use crate::ports::Clock;
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy, SystemResolver};
+use crate::ports::{Clock, Resolver};
 use crate::sys;
 use crate::telemetry::events::Hub;
 use crate::telemetry::log::Writer;
@@ -42,7 +43,7 @@ use crate::telemetry::{Level, Log, Metrics};
 /// Threads of the control runtime: one that may wait in a reload, one that answers meanwhile.
 const CONTROL_THREADS: usize = 2;
 /// Descriptors for everything that is not a proxied connection.
-const FILES_RESERVED: u64 = 128;
+const FILES_RESERVED: u64 = 192;
 /// For the control servers to end.
 const SERVERS_END: Duration = Duration::from_secs(3);
 
@@ -100,8 +101,9 @@ fn assemble(
     events: Arc<Hub>,
 ) -> Result<Arc<Daemon>, StartError> {
     let mut settings = loaded.settings;
-    let world = world(&clock, log);
-    let (entropy, resolver) = (Arc::clone(&world.entropy), Arc::clone(&world.resolver));
+    let resolver = Arc::new(SystemResolver::default());
+    let world = world(&clock, Arc::<SystemResolver>::clone(&resolver), log);
+    let entropy = Arc::clone(&world.entropy);
     let state = state::open(&settings, &start.environment, world)?;
     let switchboard = switches::load(&state, log, &mut settings.capabilities, clock.unix())?;
     // Nothing reads it again: what a dump of this process could show is less by one copy.
@@ -126,7 +128,6 @@ fn assemble(
         clock: Arc::clone(&clock),
         epoch: clock.now(),
         entropy,
-        resolver,
         dial: Arc::new(SystemDial),
         metrics,
         log: log.clone(),
@@ -163,19 +164,15 @@ fn assemble(
         inner: Mutex::new(inner),
         refusals: Refusals::default(),
         state,
+        upkeep: Upkeep::new(resolver, &shared),
         shared,
         switchboard,
     }))
 }
 
 /// What is outside.
-fn world(clock: &Arc<dyn Clock>, log: &Log) -> World {
-    World {
-        clock: Arc::clone(clock),
-        entropy: Arc::new(SystemEntropy),
-        resolver: Arc::new(SystemResolver),
-        log: log.clone(),
-    }
+fn world(clock: &Arc<dyn Clock>, resolver: Arc<dyn Resolver>, log: &Log) -> World {
+    World { clock: Arc::clone(clock), entropy: Arc::new(SystemEntropy), resolver, log: log.clone() }
 }
 
 /// The counters, panics among what they count.
@@ -229,6 +226,7 @@ fn serve(
         let (actions, stop_actions) = (Arc::clone(&daemon.state.actions), stopped.clone());
         supervisor.keep("actions", move || Arc::clone(&actions).run(stop_actions.clone()));
         watch_switches(&mut supervisor, daemon, &stopped);
+        daemon.upkeep.keep(&mut supervisor, &stopped);
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())

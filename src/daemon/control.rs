@@ -12,6 +12,7 @@ use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
 use super::refusals::Refusals;
 use super::switches::Switchboard;
+use super::upkeep::Upkeep;
 use super::{sites, state};
 use crate::base::audit::action;
 use crate::base::timestamp::{SURELY_PAST_S, rfc3339};
@@ -57,6 +58,7 @@ pub(super) struct Daemon {
     pub refusals: Refusals,
     pub reports: Reports,
     pub switchboard: Switchboard,
+    pub upkeep: Upkeep,
 }
 
 /// What a reload changes.
@@ -338,6 +340,8 @@ impl Control for Daemon {
                 .collect(),
             certificates_issued: totals.issued,
             certificate_failures: totals.failed.to_vec(),
+            upstream_checks: self.upkeep.checks.counts(),
+            name_failures: self.upkeep.names.failures(),
             state: StateFigures {
                 commits: figures.commits,
                 rows: figures.rows,

@@ -27,6 +27,7 @@ mod supervise;
 mod switches;
 mod tokens;
 mod trust;
+mod upkeep;
 
 use std::path::PathBuf;
 

@@ -1,7 +1,8 @@
 //! What is known of upstreams, for whoever asks.
 
 use super::control::Daemon;
-use crate::edge::upstream::{Health, Snapshot, State};
+use crate::edge::upstream::{Snapshot, State};
+use crate::ports::health::Health;
 use crate::telemetry::metrics::UpstreamFigures;
 
 impl Daemon {

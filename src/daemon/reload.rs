@@ -116,7 +116,9 @@ impl Daemon {
         let generation = inner.generation + 1;
         let https = https_port(&settings, &inner.listeners, &inner.inherited);
         let policy = Policy::new(generation, settings.clone(), loaded.tls, https, loaded.peers);
-        self.shared.policy.store(Arc::new(policy));
+        let policy = Arc::new(policy);
+        self.shared.policy.store(Arc::clone(&policy));
+        self.upkeep.configure(&policy);
         self.shared.caps.set_limits(super::build::caps(&settings).0);
         inner.warnings.extend((!warnings.is_empty()).then_some(warnings));
         inner.certificates = loaded.certificates;

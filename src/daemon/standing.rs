@@ -10,12 +10,13 @@ use super::control::Daemon;
 use crate::base::timestamp::rfc3339;
 use crate::config::settings::{Endpoint, Protocol, Site, Upstreams};
 use crate::edge::Policy;
-use crate::edge::upstream::{Health, Snapshot, State};
+use crate::edge::upstream::{Snapshot, State};
 use crate::ops::api::page::{Page, PageQuery};
 use crate::ops::api::upstreams::{
     USES_MAX, UpstreamFailure, UpstreamState, UpstreamStatus, UpstreamTallies, UpstreamUse,
 };
 use crate::ops::api::{Attention, Level};
+use crate::ports::health::Health;
 
 /// Upstreams that one sentence names.
 const NAMED_MAX: usize = 3;

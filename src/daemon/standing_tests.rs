@@ -4,6 +4,7 @@ use super::*;
 use crate::config::settings::Settings;
 use crate::config::{Environment, load_file};
 use crate::edge::upstream::{Failing, LastFailure, Peers, Trusts, groups};
+use crate::ports::health::Checked;
 
 fn known(upstream: &str) -> Snapshot {
     Snapshot {
@@ -153,9 +154,9 @@ fn traffic_is_unwelcome_only_while_every_health_check_fails() {
     let peers: Vec<_> = policy.peers.iter().collect();
     peers.iter().for_each(|peer| peer.open(Failing::Slow, 0));
     assert!(!none_is_well(&policy), "a request would find out that they are back");
-    peers[0].set_health(Health::Down);
+    peers[0].settle(Health::Down);
     assert!(!none_is_well(&policy));
-    peers[1].set_health(Health::Down);
+    peers[1].settle(Health::Down);
     assert!(none_is_well(&policy));
 }
 

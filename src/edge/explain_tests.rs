@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::config::Environment;
 use crate::edge::tls::TlsFactory;
-use crate::edge::upstream::{Health, Peers, Trusts};
+use crate::edge::upstream::{Peers, Trusts};
+use crate::ports::health::{Checked, Health};
 
 const CONFIG: &str = r#"
 [listen]
@@ -119,7 +120,7 @@ fn who_would_be_asked_is_told_with_what_is_known_of_it() {
                  the others if it is not there";
     assert_eq!(told(), (turns.to_owned(), ["weight 1", "weight 1"].map(str::to_owned).into()));
     let second = policy.settings.sites[0].upstreams.list[1].endpoint.clone();
-    policy.peers.get(&second).expect("known").set_health(Health::Down);
+    policy.peers.get(&second).expect("known").settle(Health::Down);
     let whys = ["weight 1", "its health checks fail"].map(str::to_owned).into();
     assert_eq!(told(), ("127.0.0.1:3000 is asked".to_owned(), whys));
 }

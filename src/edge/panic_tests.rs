@@ -1,8 +1,8 @@
-//! A defect in one request ends that connection and no other: a real worker, a real client, a resolver that panics.
+//! A defect in one request ends that connection and no other: a real worker, a real client, a defect in connecting.
 
 use std::io::{Read, Write};
 
-use super::sample::{self, Client, Edge, app};
+use super::sample::{self, Client, DEFECT, Edge, app};
 
 fn client(edge: &Edge, alpn: &str) -> Client {
     sample::client(edge.https, &edge.roots, "app.localhost", &[alpn])
@@ -47,7 +47,7 @@ fn a_panic_ends_its_own_connection_and_is_logged() {
     let app = app();
     let sites = format!(
         "[site.\"app.localhost\"]\nupstream = \"{app}\"\n\
-         [site.\"app.localhost\".route.\"/defect\"]\nupstream = \"a-name.example:80\"\n"
+         [site.\"app.localhost\".route.\"/defect\"]\nupstream = \"{DEFECT}\"\n"
     );
     let edge = Edge::start(dir.path(), "app.localhost", &sites);
     let mut bystander = client(&edge, "http/1.1");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tokio::net::{TcpStream as TokioStream, UnixStream};
 use tokio::sync::{mpsc, watch};
 
 use super::accept::{Acceptor, Listener, Role};
@@ -20,15 +21,23 @@ use crate::base::IpKey;
 use crate::config::{self, Environment};
 use crate::ports::actions::{Actions, NoPlace, Place};
 use crate::ports::system::{SystemClock, SystemDial, SystemEntropy};
-use crate::ports::{Clock, Pending, Resolver};
+use crate::ports::{Clock, Dial, Pending};
 use crate::telemetry::{Log, Metrics};
 
-/// A resolver that is a defect.
+/// Opens connections, but has a defect: see [`DEFECT`].
 struct Defect;
 
-impl Resolver for Defect {
-    fn resolve<'a>(&'a self, _: &'a str, _: u16) -> Pending<'a, std::io::Result<Vec<SocketAddr>>> {
-        panic!("told to")
+/// An address that nothing must be connected to (RFC 5737).
+pub(super) const DEFECT: &str = "192.0.2.1:9";
+
+impl Dial for Defect {
+    fn tcp(&self, addr: SocketAddr) -> Pending<'_, std::io::Result<TokioStream>> {
+        assert_ne!(addr.to_string(), DEFECT, "told to");
+        Box::pin(async move { SystemDial.tcp(addr).await })
+    }
+
+    fn unix<'a>(&'a self, path: &'a Path) -> Pending<'a, std::io::Result<UnixStream>> {
+        Box::pin(async move { SystemDial.unix(path).await })
     }
 }
 
@@ -96,8 +105,7 @@ impl Edge {
             epoch: clock.now(),
             clock,
             entropy: Arc::new(SystemEntropy),
-            resolver: Arc::new(Defect),
-            dial: Arc::new(SystemDial),
+            dial: Arc::new(Defect),
             metrics: Metrics::new(1),
             log,
             events,

@@ -31,7 +31,7 @@ use super::timers::{TICK, Timers};
 use super::upstream::{Group, Pool};
 use crate::config::settings::{Endpoint, Timeouts, Upstream, Upstreams};
 use crate::ports::actions::Actions;
-use crate::ports::{Clock, Dial, Entropy, Resolver};
+use crate::ports::{Clock, Dial, Entropy};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::events::Hub;
 use crate::telemetry::originals::Originals;
@@ -49,7 +49,6 @@ pub struct Shared {
     /// From when the milliseconds count that workers tell each other.
     pub epoch: Instant,
     pub entropy: Arc<dyn Entropy>,
-    pub resolver: Arc<dyn Resolver>,
     pub dial: Arc<dyn Dial>,
     pub metrics: Arc<Metrics>,
     pub log: Log,

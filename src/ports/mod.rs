@@ -5,13 +5,17 @@
 //! that hands in the fakes controls them all.
 
 pub mod actions;
+pub mod dial;
 #[cfg(test)]
 pub mod fake;
+pub mod health;
+pub mod names;
 pub mod system;
+mod system_dns;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
@@ -42,11 +46,42 @@ pub trait Entropy: Send + Sync + 'static {
 
 /// Names to addresses.
 pub trait Resolver: Send + Sync + 'static {
-    /// All addresses of `host`, in the order to try them.
+    /// All addresses of `host`, in the order to try them. Asks each time: whoever asks often keeps the answer.
     ///
     /// # Errors
-    /// When the name does not exist or could not be asked for.
-    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, io::Result<Vec<SocketAddr>>>;
+    /// See [`Unresolved`].
+    fn resolve<'a>(&'a self, host: &'a str) -> Pending<'a, Result<Resolved, Unresolved>>;
+}
+
+/// The addresses of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// In the order to try them; never empty.
+    pub addresses: Vec<IpAddr>,
+    /// How long they hold, as their owner says.
+    pub valid_for: Duration,
+}
+
+/// Why a name has no addresses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    /// DNS has answered: there is no such name.
+    #[error("there is no such name in DNS")]
+    Missing,
+    /// DNS has answered: there is something of that name, but no address.
+    #[error("the name has no address in DNS")]
+    NoAddress,
+    /// There was no answer, which says nothing about the name.
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+impl Unresolved {
+    /// Whether DNS itself has said so, and what was known before counts no more.
+    #[must_use]
+    pub const fn is_answer(&self) -> bool {
+        matches!(self, Self::Missing | Self::NoAddress)
+    }
 }
 
 /// Opens connections to the app.

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
-use super::{Clock, Dial, Entropy, Pending, Resolver};
+pub use super::system_dns::SystemResolver;
+use super::{Clock, Dial, Entropy, Pending};
 
 /// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,17 +36,6 @@ pub struct SystemEntropy;
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
         getrandom::fill(bytes).map_err(io::Error::other)
-    }
-}
-
-/// The resolver of the C library: `/etc/hosts`, then DNS.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemResolver;
-
-impl Resolver for SystemResolver {
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for names")]
-    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
     }
 }
 

@@ -290,6 +290,9 @@ pub struct Gauges {
     pub certificates_issued: u64,
     /// By class.
     pub certificate_failures: Vec<(&'static str, u64)>,
+    /// By outcome.
+    pub upstream_checks: Vec<(&'static str, u64)>,
+    pub name_failures: u64,
     pub state: StateFigures,
     pub audit: AuditFigures,
 }
@@ -429,6 +432,9 @@ impl Collector for Scrape {
         let upstream =
             upstream.map(|(u, name)| (*name, metrics.sum(|s| s.upstream.get(*u as usize))));
         counters(encoder, Family::UpstreamConnections, "outcome", upstream)?;
+        let checks = gauges.upstream_checks.iter().copied();
+        counters(encoder, Family::UpstreamChecks, "outcome", checks)?;
+        counter(encoder, Family::NameFailures, gauges.name_failures)?;
         counter(encoder, Family::ObservedHeaders, metrics.sum(|s| Some(&s.headers_observed)))?;
         gauge(encoder, Family::ConnectionsOpen, &[], signed(gauges.connections_open))?;
         let refused = gauges.connections_refused.iter().copied();

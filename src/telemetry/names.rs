@@ -16,6 +16,8 @@ pub enum Family {
     ConnectionsEnded,
     UpstreamConnections,
     Upstream(OfUpstream),
+    UpstreamChecks,
+    NameFailures,
     Panics,
     LogLinesDropped,
     HiddenErrorsDropped,
@@ -37,6 +39,7 @@ pub enum Family {
 impl Family {
     /// Name without the suffix that the encoder adds, and what it counts.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table, one entry for each family")]
     pub const fn describe(self) -> (&'static str, &'static str) {
         match self {
             Self::BuildInfo => ("palisade_build_info", "Always 1; the version is a label"),
@@ -68,6 +71,13 @@ impl Family {
                 ("palisade_upstream_connections", "Requests by how their connection was come by")
             }
             Self::Upstream(figure) => figure.describe(),
+            Self::UpstreamChecks => (
+                "palisade_upstream_checks",
+                "Health checks and pings that keep apps awake, by outcome",
+            ),
+            Self::NameFailures => {
+                ("palisade_name_failures", "Questions for addresses of upstreams that brought none")
+            }
             Self::Panics => ("palisade_panics", "Defects that ended one connection"),
             Self::HiddenErrorsDropped => (
                 "palisade_hidden_errors_dropped",

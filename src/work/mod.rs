@@ -3,5 +3,7 @@
 pub mod acme;
 pub mod audit;
 pub mod certs;
+pub mod dns;
+pub mod health;
 pub mod tokens;
 pub mod totp;

@@ -4,15 +4,16 @@ mod hostile;
 mod superseded;
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use palisade::base::{Host, SecretRef};
 use palisade::keyring::{Keyring, MasterKey};
 use palisade::ports::system::{SystemClock, SystemEntropy};
-use palisade::ports::{Pending, Resolver};
+use palisade::ports::{Pending, Resolved, Resolver, Unresolved};
 use palisade::store::Store;
 use palisade::telemetry::Log;
 use palisade::work::acme::settings::{Acme, ChallengeKind, Directory, Eab};
@@ -35,14 +36,11 @@ const STUMBLE: &str = "stumble.example";
 struct Loopback;
 
 impl Resolver for Loopback {
-    fn resolve<'a>(
-        &'a self,
-        host: &'a str,
-        port: u16,
-    ) -> Pending<'a, std::io::Result<Vec<SocketAddr>>> {
+    fn resolve<'a>(&'a self, host: &'a str) -> Pending<'a, Result<Resolved, Unresolved>> {
         assert!(host != STUMBLE, "made to stumble");
         let ip = host.parse().unwrap_or(Ipv4Addr::LOCALHOST.into());
-        Box::pin(async move { Ok(vec![SocketAddr::new(ip, port)]) })
+        let valid_for = Duration::from_secs(1);
+        Box::pin(async move { Ok(Resolved { addresses: vec![ip], valid_for }) })
     }
 }
 

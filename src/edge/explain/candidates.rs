@@ -2,9 +2,10 @@
 //! without taking anybody's turn, place or probe.
 
 use super::super::policy::Policy;
-use super::super::upstream::{Health, Peer, Standing, State};
+use super::super::upstream::{Peer, Standing, State};
 use crate::base::Denial;
 use crate::config::settings::{Balance, Upstream, Upstreams};
+use crate::ports::health::Health;
 
 /// An upstream of whoever is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

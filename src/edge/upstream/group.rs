@@ -10,11 +10,12 @@ use std::rc::Rc;
 use super::balance::Turns;
 use super::breaker::{Failing, Pass, Rules, State};
 use super::budget::Budget;
-use super::peer::{Health, Peer};
+use super::peer::Peer;
 use super::pool::Pool;
 use super::queue::Ticket;
 use super::visit::Visit;
 use crate::config::settings::{Balance, Upstream, Upstreams, WaitQueue};
+use crate::ports::health::Health;
 
 /// The upstreams of a site or route, with this worker's connections.
 pub struct Group {

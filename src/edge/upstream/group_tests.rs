@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::settings::{Breaker, Endpoint, Protocol, UpstreamAddr};
 use crate::edge::upstream::Peer;
+use crate::ports::health::Checked;
 
 const RULES: Rules = Rules { failures: 2, open_ms: 1_000 };
 
@@ -104,7 +105,7 @@ fn where_all_refuse_all_are_asked_and_where_all_are_late_none_is() {
 #[test]
 fn one_that_its_health_checks_call_down_is_the_last_resort() {
     let group = group(3, None);
-    peer(&group, 0).set_health(Health::Down);
+    peer(&group, 0).settle(Health::Down);
     assert_eq!([0; 3].map(|_| asked(&group, 0)), [1, 2, 1]);
     fails(&group, 1, Failing::Slow, 0);
     fails(&group, 2, Failing::Slow, 0);

@@ -18,6 +18,7 @@ use super::fault::Fault;
 use super::incoming::{Incoming, Piece};
 use super::outgoing::{Outgoing, SendError};
 use super::stream::UpstreamStream;
+use super::target::Target;
 use crate::edge::body::RequestBody;
 
 /// A connection with an HTTP/1.1 client on it.
@@ -27,15 +28,19 @@ pub struct Link {
     incoming: Incoming,
     /// The app takes nothing more. What it still says counts.
     deaf: bool,
+    pub target: Target,
 }
 
 impl Link {
-    pub fn new(stream: UpstreamStream) -> Box<Self> {
+    /// `version`: that of the addresses of its upstream, read before it was opened.
+    pub fn new(stream: UpstreamStream, version: u64) -> Box<Self> {
+        let target = Target::of(&stream, version);
         Box::new(Self {
             stream,
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
             deaf: false,
+            target,
         })
     }
 

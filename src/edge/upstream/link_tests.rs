@@ -14,7 +14,7 @@ use crate::edge::body::RequestBody;
 
 fn pair() -> (Box<Link>, UnixStream) {
     let (near, far) = UnixStream::pair().expect("a pair");
-    (Link::new(UpstreamStream::Unix(near)), far)
+    (Link::new(UpstreamStream::Unix(near), 0), far)
 }
 
 fn begin(link: &mut Link, method: &str) {

@@ -33,6 +33,7 @@ mod strand;
 #[cfg(test)]
 mod strand_tests;
 mod stream;
+mod target;
 mod trust;
 #[cfg(test)]
 mod trust_tests;
@@ -43,7 +44,7 @@ pub use breaker::{Failing, State};
 pub use carrier::Carrier;
 pub use fault::Fault;
 pub use group::{Chosen, Group, Member, Nobody, Standing, Tried};
-pub use peer::{Health, LastFailure, Peer, Peers, Snapshot, Tally, groups};
+pub use peer::{LastFailure, Peer, Peers, Snapshot, Tally, groups};
 pub use pool::{ConnectError, Pool};
 pub use secure::Secure;
 pub use stream::UpstreamStream;

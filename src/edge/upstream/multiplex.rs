@@ -21,6 +21,7 @@ use super::head::HEAD_MAX;
 use super::silence::{Due, LOOK, Silence};
 use super::strand::Strand;
 use super::stream::UpstreamStream;
+use super::target::Target;
 
 /// Exchanges at once on one connection; for more there is another.
 pub const STREAMS_MAX: usize = 128;
@@ -37,6 +38,7 @@ pub struct Multiplexed {
     line: Rc<Line>,
     tls: bool,
     idle_since_ms: Option<u64>,
+    pub target: Target,
 }
 
 /// What a connection and its exchanges know of each other.
@@ -50,11 +52,13 @@ pub struct Line {
 }
 
 impl Multiplexed {
-    /// Begins to speak HTTP/2 on a stream; from now on a task of this worker drives it.
+    /// Begins to speak HTTP/2 on a stream; from now on a task of this worker drives it. `version`: as for
+    /// [`super::link::Link::new`].
     ///
     /// # Errors
     /// When the stream takes nothing.
-    pub async fn open(stream: UpstreamStream) -> io::Result<Self> {
+    pub async fn open(stream: UpstreamStream, version: u64) -> io::Result<Self> {
+        let target = Target::of(&stream, version);
         let tls = matches!(stream, UpstreamStream::Tls(_));
         let line = Rc::<Line>::default();
         let heard = Heard { stream, line: Rc::clone(&line) };
@@ -69,7 +73,7 @@ impl Multiplexed {
             .await
             .map_err(|error| error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()))?;
         spawn_local(drive(connection, Rc::clone(&line)));
-        Ok(Self { sender, line, tls, idle_since_ms: None })
+        Ok(Self { sender, line, tls, idle_since_ms: None, target })
     }
 
     /// Whether it may still be used, as far as has been heard.

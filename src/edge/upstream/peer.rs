@@ -15,7 +15,9 @@ use super::queue::Places;
 use super::secure::Secure;
 use super::trust::{Trust, Trusts};
 use super::visit::Lane;
-use crate::config::settings::{Balance, Endpoint, Settings, Site, Upstreams};
+use crate::config::settings::{Balance, Endpoint, Settings, Site, UpstreamAddr, Upstreams};
+use crate::ports::health::{Checked, Health};
+use crate::ports::names::{self, Name};
 
 /// Without an answer for this long, with [`STALLED_REQUESTS`] waiting for one, an upstream is passed over.
 const STALLED_MS: u64 = 1_000;
@@ -27,6 +29,8 @@ const PROGRESS_MS: u64 = 100;
 #[derive(Debug)]
 pub struct Peer {
     pub endpoint: Endpoint,
+    /// The addresses of its host, if somebody has to be asked for them.
+    pub name: Option<Arc<Name>>,
     /// `None` for connections in the clear.
     pub secure: Option<Secure>,
     health: AtomicU8,
@@ -72,15 +76,6 @@ pub struct LastFailure {
     pub text: String,
 }
 
-/// What the health checks say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// Nobody asks, or no check has ended yet.
-    Unknown,
-    Up,
-    Down,
-}
-
 /// What is known of an upstream at one moment, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -109,8 +104,15 @@ impl Peer {
     }
 
     pub fn secured(endpoint: Endpoint, secure: Option<Secure>) -> Arc<Self> {
+        let name = match &endpoint.addr {
+            UpstreamAddr::Tcp { host, .. } if names::literal(host).is_none() => {
+                Some(Name::new(host))
+            }
+            UpstreamAddr::Tcp { .. } | UpstreamAddr::Unix(_) => None,
+        };
         Arc::new(Self {
             endpoint,
+            name,
             secure,
             health: AtomicU8::new(Health::Unknown as u8),
             switch: Switch::default(),
@@ -140,10 +142,6 @@ impl Peer {
             down if down == Health::Down as u8 => Health::Down,
             _ => Health::Unknown,
         }
-    }
-
-    pub fn set_health(&self, health: Health) {
-        self.health.store(health as u8, Ordering::Relaxed);
     }
 
     /// Whether one more request gets a place at once.
@@ -254,6 +252,16 @@ impl Peer {
             spared: count(&self.tally.spared),
             busy: count(&self.tally.busy),
         }
+    }
+}
+
+impl Checked for Peer {
+    fn settle(&self, health: Health) {
+        self.health.store(health as u8, Ordering::Relaxed);
+    }
+
+    fn answered(&self) -> u64 {
+        self.progress_ms.load(Ordering::Relaxed)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::stream::UpstreamStream;
 use super::visit::Lane;
 use crate::config::settings::{Protocol, UpstreamAddr};
 use crate::edge::worker::Shared;
-use crate::ports::Resolver;
+use crate::ports::{Unresolved, dial, names};
 
 /// Idle connections kept per upstream and worker.
 const IDLE_MAX: usize = 256;
@@ -52,8 +53,10 @@ pub enum ConnectError {
     Timeout(Duration),
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("the name has no address")]
-    NoAddress,
+    #[error(
+        "{host} does not resolve: {why}; put the name right in DNS or in `upstream` (`dns.servers` says who is asked)"
+    )]
+    Name { host: String, why: Unresolved },
     #[error("{0}")]
     Tls(#[from] TlsFault),
 }
@@ -64,7 +67,7 @@ impl ConnectError {
         use rustix::io::Errno;
         match self {
             Self::Timeout(_) => Some(Failing::Slow),
-            Self::NoAddress | Self::Tls(_) => Some(Failing::Quick),
+            Self::Name { .. } | Self::Tls(_) => Some(Failing::Quick),
             Self::Io(error) => match Errno::from_io_error(error) {
                 Some(
                     Errno::MFILE
@@ -103,7 +106,9 @@ impl Pool {
 
     fn place(&self) -> Option<Carrier> {
         let mut multiplexed = self.multiplexed.borrow_mut();
-        multiplexed.retain_mut(Multiplexed::is_open);
+        multiplexed.retain_mut(|connection| {
+            connection.target.is_of(self.peer.name.as_ref()) && connection.is_open()
+        });
         let with_room = multiplexed.iter_mut().find(|connection| connection.has_room());
         with_room.map(|connection| Carrier::Http2(connection.strand()))
     }
@@ -111,18 +116,18 @@ impl Pool {
     fn quiet(&self) -> Option<Box<Link>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(mut last) = idle.pop() {
-            if last.link.is_alive() {
+            if last.link.target.is_of(self.peer.name.as_ref()) && last.link.is_alive() {
                 return Some(last.link);
             }
         }
         None
     }
 
-    /// Takes a connection back if it is clean and there is room.
+    /// Takes a connection back if it is clean, goes where the upstream is, and there is room.
     pub fn give_back(&self, carrier: Carrier, now_ms: u64) {
         // A part of a shared connection ends with its exchange.
         let Carrier::Http1(mut link) = carrier else { return };
-        if link.is_clean() {
+        if link.is_clean() && link.target.is_of(self.peer.name.as_ref()) {
             link.finish();
             let mut idle = self.idle.borrow_mut();
             if idle.len() < IDLE_MAX {
@@ -131,16 +136,22 @@ impl Pool {
         }
     }
 
-    /// Closes connections that are too old or that the app has closed; the others give their buffers back.
+    /// Closes connections that are too old, that the app has closed or that go where it is no more; the others give
+    /// their buffers back.
     pub fn sweep(&self, now_ms: u64) {
         let mut multiplexed = self.multiplexed.borrow_mut();
-        multiplexed.retain_mut(|connection| connection.look(now_ms, IDLE_AGE_MAX_MS));
+        multiplexed.retain_mut(|connection| {
+            connection.target.is_of(self.peer.name.as_ref())
+                && connection.look(now_ms, IDLE_AGE_MAX_MS)
+        });
         self.idle.borrow_mut().retain_mut(|idle| {
             let age_ms = now_ms.saturating_sub(idle.since_ms);
             if age_ms >= REST_AFTER_MS {
                 idle.link.rest();
             }
-            age_ms < IDLE_AGE_MAX_MS && idle.link.is_alive()
+            age_ms < IDLE_AGE_MAX_MS
+                && idle.link.target.is_of(self.peer.name.as_ref())
+                && idle.link.is_alive()
         });
     }
 
@@ -150,21 +161,33 @@ impl Pool {
     /// The failure of the last address tried.
     pub async fn connect(&self, shared: &Shared, limit: Duration) -> Result<Carrier, ConnectError> {
         let connected = tokio::time::timeout(limit, self.carrier(shared)).await;
-        connected.map_err(|_| ConnectError::Timeout(limit))?
+        connected.map_err(|_| self.too_slow(limit))?
     }
 
     async fn carrier(&self, shared: &Shared) -> Result<Carrier, ConnectError> {
+        // Read first: a connection to an address that goes meanwhile is looked at again.
+        let version = self.peer.name.as_ref().map_or(0, |name| name.version());
         if self.peer.endpoint.protocol == Protocol::Http1 {
-            return Ok(Carrier::Http1(Link::new(self.open(shared).await?)));
+            return Ok(Carrier::Http1(Link::new(self.open(shared).await?, version)));
         }
         let _opening = self.opening.lock().await;
         if let Some(place) = self.place() {
             return Ok(place);
         }
-        let mut connection = Multiplexed::open(self.open(shared).await?).await?;
+        let mut connection = Multiplexed::open(self.open(shared).await?, version).await?;
         let carrier = Carrier::Http2(connection.strand());
         self.multiplexed.borrow_mut().push(connection);
         Ok(carrier)
+    }
+
+    fn too_slow(&self, limit: Duration) -> ConnectError {
+        match &self.peer.name {
+            Some(name) if !name.is_known() => {
+                let why = Unresolved::NoAnswer("no DNS server answered in time".into());
+                ConnectError::Name { host: name.host().into(), why }
+            }
+            _ => ConnectError::Timeout(limit),
+        }
     }
 
     /// A stream on which the other side has proven who it is, where that is asked for.
@@ -185,25 +208,13 @@ impl Pool {
             }
             UpstreamAddr::Tcp { host, port } => (host, *port),
         };
-        let mut last = ConnectError::NoAddress;
-        for addr in addresses(&*shared.resolver, host, port).await? {
-            match shared.dial.tcp(addr).await {
-                Ok(stream) => return Ok(UpstreamStream::Tcp(stream)),
-                Err(error) => last = error.into(),
+        let ips = match (&self.peer.name, names::literal(host)) {
+            (Some(name), _) => {
+                name.known().await.map_err(|why| ConnectError::Name { host: host.clone(), why })?
             }
-        }
-        Err(last)
-    }
-}
-
-/// An address needs no resolver.
-async fn addresses(
-    resolver: &dyn Resolver,
-    host: &str,
-    port: u16,
-) -> io::Result<Vec<std::net::SocketAddr>> {
-    match host.parse::<std::net::IpAddr>() {
-        Ok(ip) => Ok(vec![(ip, port).into()]),
-        Err(_) => resolver.resolve(host, port).await,
+            (None, ips) => ips.unwrap_or_default().into(),
+        };
+        let addresses: Vec<SocketAddr> = ips.iter().map(|ip| (*ip, port).into()).collect();
+        Ok(UpstreamStream::Tcp(dial::any(&*shared.dial, &addresses).await?))
     }
 }

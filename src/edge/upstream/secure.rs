@@ -60,6 +60,12 @@ impl Secure {
         Some(Self { trust, config, name, protocol, private: tls.ca_file.is_some() })
     }
 
+    /// For connections that others make to the same upstream.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<ClientConfig> {
+        &self.config
+    }
+
     /// Whether it believes this one.
     #[must_use]
     pub fn believes(&self, trust: &Arc<Trust>) -> bool {
@@ -221,6 +227,11 @@ impl SecureStream {
             }
         }
         false
+    }
+
+    /// What it goes over.
+    pub fn socket(&self) -> &UpstreamStream {
+        &self.0.get_ref().0.socket
     }
 
     pub fn stream(&mut self) -> Pin<&mut (impl AsyncRead + AsyncWrite + use<>)> {

@@ -33,7 +33,7 @@ async fn connected() -> (Multiplexed, Server) {
 
 async fn connected_to(builder: &mut server::Builder) -> (Multiplexed, Server) {
     let (near, far) = UnixStream::pair().expect("a pair");
-    let near = Multiplexed::open(UpstreamStream::Unix(near));
+    let near = Multiplexed::open(UpstreamStream::Unix(near), 0);
     let (near, far) = tokio::join!(near, builder.handshake(far));
     (near.expect("a client"), far.expect("a server"))
 }
@@ -307,7 +307,8 @@ async fn more_exchanges_than_the_app_takes_need_another_connection() {
 async fn an_app_that_speaks_http1_is_told_by_name() {
     local(async {
         let (near, mut far) = UnixStream::pair().expect("a pair");
-        let mut connection = Multiplexed::open(UpstreamStream::Unix(near)).await.expect("a client");
+        let mut connection =
+            Multiplexed::open(UpstreamStream::Unix(near), 0).await.expect("a client");
         let mut strand = begin(&mut connection, "GET");
         far.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("written");
         let fault = head(&mut strand).await.expect_err("no HTTP/2");
@@ -322,7 +323,7 @@ async fn a_connection_that_does_not_answer_a_ping_ends() {
     local(async {
         let (near, mut far) = UnixStream::pair().expect("a pair");
         let mut connection =
-            Multiplexed::open(UpstreamStream::Unix(near)).await.expect("a client");
+            Multiplexed::open(UpstreamStream::Unix(near), 0).await.expect("a client");
         let mut strand = begin(&mut connection, "GET");
         let began = tokio::time::Instant::now();
         // It takes everything and says nothing.

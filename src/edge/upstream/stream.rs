@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -41,6 +42,17 @@ impl UpstreamStream {
             Self::Tcp(stream) => (&*SockRef::from(stream)).read(buf),
             Self::Unix(stream) => (&*SockRef::from(stream)).read(buf),
             Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl UpstreamStream {
+    /// Where it goes, if it is a connection to an address.
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|addr| addr.ip()),
+            Self::Unix(_) => None,
+            Self::Tls(stream) => stream.socket().peer_ip(),
         }
     }
 }

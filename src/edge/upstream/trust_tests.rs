@@ -268,7 +268,7 @@ async fn connected() -> (Box<Link>, Far) {
     let made = self_signed(&params(&[NAME]));
     let secure = secure(Some(&made.pem), Protocol::Http1);
     let (near, far) = shake(&secure, &server(&made, &["http/1.1"])).await.expect("a handshake");
-    (Link::new(near), far)
+    (Link::new(near, 0), far)
 }
 
 #[tokio::test]
@@ -312,7 +312,7 @@ async fn a_second_connection_resumes_the_session_of_the_first() {
     let config = server(&made, &["http/1.1"]);
     for expected in [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed] {
         let (near, mut far) = shake(&secure, &config).await.expect("a handshake");
-        let mut link = Link::new(near);
+        let mut link = Link::new(near, 0);
         exchange(&mut link, &mut far, "").await;
         assert_eq!(far.get_ref().1.handshake_kind(), Some(expected));
     }

@@ -42,15 +42,12 @@ fn address_in(words: &str) -> Option<IpAddr> {
 }
 
 async fn look_up(resolver: &dyn Resolver, name: &Host) -> Dns {
-    match tokio::time::timeout(RESOLVE, resolver.resolve(name.as_str(), 443)).await {
+    match tokio::time::timeout(RESOLVE, resolver.resolve(name.as_str())).await {
         Err(_) => Dns::Unknown,
-        Ok(Ok(found)) => {
-            let found: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
-            judge(&found, &own_addresses())
-        }
+        Ok(Ok(found)) => judge(&found.addresses, &own_addresses()),
+        Ok(Err(fault)) if fault.is_answer() => Dns::Missing,
         // The resolver's own trouble says nothing about the name.
-        Ok(Err(error)) if error.to_string().contains("emporary failure") => Dns::Unknown,
-        Ok(Err(_)) => Dns::Missing,
+        Ok(Err(_)) => Dns::Unknown,
     }
 }
 
@@ -113,6 +110,7 @@ fn own_addresses() -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::{Pending, Resolved, Unresolved};
     use crate::work::acme::problem::{Class, What};
 
     fn ips(texts: &[&str]) -> Vec<IpAddr> {
@@ -175,12 +173,8 @@ mod tests {
     struct Nowhere;
 
     impl Resolver for Nowhere {
-        fn resolve<'a>(
-            &'a self,
-            _: &'a str,
-            _: u16,
-        ) -> crate::ports::Pending<'a, std::io::Result<Vec<SocketAddr>>> {
-            Box::pin(async { Ok(Vec::new()) })
+        fn resolve<'a>(&'a self, _: &'a str) -> Pending<'a, Result<Resolved, Unresolved>> {
+            Box::pin(async { Err(Unresolved::Missing) })
         }
     }
 

@@ -154,9 +154,9 @@ mod tests {
         let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         assert!(matches!(of(&wrapped(unknown)), Fault::Untrusted(_)));
         let unresolved =
-            Unresolved { name: "ca.example".into(), why: io::Error::other("no such name") };
+            Unresolved { name: "ca.example".into(), why: crate::ports::Unresolved::Missing };
         let Fault::Unresolved(words) = of(&wrapped(unresolved)) else { panic!("not recognised") };
-        assert_eq!(words, "ca.example does not resolve: no such name");
+        assert_eq!(words, "ca.example does not resolve: there is no such name in DNS");
         assert!(matches!(of(&io::Error::other("strange")), Fault::Broken(_)));
     }
 }

@@ -29,7 +29,7 @@ fn manager(dir: &Path, clock: Arc<FakeClock>, site: &Host) -> Arc<Manager> {
         keyring: Arc::new(keyring.expect("keys")),
         clock,
         entropy,
-        resolver: Arc::new(SystemResolver),
+        resolver: Arc::new(SystemResolver::default()),
         log,
         challenges: Arc::default(),
         changed: Box::new(|_| {}),

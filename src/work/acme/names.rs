@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
-use crate::ports::Resolver;
+use crate::ports::{self, Resolver};
 
 /// [`Resolver`] in the shape that hyper asks for.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub struct Names(pub Arc<dyn Resolver>);
 #[derive(Debug)]
 pub struct Unresolved {
     pub name: String,
-    pub why: std::io::Error,
+    pub why: ports::Unresolved,
 }
 
 impl fmt::Display for Unresolved {
@@ -44,10 +44,9 @@ impl Service<Name> for Names {
         Box::pin(async move {
             let unresolved = |why| Unresolved { name: name.to_string(), why };
             // The port is put in by the connector.
-            let found = resolver.resolve(name.as_str(), 0).await.map_err(unresolved)?;
-            if found.is_empty() {
-                return Err(unresolved(std::io::Error::other("it has no address")));
-            }
+            let found = resolver.resolve(name.as_str()).await.map_err(unresolved)?;
+            let found: Vec<SocketAddr> =
+                found.addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
             Ok(found.into_iter())
         })
     }

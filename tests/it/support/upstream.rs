@@ -157,7 +157,15 @@ impl Upstream {
         address: &str,
         script: impl Fn(&Seen, &mut Link) + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).expect("a free port");
+        Self::at(address, script).expect("a free port")
+    }
+
+    /// Listens on this address, if nobody else does.
+    pub fn at(
+        address: &str,
+        script: impl Fn(&Seen, &mut Link) + Send + Sync + 'static,
+    ) -> Option<Self> {
+        let listener = TcpListener::bind(address).ok()?;
         let at = At::Tcp(listener.local_addr().expect("bound"));
         let accept = move || {
             let (stream, _) = listener.accept()?;
@@ -165,7 +173,7 @@ impl Upstream {
             stream.set_nodelay(true)?;
             Ok(Stream::Tcp(stream))
         };
-        Self::run(at, accept, Arc::new(script))
+        Some(Self::run(at, accept, Arc::new(script)))
     }
 
     pub fn unix(path: &Path, script: impl Fn(&Seen, &mut Link) + Send + Sync + 'static) -> Self {
