@@ -10,7 +10,7 @@ use super::control::Daemon;
 use crate::base::timestamp::rfc3339;
 use crate::config::settings::{Endpoint, Protocol, Site, Upstreams};
 use crate::edge::Policy;
-use crate::edge::upstream::{Snapshot, State};
+use crate::edge::upstream::{LastFailure, Snapshot, State};
 use crate::ops::api::page::{Page, PageQuery};
 use crate::ops::api::upstreams::{
     USES_MAX, UpstreamFailure, UpstreamState, UpstreamStatus, UpstreamTallies, UpstreamUse,
@@ -110,10 +110,10 @@ fn status_of(known: Snapshot, used: Used<'_>, now_ms: u64) -> UpstreamStatus {
     UpstreamStatus {
         state,
         why: state.is_out().then(|| why(&known)),
+        since: since(&known).map(at),
         last_failure: known
             .last_failure
             .map(|last| UpstreamFailure { at: at(last.at), text: last.text }),
-        since: known.changed.map(at),
         probe_in_ms,
         protocol: match used.endpoint.protocol {
             Protocol::Http1 => "http/1.1".into(),
@@ -149,13 +149,21 @@ fn state_of(known: &Snapshot) -> UpstreamState {
 
 /// Why it is out.
 fn why(known: &Snapshot) -> String {
-    let last = known.last_failure.as_ref().map(|last| last.text.as_str());
-    if known.breaker.is_open() {
-        return last.unwrap_or("it has failed requests in a row").to_owned();
+    let text = |last: &Option<LastFailure>| last.as_ref().map(|last| last.text.clone());
+    match (known.breaker, text(&known.down)) {
+        (State::Open { .. }, _) => {
+            text(&known.last_failure).unwrap_or_else(|| "it has failed requests in a row".into())
+        }
+        (State::Closed { .. }, Some(why)) => format!("its health check fails, {why}"),
+        (State::Closed { .. }, None) => "its health check fails".to_owned(),
     }
-    match last {
-        Some(last) => format!("its health checks fail; the last failure: {last}"),
-        None => "its health checks fail".to_owned(),
+}
+
+/// Since when it is what it is.
+fn since(known: &Snapshot) -> Option<Duration> {
+    match (known.breaker, &known.down) {
+        (State::Closed { .. }, Some(down)) => Some(down.at),
+        _ => known.changed,
     }
 }
 
@@ -219,7 +227,7 @@ fn attention(whose: &str, all: usize, out: &[&Snapshot]) -> Option<Attention> {
 
 /// `Connection refused, since 2026-11-21T20:17:46Z`
 fn told(known: &Snapshot) -> String {
-    let since = known.changed.filter(|_| known.breaker.is_open());
+    let since = since(known).filter(|_| known.breaker.is_open() || known.down.is_some());
     let since = since.map_or(String::new(), |since| format!(", since {}", at(since)));
     format!("{}{since}", why(known))
 }

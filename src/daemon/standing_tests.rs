@@ -10,6 +10,7 @@ fn known(upstream: &str) -> Snapshot {
     Snapshot {
         upstream: upstream.into(),
         health: Health::Unknown,
+        down: None,
         breaker: State::Closed { failures: 0 },
         changed: None,
         heard: true,
@@ -97,11 +98,13 @@ fn a_site_without_any_upstream_fails_and_one_with_some_is_warned_about() {
          go to the others (see whether the app runs and what its log says; palisade asks again by \
          itself)"
     );
-    let down = Snapshot { health: Health::Down, ..known("a:1") };
+    let at = Duration::from_secs(1_795_292_266);
+    let down = Some(LastFailure { at, text: "answered 503".into() });
+    let down = Snapshot { health: Health::Down, down, ..known("a:1") };
     let [(level, message)] = &words(&site, &[failing("b:1"), down])[..] else { panic!("one") };
     assert_eq!(*level, Level::Fail);
-    let begins =
-        "app.localhost: all 2 upstreams are out: a:1: its health checks fail; b:1: refused, since ";
+    let begins = "app.localhost: all 2 upstreams are out: a:1: its health check fails, answered 503, since \
+                  2026-11-21T20:17:46Z; b:1: refused, since ";
     assert!(message.starts_with(begins), "{message}");
 }
 

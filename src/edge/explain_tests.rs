@@ -120,8 +120,11 @@ fn who_would_be_asked_is_told_with_what_is_known_of_it() {
                  the others if it is not there";
     assert_eq!(told(), (turns.to_owned(), ["weight 1", "weight 1"].map(str::to_owned).into()));
     let second = policy.settings.sites[0].upstreams.list[1].endpoint.clone();
-    policy.peers.get(&second).expect("known").settle(Health::Down);
-    let whys = ["weight 1", "its health checks fail"].map(str::to_owned).into();
+    let second = policy.peers.get(&second).expect("known");
+    second.note_down(std::time::Duration::ZERO, "answered 503");
+    assert_eq!(second.down(), None, "it is not yet");
+    second.settle(Health::Down);
+    let whys = ["weight 1", "its health check fails (answered 503)"].map(str::to_owned).into();
     assert_eq!(told(), ("127.0.0.1:3000 is asked".to_owned(), whys));
 }
 

@@ -117,7 +117,10 @@ fn why(known: &Known<'_>, verdict: Verdict, balance: Balance, now_ms: u64) -> St
         (Standing::Stalled, _) => {
             format!("it has {} requests and has answered none for a while", peer.in_flight())
         }
-        (Standing::Down, _) => "its health checks fail".to_owned(),
+        (Standing::Down, _) => {
+            let why = peer.down().map(|down| format!(" ({})", down.text));
+            format!("its health check fails{}", why.unwrap_or_default())
+        }
         (Standing::Quick, _) => failing("it fails at once", peer),
         (Standing::Slow, _) => failing("it does not answer in time", peer),
     };

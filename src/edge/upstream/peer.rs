@@ -34,6 +34,8 @@ pub struct Peer {
     /// `None` for connections in the clear.
     pub secure: Option<Secure>,
     health: AtomicU8,
+    /// Why its checks said that it is down, the last time that they did.
+    down: ArcSwapOption<LastFailure>,
     pub(super) switch: Switch,
     /// When it last answered, or got something to answer after a pause.
     progress_ms: AtomicU64,
@@ -81,6 +83,8 @@ pub struct LastFailure {
 pub struct Snapshot {
     pub upstream: String,
     pub health: Health,
+    /// Why, and since when, while its health checks fail.
+    pub down: Option<LastFailure>,
     pub breaker: State,
     /// When the breaker last opened or closed, since 1970; `None` if never.
     pub changed: Option<Duration>,
@@ -115,6 +119,7 @@ impl Peer {
             name,
             secure,
             health: AtomicU8::new(Health::Unknown as u8),
+            down: ArcSwapOption::default(),
             switch: Switch::default(),
             progress_ms: AtomicU64::new(0),
             heard: AtomicBool::new(false),
@@ -212,6 +217,13 @@ impl Peer {
         self.last_failure.load_full()
     }
 
+    /// Why its health checks fail, and since when; `None` while they do not.
+    #[must_use]
+    pub fn down(&self) -> Option<LastFailure> {
+        let down = self.down.load().as_deref().cloned();
+        down.filter(|_| self.health() == Health::Down)
+    }
+
     /// Writes down what went wrong, for people.
     pub fn note_failure(&self, at: Duration, text: String) {
         self.heard.store(false, Ordering::Relaxed);
@@ -240,6 +252,7 @@ impl Peer {
         Snapshot {
             upstream: self.endpoint.to_string(),
             health: self.health(),
+            down: self.down(),
             breaker: self.breaker(),
             changed: (changed > 0).then(|| Duration::from_millis(changed)),
             heard: self.heard.load(Ordering::Relaxed),
@@ -258,6 +271,10 @@ impl Peer {
 impl Checked for Peer {
     fn settle(&self, health: Health) {
         self.health.store(health as u8, Ordering::Relaxed);
+    }
+
+    fn note_down(&self, at: Duration, why: &str) {
+        self.down.store(Some(Arc::new(LastFailure { at, text: why.to_owned() })));
     }
 
     fn answered(&self) -> u64 {

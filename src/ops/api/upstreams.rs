@@ -16,7 +16,7 @@ pub struct UpstreamStatus {
     pub why: Option<String>,
     /// What went wrong last, even where all is well again.
     pub last_failure: Option<UpstreamFailure>,
-    /// RFC 3339, UTC: when it was left alone, or was taken back; absent where it never was.
+    /// RFC 3339, UTC: since when it is out; while it is not, when its breaker last closed. Absent where it never was out.
     pub since: Option<String>,
     /// Milliseconds until a request may find out whether it is back, where it is left alone; 0: the next one does.
     pub probe_in_ms: Option<u64>,

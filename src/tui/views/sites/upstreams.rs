@@ -124,7 +124,7 @@ fn load(upstream: &UpstreamStatus) -> String {
 
 /// Since when, and when it is asked again.
 fn when_out(upstream: &UpstreamStatus) -> String {
-    let since = upstream.since.as_deref().filter(|_| upstream.probe_in_ms.is_some());
+    let since = upstream.since.as_deref();
     let since = since.map_or(String::new(), |since| format!(" since {}", since));
     let next = match (upstream.state, upstream.probe_in_ms) {
         (UpstreamState::Probing, _) => ", a probe is under way".to_owned(),
@@ -167,7 +167,8 @@ pub(super) fn sample(say: Say<'_>) -> Vec<UpstreamStatus> {
     (failing.tallies.opened, failing.tallies.retries) = (4, 31);
     let mut down = upstream("h2c://127.0.0.1:4001", UpstreamState::Down, 1);
     down.used_by.iter_mut().for_each(|used| used.route = Some(say("/api")));
-    (down.why, down.protocol) = (Some(say("its health checks fail")), say("h2"));
+    down.since = Some(say("2026-11-21T20:10:00Z"));
+    (down.why, down.protocol) = (Some(say("its health check fails, answered 503")), say("h2"));
     let stalled = upstream("127.0.0.1:4000", UpstreamState::Stalled, 1);
     vec![full, failing, stalled, upstream("127.0.0.1:5000", UpstreamState::Unknown, 1), down]
 }
