@@ -33,6 +33,17 @@ pub fn soon(in_s: i64) -> String {
     }
 }
 
+/// Of a site: `127.0.0.1:3000`, `out: 127.0.0.1:3000`, `2 of 3 up`.
+#[must_use]
+pub fn upstreams(names: &[String], out: usize) -> String {
+    match (names, out) {
+        ([], _) => "-".to_owned(),
+        ([only], 0) => only.clone(),
+        ([only], _) => format!("out: {only}"),
+        (several, out) => format!("{} of {} up", several.len().saturating_sub(out), several.len()),
+    }
+}
+
 /// That the daemon is another version than whoever talks to it, and what to do.
 #[must_use]
 pub fn skew(daemon: &str, own: &str, who: &str) -> String {

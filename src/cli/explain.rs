@@ -44,6 +44,9 @@ fn page(told: &Explanation) -> Page {
         if step.name == "route" {
             routes(&mut page, told);
         }
+        if step.name == "upstream" {
+            candidates(&mut page, told);
+        }
     }
     fields(&mut page, "The app gets", "removed", &told.request_headers);
     fields(&mut page, "The client gets, besides what the app sends", "", &told.response_headers);
@@ -71,6 +74,21 @@ fn routes(page: &mut Page, told: &Explanation) {
     }
 }
 
+/// A single upstream has a line only where there is something to say about it.
+fn candidates(page: &mut Page, told: &Explanation) {
+    if let [only] = &told.candidates[..]
+        && only.outcome == "asked"
+        && !only.why.contains(';')
+    {
+        return;
+    }
+    for tried in &told.candidates {
+        let tone = if tried.outcome == "skipped" { Tone::Warn } else { Tone::Plain };
+        let name = format!("{}{}  ", " ".repeat(23), tried.upstream);
+        page.spans([(Tone::Plain, name), (tone, format!("{}: {}", tried.outcome, tried.why))]);
+    }
+}
+
 fn fields(page: &mut Page, title: &str, absent: &str, fields: &[HeaderChange]) {
     if fields.is_empty() {
         return;
@@ -86,10 +104,14 @@ fn fields(page: &mut Page, title: &str, absent: &str, fields: &[HeaderChange]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::api::live::RouteTried;
+    use crate::ops::api::live::{RouteTried, UpstreamTried};
 
     fn step(name: &str, outcome: &str, note: &str) -> Step {
         Step { name: name.into(), outcome: outcome.into(), note: note.into() }
+    }
+
+    fn tried(upstream: &str, outcome: &str, why: &str) -> UpstreamTried {
+        UpstreamTried { upstream: upstream.into(), outcome: outcome.into(), why: why.into() }
     }
 
     #[test]
@@ -115,7 +137,11 @@ mod tests {
                 },
                 RouteTried { name: "/api".into(), matches: true, why: None },
             ],
-            upstreams: vec!["127.0.0.1:3000".into()],
+            upstreams: vec!["127.0.0.1:3000".into(), "127.0.0.1:3001".into()],
+            candidates: vec![
+                tried("127.0.0.1:3000", "asked", "weight 1"),
+                tried("127.0.0.1:3001", "skipped", "it fails at once (refused); next probe in 3 s"),
+            ],
             request_headers: vec![
                 HeaderChange { name: "x-forwarded-for".into(), value: Some("203.0.113.9".into()) },
                 HeaderChange { name: "x-real-ip".into(), value: None },
@@ -132,6 +158,8 @@ POST https://app.example.com/api  from 203.0.113.9
                        refund  not: the method is not PUT
                        /api  matches
   upstream   answered  127.0.0.1:3000 is asked  (this decides)
+                       127.0.0.1:3000  asked: weight 1
+                       127.0.0.1:3001  skipped: it fails at once (refused); next probe in 3 s
 
 The app gets
   x-forwarded-for            203.0.113.9

@@ -3,7 +3,7 @@
 use super::args::ClientArgs;
 use super::connect::{ask, fail, fail_as};
 use super::output::{Page, Tone};
-use super::words::{and_more, column, count, expiry, soon, span};
+use super::words::{and_more, column, count, expiry, soon, span, upstreams};
 use super::{Exit, Output, failure};
 use crate::config::Environment;
 use crate::ops::ClientError;
@@ -96,9 +96,10 @@ fn short(status: &Status) -> Page {
     head(&mut page, status);
     for site in &status.sites {
         let name = and_more(&site.name, site.also.len(), SITE_WIDTH - 2);
-        let upstream = first_of(&site.upstreams, UPSTREAM_WIDTH);
         page.spans([
-            (Tone::Plain, format!("  {name}  {upstream}  ")),
+            (Tone::Plain, format!("  {name}  ")),
+            upstream(site),
+            (Tone::Plain, "  ".into()),
             certificate(&site.certificate),
         ]);
     }
@@ -174,9 +175,10 @@ fn sites(page: &mut Page, sites: &[SiteStatus]) {
     ));
     for site in sites {
         let name = and_more(&site.name, site.also.len(), SITE_WIDTH);
-        let upstream = first_of(&site.upstreams, UPSTREAM_WIDTH);
         page.spans([
-            (Tone::Plain, format!("{name}  {upstream}  ")),
+            (Tone::Plain, format!("{name}  ")),
+            upstream(site),
+            (Tone::Plain, "  ".into()),
             certificate(&site.certificate),
         ]);
     }
@@ -190,9 +192,15 @@ fn more_sites(page: &mut Page, status: &Status) {
     }
 }
 
-fn first_of(names: &[String], width: usize) -> String {
-    let first = names.first().map_or("-", String::as_str);
-    and_more(first, names.len().saturating_sub(1), width)
+/// `127.0.0.1:3000`, `out: 127.0.0.1:3000`, `2 of 3 up`
+fn upstream(site: &SiteStatus) -> (Tone, String) {
+    let words = upstreams(&site.upstreams, site.upstreams_out);
+    let tone = match site.upstreams_out {
+        0 => Tone::Plain,
+        out if out < site.upstreams.len() => Tone::Warn,
+        _ => Tone::Bad,
+    };
+    (tone, column(&words, UPSTREAM_WIDTH))
 }
 
 /// Why the next certificate is not there. An attempt that somebody only wanted to try says nothing about that.

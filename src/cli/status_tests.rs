@@ -185,3 +185,23 @@ fn a_reload_lists_its_changes() {
     let same = Reloaded { generation: 5, changes: vec![] };
     assert_eq!(taken(&same).plain(), "reloaded: generation 5 is in force\n  nothing changed\n");
 }
+
+#[test]
+fn a_site_says_how_many_of_its_upstreams_are_up() {
+    let mut status = sample::status();
+    let [first, second] = &mut status.sites[..] else { panic!("two sites") };
+    first.upstreams = ["127.0.0.1:3000", "127.0.0.1:3001", "127.0.0.1:3002"].map(Into::into).into();
+    (first.upstreams_out, second.upstreams_out) = (1, 1);
+    let text = full(&status).plain();
+    assert!(
+        text.contains("app.example.com +1          2 of 3 up            served 63 d\n"),
+        "{text}"
+    );
+    let alone = "shop.example.com            out: 127.0.0.1:3000  expired 2 d ago\n";
+    assert!(text.contains(alone), "{text}");
+    let short = short(&status).plain();
+    assert!(
+        short.contains("  app.example.com +1        2 of 3 up            served 63 d\n"),
+        "{short}"
+    );
+}

@@ -1,6 +1,6 @@
 //! Columns as people read them; numbers and spans of time come from `base`. Pure.
 
-pub(super) use crate::base::words::{count, expiry, soon, span};
+pub(super) use crate::base::words::{count, expiry, soon, span, upstreams};
 
 /// Cut or filled to exactly `width` characters; the cut shows as `…`. Cleaned first, so that what is counted is what shows.
 pub(super) fn column(text: &str, width: usize) -> String {

@@ -24,6 +24,7 @@ use crate::ops::api::activity::{Activity, Recorded};
 use crate::ops::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use crate::ops::api::live::{ExplainQuery, Explanation};
 use crate::ops::api::page::{Page, PageQuery};
+use crate::ops::api::upstreams::UpstreamStatus;
 use crate::ops::api::{
     Attention, CertificateInfo, CertificateState, Connections, ImportCertificate, KeyRotation,
     Level, Listener, LocalCa, Problem, ReloadStatus, Reloaded, SiteStatus, State, Status, Traffic,
@@ -164,8 +165,12 @@ impl Control for Daemon {
     fn status(&self) -> Status {
         let inner = self.inner();
         let certificates = self.certificate_infos(&inner);
-        let about = self.about_certificates(&inner, &certificates);
-        let sites = sites::foremost(&inner.settings.sites, certificates, &about);
+        let mut about = self.about_certificates(&inner, &certificates);
+        let out = self.upstreams_out();
+        for (about, site) in about.iter_mut().zip(&inner.settings.sites) {
+            about.extend(out.about(site));
+        }
+        let sites = sites::foremost(&inner.settings.sites, certificates, &about, &out);
         let [_, _, _, responses_4xx, responses_5xx] = self.shared.metrics.classes();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -202,6 +207,10 @@ impl Control for Daemon {
 
     fn sites(&self, query: &PageQuery) -> Page<SiteStatus> {
         self.sites_page(&self.inner(), query)
+    }
+
+    fn upstreams(&self, query: &PageQuery) -> Page<UpstreamStatus> {
+        self.upstreams_page(query)
     }
 
     fn certificates(&self, query: &PageQuery) -> Page<CertificateInfo> {
@@ -305,6 +314,7 @@ impl Control for Daemon {
         if let Health::Refusing { why: refusing, .. } = self.state.store.health() {
             why.push(format!("state: {refusing}"));
         }
+        why.extend(self.no_app_is_well());
         if why.is_empty() { Ok(()) } else { Err(why) }
     }
 
@@ -354,7 +364,7 @@ impl Control for Daemon {
     }
 
     fn explain(&self, query: &ExplainQuery) -> Result<Explanation, Problem> {
-        live::explain(&self.shared.policy.load(), query)
+        live::explain(&self.shared.policy.load(), query, self.shared.now_ms())
     }
 
     fn history(&self) -> &History {

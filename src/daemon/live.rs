@@ -8,11 +8,13 @@ use tokio::time::Instant;
 
 use super::control::Daemon;
 use super::materials::unix_s;
-use crate::edge::explain::Asked;
+use crate::edge::explain::{Asked, Candidate};
 use crate::edge::{self, Policy, Shared};
 use crate::ops;
 use crate::ops::api::Problem;
-use crate::ops::api::live::{ExplainQuery, Explanation, HeaderChange, RouteTried, Step};
+use crate::ops::api::live::{
+    ExplainQuery, Explanation, HeaderChange, RouteTried, Step, UpstreamTried,
+};
 use crate::ports::Clock;
 use crate::sys;
 use crate::telemetry::history::{History, Sample};
@@ -52,7 +54,11 @@ pub(super) async fn keep_history(daemon: Arc<Daemon>, mut stop: watch::Receiver<
 }
 
 /// What the request of `query` would meet.
-pub(super) fn explain(policy: &Policy, query: &ExplainQuery) -> Result<Explanation, Problem> {
+pub(super) fn explain(
+    policy: &Policy,
+    query: &ExplainQuery,
+    now_ms: u64,
+) -> Result<Explanation, Problem> {
     let bad = |detail: String| Problem::new(400, "Bad Request", detail);
     let method = query.method.as_deref().unwrap_or("GET");
     let ip = query.ip.as_deref().unwrap_or("127.0.0.1");
@@ -63,7 +69,7 @@ pub(super) fn explain(policy: &Policy, query: &ExplainQuery) -> Result<Explanati
         fields.push((field.0.trim().to_owned(), field.1.trim().to_owned()));
     }
     let asked = Asked::new(&query.url, method, peer, &fields).map_err(bad)?;
-    let told = edge::explain::explain(policy, &asked);
+    let told = edge::explain::explain(policy, &asked, now_ms);
     let steps: Vec<Step> = told.steps.into_iter().map(ops::shown_step).collect();
     let deciding = |step: &&Step| matches!(step.outcome.as_str(), "refused" | "answered");
     let decided_by = steps.iter().find(deciding).map(|step| step.name.clone());
@@ -81,9 +87,15 @@ pub(super) fn explain(policy: &Policy, query: &ExplainQuery) -> Result<Explanati
         route: told.route,
         routes: tried.map(|(name, why)| RouteTried { name, matches: why.is_none(), why }).collect(),
         upstreams: told.upstreams,
+        candidates: told.candidates.into_iter().map(candidate).collect(),
         request_headers: told.to_app.into_iter().map(change).collect(),
         response_headers: added.map(change).collect(),
     })
+}
+
+fn candidate(found: Candidate) -> UpstreamTried {
+    let Candidate { upstream, verdict, why } = found;
+    UpstreamTried { upstream, outcome: verdict.word().to_owned(), why }
 }
 
 /// To the middle of the next second.

@@ -21,6 +21,7 @@ mod refusals;
 mod reload;
 mod sites;
 mod sockets;
+mod standing;
 mod state;
 mod supervise;
 mod switches;

@@ -4,6 +4,7 @@
 
 use super::control::{Daemon, Inner};
 use super::materials::Shown;
+use super::standing::Out;
 use crate::config::settings::Site;
 use crate::ops::api::page::{Page, PageQuery};
 use crate::ops::api::{Attention, CertificateInfo, STATUS_SITES_MAX, SiteStatus};
@@ -13,9 +14,10 @@ const ATTENTION_MAX: usize = 100;
 
 impl Daemon {
     pub(super) fn sites_page(&self, inner: &Inner, query: &PageQuery) -> Page<SiteStatus> {
+        let out = self.upstreams_out();
         let sites = behind(by_name(inner), query).map(|(site, shown)| {
             let certificate = self.certificate_of(site, shown);
-            status_of(site, certificate)
+            status_of(site, certificate, &out)
         });
         query.of(sites, |site| &site.name)
     }
@@ -47,11 +49,12 @@ fn behind<'a>(
     })
 }
 
-fn status_of(site: &Site, certificate: CertificateInfo) -> SiteStatus {
+fn status_of(site: &Site, certificate: CertificateInfo, out: &Out) -> SiteStatus {
     SiteStatus {
         name: site.name.to_string(),
         also: site.also.iter().map(ToString::to_string).collect(),
         upstreams: site.upstreams.list.iter().map(ToString::to_string).collect(),
+        upstreams_out: out.of(&site.upstreams).count(),
         certificate,
     }
 }
@@ -61,6 +64,7 @@ pub(super) fn foremost(
     sites: &[Site],
     certificates: Vec<CertificateInfo>,
     about: &[Vec<Attention>],
+    out: &Out,
 ) -> Vec<SiteStatus> {
     let mut all: Vec<_> = sites.iter().zip(certificates).zip(about).collect();
     all.sort_by(|((a, _), about_a), ((b, _), about_b)| {
@@ -68,7 +72,7 @@ pub(super) fn foremost(
         order.then_with(|| a.name.as_str().cmp(b.name.as_str()))
     });
     let first = PageQuery { after: None, limit: Some(STATUS_SITES_MAX) };
-    let sites = all.into_iter().map(|((site, certificate), _)| status_of(site, certificate));
+    let sites = all.into_iter().map(|((site, certificate), _)| status_of(site, certificate, out));
     first.of(sites, |site| &site.name).items
 }
 
@@ -80,7 +84,9 @@ pub(super) fn bounded(mut found: Vec<Attention>) -> Vec<Attention> {
     };
     let more = found.len() - (ATTENTION_MAX - 1);
     found.truncate(ATTENTION_MAX - 1);
-    let message = format!("{more} more; `palisade cert list` has every certificate");
+    let message = format!(
+        "{more} more; `palisade cert list` has every certificate, view 3 of `palisade top` every upstream"
+    );
     found.push(Attention { level: worst, message });
     found
 }

@@ -1,7 +1,10 @@
 //! What a request would meet, asked beforehand: the list of `request` over the policy in force, with the same
 //! functions, and nothing sent anywhere.
 //!
-//! Refuses to guess what only the app or the network can say: whether an upstream answers, and what.
+//! Refuses to guess what only the app or the network can say: whether an upstream answers, and what. Of upstreams it tells
+//! what is known at this moment.
+
+mod candidates;
 
 use std::net::IpAddr;
 
@@ -11,14 +14,14 @@ use http::{Method, Request, StatusCode, Uri};
 
 use super::policy::Policy;
 use super::route::{self, Mismatch};
-use super::upstream::{Failing, State};
 use super::{deny, forwarded, proxy, respond, steps, tunnel};
 use crate::base::{Denial, Host, unmapped};
-use crate::config::settings::{Balance, RouteMatch, Site, Upstreams};
+use crate::config::settings::{RouteMatch, Site};
 use crate::guard::intake;
-use crate::ports::health::Health;
 use crate::telemetry::events::{Outcome, Step};
 use crate::work::acme::challenges::HTTP_PREFIX;
+
+pub use candidates::{Candidate, Verdict};
 
 /// A request that nobody has sent.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub struct Explained {
     pub routes: Vec<(String, Option<String>)>,
     /// In the order in which they are tried; the first one moves on with every request.
     pub upstreams: Vec<String>,
+    /// The same, with what would become of each now.
+    pub candidates: Vec<Candidate>,
     /// Fields that the app gets from palisade; without a value: that it does not get.
     pub to_app: Vec<(String, Option<String>)>,
     /// Fields that the client gets besides the app's own.
@@ -86,11 +91,11 @@ impl Asked {
     }
 }
 
-/// Goes through the steps until one decides.
+/// Goes through the steps until one decides. `now_ms` is the workers' clock.
 #[must_use]
-pub fn explain(policy: &Policy, asked: &Asked) -> Explained {
+pub fn explain(policy: &Policy, asked: &Asked, now_ms: u64) -> Explained {
     let mut told = Explained::default();
-    let site = match walk(policy, asked, &mut told) {
+    let site = match walk(policy, asked, now_ms, &mut told) {
         Ok(site) => Some(site),
         Err(Stopped::NoHandshake) => return told,
         Err(Stopped::At(step, denial)) => {
@@ -117,7 +122,12 @@ enum Stopped {
     At(&'static str, Denial),
 }
 
-fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&'p Site, Stopped> {
+fn walk<'p>(
+    policy: &'p Policy,
+    asked: &Asked,
+    now_ms: u64,
+    told: &mut Explained,
+) -> Result<&'p Site, Stopped> {
     let client = client(policy, asked, told);
     told.steps.push(client);
     let site = find_site(policy, asked, told)?;
@@ -163,47 +173,11 @@ fn walk<'p>(policy: &'p Policy, asked: &Asked, told: &mut Explained) -> Result<&
     told.steps.extend(site.audit_of(route).map(steps::audit));
     let group = site.upstreams_of(route);
     told.upstreams = group.list.iter().map(ToString::to_string).collect();
-    told.steps.push(steps::step(steps::UPSTREAM, Outcome::Answered, upstream(policy, group)));
+    let (candidates, note) = candidates::of(policy, group, now_ms);
+    told.candidates = candidates;
+    let note = note.map_err(|denial| Stopped::At(steps::UPSTREAM, denial))?;
+    told.steps.push(steps::step(steps::UPSTREAM, Outcome::Answered, note));
     Ok(site)
-}
-
-/// Who would be asked, as far as that is known now.
-fn upstream(policy: &Policy, group: &Upstreams) -> String {
-    let names: Vec<String> = group.list.iter().map(ToString::to_string).collect();
-    let mut note = match &names[..] {
-        [] => "there is none".to_owned(),
-        [only] => format!("{only} is asked"),
-        several => {
-            let who = match group.balance {
-                Balance::RoundRobin => "whose turn it is",
-                Balance::LeastLoaded => "with the fewest requests",
-            };
-            format!(
-                "the one {who} of {} is asked, the others if it is not there",
-                several.join(", ")
-            )
-        }
-    };
-    for upstream in &group.list {
-        let Some(peer) = policy.peers.get(&upstream.endpoint) else { continue };
-        if let (Some(_), State::Open { how, .. }) = (&group.breaker, peer.breaker()) {
-            let why = peer.last_failure().map(|last| format!(" ({})", last.text));
-            let fails = match how {
-                Failing::Quick => "fails at once",
-                Failing::Slow => "does not answer in time",
-            };
-            note.push_str(&format!(
-                "; {upstream} {fails} and is left alone{}",
-                why.unwrap_or_default()
-            ));
-        } else if peer.health() == Health::Down {
-            note.push_str(&format!("; the health checks of {upstream} fail"));
-        }
-        if let Some(max) = upstream.requests_max {
-            note.push_str(&format!("; {upstream} has {} of {max} requests", peer.in_flight()));
-        }
-    }
-    note
 }
 
 fn client(policy: &Policy, asked: &Asked, told: &mut Explained) -> Step {

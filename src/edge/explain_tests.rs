@@ -6,7 +6,7 @@ use super::*;
 use crate::config::Environment;
 use crate::edge::tls::TlsFactory;
 use crate::edge::upstream::{Peers, Trusts};
-use crate::ports::health::Checked;
+use crate::ports::health::{Checked, Health};
 
 const CONFIG: &str = r#"
 [listen]
@@ -50,7 +50,7 @@ fn told_by(policy: &Policy, method: &str, url: &str, fields: &[(&str, &str)]) ->
     let fields: Vec<(String, String)> =
         fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let peer = "10.0.0.1".parse().expect("an address");
-    explain(policy, &Asked::new(url, method, peer, &fields).expect("a request"))
+    explain(policy, &Asked::new(url, method, peer, &fields).expect("a request"), 0)
 }
 
 /// Names and outcomes of the steps.
@@ -112,14 +112,20 @@ fn who_would_be_asked_is_told_with_what_is_known_of_it() {
     let policy = policy();
     let told = || {
         let told = told_by(&policy, "GET", "https://app.example.com/", &[]);
-        told.steps.into_iter().find(|step| step.name == steps::UPSTREAM).expect("it").note
+        let note =
+            told.steps.into_iter().find(|step| step.name == steps::UPSTREAM).expect("it").note;
+        (note.into_owned(), told.candidates.into_iter().map(|found| found.why).collect::<Vec<_>>())
     };
     let turns = "the one whose turn it is of 127.0.0.1:3000, 127.0.0.1:3001 is asked, \
                  the others if it is not there";
-    assert_eq!(told(), turns);
+    assert_eq!(told(), (turns.to_owned(), ["weight 1", "weight 1"].map(str::to_owned).into()));
     let second = policy.settings.sites[0].upstreams.list[1].endpoint.clone();
-    policy.peers.get(&second).expect("known").settle(Health::Down);
-    assert_eq!(told(), format!("{turns}; the health checks of 127.0.0.1:3001 fail"));
+    let second = policy.peers.get(&second).expect("known");
+    second.note_down(std::time::Duration::ZERO, "answered 503");
+    assert_eq!(second.down(), None, "it is not yet");
+    second.settle(Health::Down);
+    let whys = ["weight 1", "its health check fails (answered 503)"].map(str::to_owned).into();
+    assert_eq!(told(), ("127.0.0.1:3000 is asked".to_owned(), whys));
 }
 
 #[test]

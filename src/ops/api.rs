@@ -10,6 +10,7 @@ pub mod errors;
 pub mod live;
 pub mod page;
 pub mod switches;
+pub mod upstreams;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,7 +76,11 @@ pub struct Listener {
 pub struct SiteStatus {
     pub name: String,
     pub also: Vec<String>,
+    /// Of the site itself; a route may have others.
     pub upstreams: Vec<String>,
+    /// How many of these are out: they fail, or their health checks do.
+    #[serde(default)]
+    pub upstreams_out: usize,
     pub certificate: CertificateInfo,
 }
 

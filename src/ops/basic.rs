@@ -33,6 +33,11 @@ pub(super) async fn sites(Shared(daemon): Shared<Daemon>, uri: Uri) -> Response 
     answer(page_query(&uri).map(|query| daemon.sites(&query)))
 }
 
+/// `GET /v1/upstreams`
+pub(super) async fn upstreams(Shared(daemon): Shared<Daemon>, uri: Uri) -> Response {
+    answer(page_query(&uri).map(|query| daemon.upstreams(&query)))
+}
+
 /// `GET /v1/certificates`
 pub(super) async fn certificates(Shared(daemon): Shared<Daemon>, uri: Uri) -> Response {
     answer(page_query(&uri).map(|query| daemon.certificates(&query)))

@@ -15,6 +15,7 @@ use super::api::errors::{HiddenError, HiddenErrorDetail};
 use super::api::live::{Event, Explanation, History};
 use super::api::page::Page;
 use super::api::switches::SetCapability;
+use super::api::upstreams::UpstreamStatus;
 use super::api::{
     BODY_BYTES_MAX, CapabilityStatus, CertificateInfo, Health, ImportCertificate, KeyRotation,
     LocalCa, Reloaded, Signal, SiteStatus, Status,
@@ -243,6 +244,10 @@ pub(super) static CALLS: &[Call] = &[
         .summary("Every site with its certificate, by name")
         .query(queries::PAGE)
         .answers::<Page<SiteStatus>>(),
+    Call::get("/v1/upstreams", "upstreams", || get(basic::upstreams))
+        .summary("Every upstream with what is known of it, by name")
+        .query(queries::PAGE)
+        .answers::<Page<UpstreamStatus>>(),
     Call::post("/v1/reload", "reload", || post(basic::reload))
         .scope(Scope::Config)
         .role(Role::Operator)

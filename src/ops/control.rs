@@ -10,6 +10,7 @@ use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use super::api::live::{ExplainQuery, Explanation};
 use super::api::page::{Page, PageQuery};
 use super::api::switches::SetCapability;
+use super::api::upstreams::UpstreamStatus;
 use super::api::{
     CapabilityStatus, CertificateInfo, ImportCertificate, KeyRotation, LocalCa, Problem, Reloaded,
     SiteStatus, Status,
@@ -104,6 +105,8 @@ pub trait Control: Access + Switches {
     fn status(&self) -> Status;
     /// By name.
     fn sites(&self, query: &PageQuery) -> Page<SiteStatus>;
+    /// By name.
+    fn upstreams(&self, query: &PageQuery) -> Page<UpstreamStatus>;
     /// By the names of their sites.
     fn certificates(&self, query: &PageQuery) -> Page<CertificateInfo>;
     /// # Errors

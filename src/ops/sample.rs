@@ -8,6 +8,9 @@ use super::api::audit::{AuditMark, AuditPage, AuditQuery, AuditVerdict};
 use super::api::live::{ExplainQuery, Explanation};
 use super::api::page::{Page, PageQuery};
 use super::api::switches::SetCapability;
+use super::api::upstreams::{
+    UpstreamFailure, UpstreamState, UpstreamStatus, UpstreamTallies, UpstreamUse,
+};
 use super::api::{
     Attention, CapabilityStatus, CertificateFailure, CertificateInfo, CertificateState,
     Connections, ImportCertificate, KeyRotation, Level, Listener, LocalCa, Problem, ReloadStatus,
@@ -38,6 +41,31 @@ pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
         failure: None,
         activity: None,
         warnings: Vec::new(),
+    }
+}
+
+/// One that has failed, and is asked again in three seconds.
+pub(crate) fn upstream(name: &str) -> UpstreamStatus {
+    let failure = UpstreamFailure {
+        at: "2026-11-21T20:17:46Z".into(),
+        text: "Connection refused (os error 111)".into(),
+    };
+    let site = |site: &str| UpstreamUse { site: site.into(), route: None, weight: 1 };
+    UpstreamStatus {
+        upstream: name.into(),
+        state: UpstreamState::Failing,
+        why: Some(failure.text.clone()),
+        last_failure: Some(failure),
+        since: Some("2026-11-21T20:17:40Z".into()),
+        probe_in_ms: Some(3_000),
+        protocol: "http/1.1".into(),
+        tls: false,
+        used_by: vec![site("app.example.com"), site("shop.example.com")],
+        used_by_total: 2,
+        requests_max: Some(100),
+        in_flight: 0,
+        waiting: 0,
+        tallies: UpstreamTallies { opened: 1, ..UpstreamTallies::default() },
     }
 }
 
@@ -91,6 +119,7 @@ pub(crate) fn status() -> Status {
         name: name.into(),
         also: also.iter().map(|name| (*name).to_owned()).collect(),
         upstreams: vec!["127.0.0.1:3000".into()],
+        upstreams_out: 0,
         certificate: certificate(name, days),
     };
     let listener =
@@ -302,6 +331,10 @@ impl Control for Daemon {
 
     fn sites(&self, query: &PageQuery) -> Page<SiteStatus> {
         query.of(status().sites, |site| &site.name)
+    }
+
+    fn upstreams(&self, query: &PageQuery) -> Page<UpstreamStatus> {
+        query.of([upstream("127.0.0.1:3000")], |upstream| &upstream.upstream)
     }
 
     fn certificates(&self, query: &PageQuery) -> Page<CertificateInfo> {

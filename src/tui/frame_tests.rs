@@ -62,6 +62,7 @@ fn every_view_is_drawn_as_agreed() {
         ("request", "2jjjj\n"),
         ("sites", "3"),
         ("certificate", "3j\n"),
+        ("upstreams", "3\n"),
         ("help", "2?"),
         ("palette", ":"),
         ("narrowed", "2nj\n1"),

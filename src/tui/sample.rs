@@ -44,6 +44,8 @@ pub fn events(say: Say<'_>) -> Vec<Event> {
     ];
     let document = Arc::new(views::audit::sample(say));
     events.push(Event::Document { view: "audit", document });
+    let document = views::sites::sample(say);
+    events.push(Event::Document { view: "sites", document });
     let requests = (0..40).map(|number| request(number, say));
     events.extend(requests.map(|request| Event::Live(live::Event::Request(Box::new(request)))));
     events
@@ -88,6 +90,12 @@ pub fn status(say: Say<'_>) -> Status {
             Attention {
                 level: Level::Fail,
                 message: say("certificate of old.example.com expired 2 days ago"),
+            },
+            Attention {
+                level: Level::Warn,
+                message: say(
+                    "app.example.com: upstream 127.0.0.1:3001 is out (1 of 2): Connection refused (os error 111), since 2026-11-21T20:14:02Z; requests go to the others (see whether the app runs and what its log says; palisade asks again by itself)",
+                ),
             },
             Attention {
                 level: Level::Warn,
@@ -142,6 +150,7 @@ fn sites(say: Say<'_>) -> Vec<SiteStatus> {
             name: say(name),
             also: also.iter().map(|name| say(name)).collect(),
             upstreams: vec![say(upstream), say("127.0.0.1:3001")],
+            upstreams_out: usize::from(name == "app.example.com"),
             certificate,
         };
     let app = certificate("app.example.com", 63, say);

@@ -43,8 +43,19 @@ fn an_upstream_goes_down_and_comes_up_as_its_checks_say() {
     let down = daemon.wait_for_event("upstream_down");
     assert_eq!((&down["why"], &down["failures"]), (&"answered 503".into(), &2.into()), "{down}");
     assert!(down["next"].is_string(), "{down}");
+    let attention = daemon.status()["attention"].to_string();
+    let words = format!(
+        "its upstream {} is out: its health check fails, answered 503, since ",
+        app.address()
+    );
+    assert!(attention.contains(&words) && attention.contains("FAIL"), "{attention}");
+    let ready = daemon.curl_ops("/readyz", &[]);
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("upstreams: the health checks of every upstream fail"));
     well.store(true, Ordering::SeqCst);
-    daemon.wait_for_event("upstream_up");
+    daemon.wait_for_nth(2, |line| line["event"] == "upstream_up");
+    assert_eq!(daemon.status()["attention"], serde_json::json!([]));
+    assert_eq!(daemon.curl_ops("/readyz", &[]).status, 200);
     let metrics = daemon.curl_ops("/metrics", &[]).text();
     let count = |outcome: &str| {
         let name = format!("palisade_upstream_checks_total{{outcome=\"{outcome}\"}} ");

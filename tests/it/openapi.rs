@@ -50,6 +50,7 @@ fn the_document_and_real_answers_hold_before_an_outside_judge() {
         "/v1/whoami",
         "/v1/status",
         "/v1/sites",
+        "/v1/upstreams",
         "/v1/certificates",
         "/v1/local-ca",
         "/v1/history?resolution=1s",

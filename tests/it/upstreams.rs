@@ -450,3 +450,80 @@ fn a_removed_upstream_ends_its_requests_in_order() {
     old.let_go(1);
     assert_eq!(under_way.answer("GET").unwrap().text(), "ok");
 }
+
+fn attention(daemon: &Daemon) -> Vec<(String, String)> {
+    let status = daemon.status();
+    let about = status["attention"].as_array().unwrap().iter();
+    let word = |found: &serde_json::Value, key: &str| found[key].as_str().unwrap().to_owned();
+    let found = about.map(|found| (word(found, "level"), word(found, "message")));
+    found.filter(|(_, message)| message.contains("is out") || message.contains("are out")).collect()
+}
+
+/// What the API knows of an upstream.
+fn known(daemon: &Daemon, at: &str) -> palisade::ops::api::upstreams::UpstreamStatus {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = palisade::ops::Client::unix(daemon.control());
+    let page = runtime.block_on(client.upstreams(&Default::default())).unwrap();
+    page.items.into_iter().find(|upstream| upstream.upstream == at).unwrap()
+}
+
+#[test]
+fn an_operator_sees_which_upstream_is_out_and_why_until_it_is_back() {
+    let (a, mut b) = (text("a"), text("b"));
+    let (of_a, of_b) = (a.address(), b.address());
+    let daemon = site(2, &format!("upstream = [\"{of_a}\", {{ to = \"{of_b}\", weight = 2 }}]"));
+    let states = || [&of_a, &of_b].map(|at| known(&daemon, at).state.word());
+    assert_eq!((states(), attention(&daemon)), (["unknown", "unknown"], vec![]));
+    let mut client = client(&daemon);
+    let mut ask = || client.get("app.localhost", "/").unwrap().status;
+    let ends = deadline();
+    while states() != ["up", "up"] {
+        assert_eq!(ask(), 200);
+        assert!(!left(ends).is_zero(), "{:?}", states());
+    }
+    assert!(daemon.cli(&["status"]).out.contains("  2 of 2 up  "));
+
+    b.stop();
+    while attention(&daemon).is_empty() {
+        assert_eq!(ask(), 200, "the other one answers");
+        assert!(!left(ends).is_zero(), "{:?}", states());
+    }
+    let [(level, message)] = &attention(&daemon)[..] else { panic!("one sentence") };
+    let begins = format!("app.localhost: upstream {of_b} is out (1 of 2): ");
+    assert!(level == "WARN" && message.starts_with(&begins), "{level} {message}");
+    let out = known(&daemon, &of_b);
+    assert!(out.state.is_out() && message.contains(&out.why.clone().unwrap()), "{out:?}");
+    assert!(out.since.is_some() && out.probe_in_ms.is_some() && out.tallies.opened > 0, "{out:?}");
+    let used = &out.used_by[..];
+    assert_eq!((out.used_by_total, used[0].site.as_str(), used[0].weight), (1, "app.localhost", 2));
+    let status = daemon.cli(&["status"]).out;
+    assert!(status.contains("  1 of 2 up  ") && status.contains(&of_b), "{status}");
+
+    let _back = Upstream::start_at(&of_b, |_, link| link.answer("200 OK", &[], "b"));
+    while !attention(&daemon).is_empty() {
+        assert_eq!(ask(), 200);
+        assert!(!left(ends).is_zero(), "{:?}", states());
+    }
+    let back = known(&daemon, &of_b);
+    assert_eq!((back.state.word(), back.why), ("up", None));
+    assert!(daemon.cli(&["status"]).out.contains("  2 of 2 up  "));
+}
+
+#[test]
+fn a_site_whose_upstreams_are_all_out_needs_somebody_at_once() {
+    let mut app = text("a");
+    let at = app.address();
+    let daemon =
+        site(1, &format!("upstream = \"{at}\"\nbreaker = {{ failures = 1, open = \"1m\" }}"));
+    app.stop();
+    assert_eq!(asks(&daemon, "GET", "/").status, 502);
+    let [(level, message)] = &attention(&daemon)[..] else { panic!("one sentence") };
+    let begins = format!("app.localhost: its upstream {at} is out: ");
+    assert!(level == "FAIL" && message.starts_with(&begins), "{level} {message}");
+    assert!(daemon.cli(&["status"]).out.contains("out: 127.0.0.1:"));
+    assert_eq!(
+        daemon.curl_ops("/readyz", &[]).status,
+        200,
+        "a request can find out that it is back"
+    );
+}

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::balance::Turns;
 use super::breaker::{Failing, Pass, Rules, State};
 use super::budget::Budget;
+use super::peer::Peer;
 use super::pool::Pool;
 use super::queue::Ticket;
 use super::visit::Visit;
@@ -70,7 +71,7 @@ pub enum Nobody {
 
 /// How much an upstream is to be preferred, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+pub enum Standing {
     Fit,
     /// It takes requests and answers none, perhaps because they are long polls.
     Stalled,
@@ -80,6 +81,22 @@ enum Standing {
     Down,
     /// Out, and takes its time.
     Slow,
+}
+
+impl Standing {
+    /// `minded`: whether who fails is left alone.
+    pub fn of(peer: &Peer, minded: bool, now_ms: u64) -> Self {
+        match if minded { peer.breaker() } else { CLOSED } {
+            State::Open { how: Failing::Slow, .. } => Self::Slow,
+            State::Open { how: Failing::Quick, .. } => Self::Quick,
+            State::Closed { .. } if peer.health() == Health::Down => Self::Down,
+            State::Closed { .. } if peer.is_stalled(now_ms) => Self::Stalled,
+            State::Closed { .. } => Self::Fit,
+        }
+    }
+
+    /// In which order they are asked; who is slow is not.
+    pub const ASKED: [Self; 4] = [Self::Fit, Self::Stalled, Self::Quick, Self::Down];
 }
 
 impl Group {
@@ -131,7 +148,7 @@ impl Group {
             return Ok(probe);
         }
         let mut full = self.full(tried);
-        for standing in [Standing::Fit, Standing::Stalled, Standing::Quick, Standing::Down] {
+        for standing in Standing::ASKED {
             if let Some(mut chosen) = self.choose_of(standing, now_ms, tried, &mut full) {
                 if standing == Standing::Quick {
                     chosen.visit.pass = Pass::Anyway;
@@ -203,13 +220,7 @@ impl Group {
 
     fn standing(&self, at: usize, now_ms: u64) -> Standing {
         let Some(member) = self.members.get(at) else { return Standing::Slow };
-        match self.state(member) {
-            State::Open { how: Failing::Slow, .. } => Standing::Slow,
-            State::Open { how: Failing::Quick, .. } => Standing::Quick,
-            State::Closed { .. } if member.pool.peer.health() == Health::Down => Standing::Down,
-            State::Closed { .. } if member.pool.peer.is_stalled(now_ms) => Standing::Stalled,
-            State::Closed { .. } => Standing::Fit,
-        }
+        Standing::of(&member.pool.peer, self.rules.is_some(), now_ms)
     }
 
     /// Sends this request as the probe of an upstream whose pause is over.

@@ -43,7 +43,7 @@ pub use body::{BetweenBytes, UpstreamBody};
 pub use breaker::{Failing, State};
 pub use carrier::Carrier;
 pub use fault::Fault;
-pub use group::{Chosen, Group, Member, Nobody, Tried};
+pub use group::{Chosen, Group, Member, Nobody, Standing, Tried};
 pub use peer::{LastFailure, Peer, Peers, Snapshot, Tally, groups};
 pub use pool::{ConnectError, Pool};
 pub use secure::Secure;

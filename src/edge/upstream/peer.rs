@@ -34,9 +34,13 @@ pub struct Peer {
     /// `None` for connections in the clear.
     pub secure: Option<Secure>,
     health: AtomicU8,
+    /// Why its checks said that it is down, the last time that they did.
+    down: ArcSwapOption<LastFailure>,
     pub(super) switch: Switch,
     /// When it last answered, or got something to answer after a pause.
     progress_ms: AtomicU64,
+    /// Its last word was an answer, not a failure.
+    heard: AtomicBool,
     /// Somebody must know how many requests it has at any moment.
     counted: AtomicBool,
     pub(super) places: Places,
@@ -79,9 +83,13 @@ pub struct LastFailure {
 pub struct Snapshot {
     pub upstream: String,
     pub health: Health,
+    /// Why, and since when, while its health checks fail.
+    pub down: Option<LastFailure>,
     pub breaker: State,
     /// When the breaker last opened or closed, since 1970; `None` if never.
     pub changed: Option<Duration>,
+    /// Its last word was an answer; `false` too where nothing was asked yet.
+    pub heard: bool,
     /// It takes requests and answers none; others are asked before it.
     pub stalled: bool,
     pub in_flight: u64,
@@ -111,8 +119,10 @@ impl Peer {
             name,
             secure,
             health: AtomicU8::new(Health::Unknown as u8),
+            down: ArcSwapOption::default(),
             switch: Switch::default(),
             progress_ms: AtomicU64::new(0),
+            heard: AtomicBool::new(false),
             counted: AtomicBool::new(false),
             places: Places::default(),
             lanes: ArcSwap::default(),
@@ -139,6 +149,11 @@ impl Peer {
         }
     }
 
+    /// Whether one more request gets a place at once.
+    pub fn has_room(&self, max: Option<usize>) -> bool {
+        max.is_none_or(|max| self.places.has_room(max))
+    }
+
     /// What the breaker says.
     pub fn breaker(&self) -> State {
         self.switch.state()
@@ -156,7 +171,7 @@ impl Peer {
     }
 
     /// Takes a place, where places are counted. `None` if there is none, else whether one must be given back.
-    pub(super) fn enter(&self, max: Option<usize>) -> Option<bool> {
+    pub fn enter(&self, max: Option<usize>) -> Option<bool> {
         let counted = max.is_some() || self.counted.load(Ordering::Relaxed);
         (!counted || self.places.enter(max)).then_some(counted)
     }
@@ -165,6 +180,9 @@ impl Peer {
     pub(super) fn progressed(&self, now_ms: u64) {
         if now_ms >= self.progress_ms.load(Ordering::Relaxed).saturating_add(PROGRESS_MS) {
             self.progress_ms.store(now_ms, Ordering::Relaxed);
+        }
+        if !self.heard.load(Ordering::Relaxed) {
+            self.heard.store(true, Ordering::Relaxed);
         }
     }
 
@@ -199,8 +217,16 @@ impl Peer {
         self.last_failure.load_full()
     }
 
+    /// Why its health checks fail, and since when; `None` while they do not.
+    #[must_use]
+    pub fn down(&self) -> Option<LastFailure> {
+        let down = self.down.load().as_deref().cloned();
+        down.filter(|_| self.health() == Health::Down)
+    }
+
     /// Writes down what went wrong, for people.
     pub fn note_failure(&self, at: Duration, text: String) {
+        self.heard.store(false, Ordering::Relaxed);
         self.last_failure.store(Some(Arc::new(LastFailure { at, text })));
     }
 
@@ -211,6 +237,13 @@ impl Peer {
         (before > 0).then(|| Duration::from_millis(now.saturating_sub(before)))
     }
 
+    /// Opens the breaker for a second.
+    #[cfg(test)]
+    pub fn open(&self, how: super::breaker::Failing, now_ms: u64) {
+        use super::breaker::{Pass, Rules};
+        self.switch.failed(Pass::Usual, how, now_ms, Rules { failures: 1, open_ms: 1_000 }, 0);
+    }
+
     /// What is known of it now; `now_ms` is the workers' clock.
     #[must_use]
     pub fn snapshot(&self, now_ms: u64) -> Snapshot {
@@ -219,8 +252,10 @@ impl Peer {
         Snapshot {
             upstream: self.endpoint.to_string(),
             health: self.health(),
+            down: self.down(),
             breaker: self.breaker(),
             changed: (changed > 0).then(|| Duration::from_millis(changed)),
+            heard: self.heard.load(Ordering::Relaxed),
             stalled: self.is_stalled(now_ms),
             in_flight: self.in_flight(),
             waiting: self.places.waiting() as u64,
@@ -236,6 +271,10 @@ impl Peer {
 impl Checked for Peer {
     fn settle(&self, health: Health) {
         self.health.store(health as u8, Ordering::Relaxed);
+    }
+
+    fn note_down(&self, at: Duration, why: &str) {
+        self.down.store(Some(Arc::new(LastFailure { at, text: why.to_owned() })));
     }
 
     fn answered(&self) -> u64 {

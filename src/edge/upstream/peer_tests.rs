@@ -72,3 +72,16 @@ fn a_snapshot_tells_what_happened_last_and_when() {
     assert_eq!((told.last_failure, told.changed), (Some(last), Some(Duration::from_secs(9))));
     assert!(told.breaker.is_open());
 }
+
+#[test]
+fn the_last_word_of_an_upstream_is_an_answer_or_a_failure() {
+    let peers = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None, &Trusts::default());
+    let peer = only(&peers);
+    assert!(!peer.snapshot(0).heard, "nothing was asked yet");
+    peer.progressed(5);
+    assert!(peer.snapshot(5).heard);
+    peer.note_failure(Duration::from_secs(7), "refused".into());
+    assert!(!peer.snapshot(6).heard);
+    peer.progressed(7);
+    assert!(peer.snapshot(7).heard, "however soon after");
+}

@@ -136,6 +136,9 @@ pub struct Explanation {
     pub routes: Vec<RouteTried>,
     /// Where it would go.
     pub upstreams: Vec<String>,
+    /// The same upstreams with what would become of each at this moment.
+    #[serde(default)]
+    pub candidates: Vec<UpstreamTried>,
     /// Fields of the request that palisade sets, or takes away.
     pub request_headers: Vec<HeaderChange>,
     /// Fields that palisade adds to an answer that has none of them.
@@ -149,6 +152,17 @@ pub struct RouteTried {
     pub matches: bool,
     /// Why not.
     pub why: Option<String>,
+}
+
+/// An upstream that a request might be sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UpstreamTried {
+    pub upstream: String,
+    /// `asked` (one of several in their turns), `probed` (asked first, to find out whether it is back), `awaited` (it has
+    /// no place now) or `skipped`
+    pub outcome: String,
+    /// For people.
+    pub why: String,
 }
 
 /// A header field.

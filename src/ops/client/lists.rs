@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::{CALL_TIME, Client, ClientError, query_string};
 use crate::ops::api::page::{Page, PageQuery};
+use crate::ops::api::upstreams::UpstreamStatus;
 use crate::ops::api::{CertificateInfo, SiteStatus};
 
 /// Many more than any daemon has.
@@ -28,6 +29,14 @@ impl Client {
     /// As every call; refused when the query asks for no page.
     pub async fn sites(&self, query: &PageQuery) -> Result<Page<SiteStatus>, ClientError> {
         self.page("/v1/sites", query).await
+    }
+
+    /// A page of the upstreams, by name.
+    ///
+    /// # Errors
+    /// As every call; refused when the query asks for no page, and by a daemon that does not know the call.
+    pub async fn upstreams(&self, query: &PageQuery) -> Result<Page<UpstreamStatus>, ClientError> {
+        self.page("/v1/upstreams", query).await
     }
 
     /// Every item of a list, page by page.

@@ -1,13 +1,16 @@
-//! 3: sites with their certificates, and one certificate in full: how long it lasts, when and why the next one is
-//! fetched, and why the last attempt failed, in the CA's words.
+//! 3: sites with their upstreams and certificates, and one site in full: what is known of each upstream, how long the
+//! certificate lasts, when and why the next one is fetched, and why the last attempt failed, in the CA's words.
 //!
 //! Bounds: the first [`LISTED_MAX`] sites by name; until these are there, the ones that the status has.
+
+mod upstreams;
 
 use std::sync::Arc;
 
 use crate::base::timestamp::unix_s;
 use crate::base::words::{expiry, soon};
 use crate::ops::api::page::PageQuery;
+use crate::ops::api::upstreams::UpstreamStatus;
 use crate::ops::api::{CertificateInfo, CertificateState, SiteStatus};
 use crate::ops::client::{Client, ClientError};
 
@@ -15,6 +18,7 @@ use super::super::data::{Data, Document};
 use super::super::event::Mutation;
 use super::super::glyphs;
 use super::super::page::Page;
+use super::super::sample::Say;
 use super::super::table::{Cell, Column, Fact, Narrow, Row, Table, Width};
 use super::super::theme::{Look, Tone};
 use super::{About, Act, Fetch, View};
@@ -25,12 +29,15 @@ pub struct Sites;
 const LISTED_MAX: usize = 2_000;
 const PAGES_MAX: usize = 8;
 
-/// Every site, or the first of very many.
-struct Listed(Vec<SiteStatus>);
+/// Every site, or the first of very many, and what is known of their upstreams.
+struct Listed {
+    sites: Vec<SiteStatus>,
+    upstreams: Vec<UpstreamStatus>,
+}
 
 /// The sites that the view shows.
 pub fn listed(data: &Data) -> &[SiteStatus] {
-    let own = data.document::<Listed>(NAME).map(|Listed(sites)| sites.as_slice());
+    let own = data.document::<Listed>(NAME).map(|listed| listed.sites.as_slice());
     let told = || data.status.as_ref().map_or(&[][..], |status| &status.sites);
     own.filter(|own| !own.is_empty()).unwrap_or_else(told)
 }
@@ -52,7 +59,12 @@ async fn all(client: &Client) -> Result<Document, ClientError> {
         }
     }
     sites.truncate(LISTED_MAX);
-    Ok(Arc::new(Listed(sites)))
+    Ok(Arc::new(Listed { sites, upstreams: upstreams::all(client).await? }))
+}
+
+/// What a test or a fuzzer shows in place of a daemon's answers: upstreams, beside the sites of its status.
+pub fn sample(say: Say<'_>) -> Document {
+    Arc::new(Listed { sites: Vec::new(), upstreams: upstreams::sample(say) })
 }
 
 const NAME: &str = "sites";
@@ -66,11 +78,11 @@ const LIFE_CELLS: u16 = 10;
 const COLUMNS: [Column; 7] = [
     Column::new("SITE", Width::Share(18), 0),
     Column::new("STATE", Width::Cells(5), 0),
-    Column::new("SOURCE", Width::Cells(8), 1),
+    Column::new("SOURCE", Width::Cells(8), 4),
     Column::new("EXPIRES", Width::Cells(16), 0),
     Column::new("LEFT", Width::Cells(LIFE_CELLS), 3),
     Column::new("RENEWS", Width::Cells(10), 2),
-    Column::new("UPSTREAM", Width::Share(12), 4),
+    Column::new("UPSTREAM", Width::Share(12), 1),
 ];
 
 const ACTS: [Act; 1] = [Act {
@@ -99,7 +111,7 @@ impl View for Sites {
             number: Some(3),
             name: NAME,
             title: "Sites & certificates",
-            help: "Every site with what is left of its certificate's life. Enter shows names, issuer, the next renewal and why the last attempt failed.",
+            help: "Every site with what is left of its certificate's life, and how many of its upstreams are up. Enter shows what is known of each upstream, names, issuer, the next renewal and why the last attempt failed.",
         }
     }
 
@@ -116,12 +128,13 @@ impl View for Sites {
         let site = listed(data).iter().find(|site| site.name == id)?;
         let mut page = Page::new(&site.name, id, width, look);
         page.facts = facts(site);
-        let (tone, word, why) = verdict(&site.certificate);
+        let (tone, word, why) = standing(site);
         page.field("state", tone, &format!("{word}  {why}"));
         if !site.also.is_empty() {
             page.field("also", Tone::Plain, &site.also.join(", "));
         }
-        page.field("upstream", Tone::Plain, &site.upstreams.join(", "));
+        let known = data.document::<Listed>(NAME).map_or(&[][..], |listed| &listed.upstreams);
+        upstreams::section(&mut page, site, known);
         page.blank();
         certificate(&mut page, &site.certificate);
         failure(&mut page, &site.certificate);
@@ -171,6 +184,34 @@ pub fn verdict(info: &CertificateInfo) -> (Tone, &'static str, String) {
     }
 }
 
+/// How a site is, in a word and in a few: the worse of its certificate and its upstreams.
+#[must_use]
+pub fn standing(site: &SiteStatus) -> (Tone, &'static str, String) {
+    let (tone, word, why) = verdict(&site.certificate);
+    let all = site.upstreams.len();
+    let (out_tone, out_word, out) = match (all, site.upstreams_out) {
+        (_, 0) => return (tone, word, why),
+        (1, _) => (Tone::Bad, "FAIL", "its upstream is out".to_owned()),
+        (all, out) if out < all => (Tone::Warn, "WARN", format!("{out} of {all} upstreams out")),
+        (all, _) => (Tone::Bad, "FAIL", format!("all {all} upstreams are out")),
+    };
+    if urgency(word) < urgency(out_word) {
+        return (tone, word, format!("{why}; {out}"));
+    }
+    let also = if word == "OK" { String::new() } else { format!("; {why}") };
+    (out_tone, out_word, format!("{out}{also}"))
+}
+
+/// Most urgent first.
+#[must_use]
+pub fn urgency(word: &str) -> u8 {
+    match word {
+        "FAIL" => 0,
+        "WARN" => 1,
+        _ => 2,
+    }
+}
+
 /// What is left of the certificate's life, as a bar; nothing where it is not known.
 #[must_use]
 pub fn life(info: &CertificateInfo, cells: u16, look: Look) -> String {
@@ -185,12 +226,14 @@ pub fn life(info: &CertificateInfo, cells: u16, look: Look) -> String {
 
 fn row(site: &SiteStatus, look: Look) -> Row {
     let info = &site.certificate;
-    let (tone, word, _) = verdict(info);
+    let (tone, word, _) = standing(site);
+    let (of_certificate, ..) = verdict(info);
     let expires = info.expires_in_s.map_or_else(
         || Cell::toned(Tone::Bad, "none"),
-        |left| Cell { tone, order: Some(left), text: expiry(left) },
+        |left| Cell { tone: of_certificate, order: Some(left), text: expiry(left) },
     );
-    let expires = if tone == Tone::Good { Cell { tone: Tone::Plain, ..expires } } else { expires };
+    let well = of_certificate == Tone::Good;
+    let expires = if well { Cell { tone: Tone::Plain, ..expires } } else { expires };
     let renews = info.renewal.as_ref().map_or_else(
         || Cell::toned(Tone::Quiet, "-"),
         |renewal| Cell { order: Some(renewal.in_s), ..Cell::new(in_words(renewal.in_s)) },
@@ -202,10 +245,7 @@ fn row(site: &SiteStatus, look: Look) -> Row {
         expires,
         Cell::toned(Tone::Chart, life(info, LIFE_CELLS, look)),
         renews,
-        Cell::new(more(
-            site.upstreams.first().map_or("-", String::as_str),
-            site.upstreams.len().saturating_sub(1),
-        )),
+        upstreams::cell(site),
     ];
     Row { id: site.name.clone(), cells, facts: facts(site) }
 }

@@ -174,6 +174,9 @@ impl Checks {
         let changed = entry.counter.take(fault.is_none(), rise, fall);
         let (target, failures) = (entry.target.clone(), entry.failures);
         if let (Some(health), Kind::Check) = (changed, key.1) {
+            if let Some(why) = &fault {
+                target.upstream.note_down(self.parts.clock.unix(), why);
+            }
             target.upstream.settle(health);
         }
         drop(entries);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::timestamp::time_of_day;
-use crate::base::words::{count, micros};
+use crate::base::words::{count, micros, upstreams};
 use crate::ops::api::SiteStatus;
 use crate::ops::api::live::RequestSeen;
 
@@ -31,17 +31,13 @@ pub fn sites(scene: &Scene<'_>, canvas: &mut Canvas<'_>, y: u16) -> u16 {
     let room = canvas.height().saturating_sub(y + 5);
     let shown = usize::from(room.min(canvas.height() / 5).max(1));
     // The ones that need attention stand first: a screen has no room for all.
-    found.sort_by_key(|site| match certificates::verdict(&site.certificate).1 {
-        "FAIL" => 0,
-        "WARN" => 1,
-        _ => 2,
-    });
+    found.sort_by_key(|site| certificates::urgency(certificates::standing(site).1));
     let hidden = found.len().saturating_sub(shown) + elsewhere;
     let note = if hidden > 0 { format!("{hidden} more: 3") } else { String::new() };
     canvas.rule(y, "Sites", &note);
     let name_cells = 30.min(canvas.width() / 3);
     for (line, site) in (y + 1..).zip(found.iter().take(shown)) {
-        let (tone, word, why) = certificates::verdict(&site.certificate);
+        let (tone, word, why) = certificates::standing(site);
         canvas.put(
             1,
             line,
@@ -58,8 +54,8 @@ pub fn sites(scene: &Scene<'_>, canvas: &mut Canvas<'_>, y: u16) -> u16 {
             line,
             &[(Tone::Plain, format!("{}, {why}", site.certificate.source))],
         );
-        if let Some(upstream) = site.upstreams.first() {
-            let words = certificates::more(upstream, site.upstreams.len() - 1);
+        if !site.upstreams.is_empty() {
+            let words = upstreams(&site.upstreams, site.upstreams_out);
             let wide = u16::try_from(words.len()).unwrap_or(u16::MAX);
             if x + 2 + wide < canvas.width() {
                 canvas.right(canvas.width() - 2, line, Tone::Quiet, &words);
