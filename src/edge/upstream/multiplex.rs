@@ -9,15 +9,15 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::head::HEAD_MAX;
+use super::heard::{Ear, Heard};
 use super::silence::{Due, LOOK, Silence};
 use super::strand::Strand;
 use super::stream::UpstreamStream;
@@ -61,7 +61,7 @@ impl Multiplexed {
         let target = Target::of(&stream, version);
         let tls = matches!(stream, UpstreamStream::Tls(_));
         let line = Rc::<Line>::default();
-        let heard = Heard { stream, line: Rc::clone(&line) };
+        let heard = Heard { stream, ear: Rc::clone(&line) };
         let (sender, connection) = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
@@ -110,7 +110,7 @@ impl Multiplexed {
 }
 
 /// Runs a connection until it is closed: by the app, or because nobody needs it any more, or because it is dead.
-async fn drive(mut connection: Connection<Heard, Bytes>, line: Rc<Line>) {
+async fn drive(mut connection: Connection<Heard<Rc<Line>>, Bytes>, line: Rc<Line>) {
     let mut ping = connection.ping_pong();
     let mut silence = Silence::default();
     let mut looks = interval_at(Instant::now() + LOOK, LOOK);
@@ -141,53 +141,8 @@ async fn drive(mut connection: Connection<Heard, Bytes>, line: Rc<Line>) {
     .await;
 }
 
-/// A stream that counts what comes.
-struct Heard {
-    stream: UpstreamStream,
-    line: Rc<Line>,
-}
-
-impl AsyncRead for Heard {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        let count = buf.filled().len().saturating_sub(before) as u64;
-        this.line.heard.set(this.line.heard.get().saturating_add(count));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Heard {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+impl Ear for Rc<Line> {
+    fn hear(&mut self, bytes: &[u8]) {
+        self.heard.set(self.heard.get().saturating_add(bytes.len() as u64));
     }
 }

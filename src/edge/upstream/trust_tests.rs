@@ -15,12 +15,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::link::Link;
-use super::secure::{Secure, TlsFault};
+use super::secure::Secure;
 use super::stream::UpstreamStream;
 use super::trust::Trust;
 use crate::config::settings::{Protocol, UpstreamTls};
 use crate::edge::body::RequestBody;
 use crate::edge::tls::provider;
+use crate::ports::handshake::TlsFault;
 
 const NAME: &str = "app.internal";
 
