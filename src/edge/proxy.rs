@@ -14,6 +14,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 
 use super::body::{Body, BodyState, RequestBody};
+use super::identity::{Identity, Own};
 use super::lease::{Course, Leased};
 use super::policy::Policy;
 use super::respond;
@@ -38,6 +39,7 @@ pub(super) fn admit(policy: &Policy, head: &Parts) -> Result<(), Denial> {
 pub(super) async fn forward(
     trip: &mut Trip,
     head: Parts,
+    identity: &Identity,
     body: Incoming,
 ) -> Result<Response<Body>, Denial> {
     let max = trip.intake().and_then(|intake| intake.body_max.bytes());
@@ -50,7 +52,7 @@ pub(super) async fn forward(
     let mut course = Course::begin(trip)?;
     let mut leased = course.lease(trip).await?;
     let exchange = Exchange::start(trip, state);
-    leased.link.begin(head, body);
+    leased.link.begin(head, Own { identity, id: &trip.id_value }, body);
     let answer = loop {
         match exchange.run(&mut leased).await {
             Ok(answer) => break answer,
