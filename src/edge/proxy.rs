@@ -116,7 +116,8 @@ impl Exchange {
     pub(super) fn refusal(&self, failure: Failure, pool: &Pool) -> Denial {
         let upstream = pool.label.to_string();
         let Failure::Broke(fault) = failure else {
-            return Denial::UpstreamTimeout { upstream, waited_s: self.first_byte.as_secs() };
+            let waited = self.first_byte;
+            return Denial::UpstreamTimeout { upstream, waited, connected: true };
         };
         match self.body.as_ref().and_then(|body| body.fault.get()) {
             Some(fault) => fault.refusal().unwrap_or(Denial::BodyBroken),
