@@ -66,7 +66,7 @@ pub enum Denial {
     /// The app took the request and closed or broke the connection before answering.
     UpstreamBroke { upstream: String, why: String, how: Broke },
     /// No connection, or no response head, within the deadline.
-    UpstreamTimeout { upstream: String, waited_s: u64 },
+    UpstreamTimeout { upstream: String, waited: Duration, connected: bool },
     /// Every upstream that could be asked has as many requests as it may, `requests_max`, and so has the queue.
     UpstreamBusy { upstream: String, requests_max: usize, queue: Queue },
     /// Every upstream lets deadlines pass, and is left alone until the next probe.

@@ -1,8 +1,9 @@
 //! What is known of upstreams, for whoever asks.
 
 use super::control::Daemon;
-use crate::edge::upstream::{Snapshot, State};
-use crate::ports::health::Health;
+use super::standing::state_of;
+use crate::edge::upstream::Snapshot;
+use crate::ops::api::upstreams::UpstreamState;
 use crate::telemetry::metrics::UpstreamFigures;
 
 impl Daemon {
@@ -27,12 +28,12 @@ impl Daemon {
 }
 
 /// As the help of the metric says.
-const fn number(upstream: &Snapshot) -> u64 {
-    match (upstream.breaker, upstream.health) {
-        (State::Open { probing: true, .. }, _) => 1,
-        (State::Open { .. }, _) => 2,
-        (State::Closed { .. }, Health::Down) => 3,
-        (State::Closed { .. }, _) if upstream.stalled => 4,
-        (State::Closed { .. }, _) => 0,
+fn number(upstream: &Snapshot) -> u64 {
+    match state_of(upstream) {
+        UpstreamState::Up | UpstreamState::Unknown => 0,
+        UpstreamState::Probing => 1,
+        UpstreamState::Failing => 2,
+        UpstreamState::Down => 3,
+        UpstreamState::Stalled => 4,
     }
 }

@@ -135,7 +135,8 @@ fn status_of(known: Snapshot, used: Used<'_>, now_ms: u64) -> UpstreamStatus {
     }
 }
 
-fn state_of(known: &Snapshot) -> UpstreamState {
+/// What is said of it in one word, and as a number by the metric.
+pub(super) fn state_of(known: &Snapshot) -> UpstreamState {
     match (known.breaker, known.health) {
         (State::Open { probing: true, .. }, _) => UpstreamState::Probing,
         (State::Open { .. }, _) => UpstreamState::Failing,
@@ -225,7 +226,7 @@ fn attention(whose: &str, all: usize, out: &[&Snapshot]) -> Option<Attention> {
     Some(Attention { level, message: format!("{whose}: {found} ({next})") })
 }
 
-/// `Connection refused, since 2026-11-21T20:17:46Z`
+/// `connection refused, since 2026-11-21T20:17:46Z`
 fn told(known: &Snapshot) -> String {
     let since = since(known).filter(|_| known.breaker.is_open() || known.down.is_some());
     let since = since.map_or(String::new(), |since| format!(", since {}", at(since)));

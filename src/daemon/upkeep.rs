@@ -79,7 +79,7 @@ fn target(site: &Site, peer: &Arc<Peer>) -> Target {
         endpoint: peer.endpoint.clone(),
         site: site.name.to_string(),
         name: peer.name.clone(),
-        tls: peer.secure.as_ref().map(|secure| Arc::clone(secure.config())),
+        tls: peer.secure.as_ref().map(|secure| Arc::clone(secure.handshake())),
         upstream: Arc::clone(peer) as Arc<dyn Checked>,
     }
 }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::accept::{Arrival, Role};
 use super::crowd::Seat;
+use super::identity::Identity;
 use super::inspect::{Gate, Refused};
 use super::io::{Prefixed, Stream};
 use super::timers::{Deadline, Stall};
@@ -134,24 +135,31 @@ pub struct Client {
     pub text: HeaderValue,
 }
 
+impl Client {
+    pub fn of(ip: ClientIp) -> Self {
+        // Addresses are visible ASCII.
+        let text = HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static(""));
+        Self { ip, text }
+    }
+}
+
 /// The last host of a connection, and what was worked out for it.
 #[derive(Debug)]
 pub struct HostEntry {
     generation: u64,
     authority: Box<[u8]>,
     pub site: usize,
-    /// `Host` and `X-Forwarded-Host` for the app.
+    /// `Host` for the app, where it has none.
     pub value: HeaderValue,
-    /// `Forwarded` for the app (RFC 7239), for this connection's own client.
-    pub forwarded: HeaderValue,
+    /// What the app is told, of this connection's own client.
+    pub identity: Rc<Identity>,
 }
 
 impl Conn {
-    fn new(worker: Rc<Worker>, opening: Opening) -> Option<Rc<Self>> {
+    fn new(worker: Rc<Worker>, opening: Opening) -> Rc<Self> {
         let view = worker.view();
         let trusted = &view.policy.settings.listen.trusted_proxies;
         let ip = trusted.resolve(opening.whose.peer, Said::Nothing);
-        let text = HeaderValue::from_str(&ip.to_string()).ok()?;
         let deadline = worker.timers.deadline();
         let conn = Rc::new(Self {
             peer: opening.whose.peer,
@@ -160,7 +168,7 @@ impl Conn {
             http2: opening.http2,
             sni: opening.sni,
             local: opening.local,
-            client: Client { ip, text },
+            client: Client::of(ip),
             exchanges: Cell::new(0),
             bodies_open: Cell::new(0),
             unread: Cell::new(false),
@@ -183,7 +191,7 @@ impl Conn {
             worker,
         });
         conn.seat.taken_by(&conn);
-        Some(conn)
+        conn
     }
 
     /// The site that the handshake chose, in the policy of `view`.
@@ -209,11 +217,16 @@ impl Conn {
     ) -> Rc<HostEntry> {
         // `text` parsed as a host, so both are visible ASCII.
         let value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
-        let forwarded = super::forwarded::forwarded(self.client.ip.addr(), text, self.tls);
+        let identity = Rc::new(Identity::new(&self.client, &value, self.tls));
         let entry =
-            Rc::new(HostEntry { generation, authority: authority.into(), site, value, forwarded });
+            Rc::new(HostEntry { generation, authority: authority.into(), site, value, identity });
         *self.host.borrow_mut() = Some(Rc::clone(&entry));
         entry
+    }
+
+    /// It is idle: what was worked out for its requests is worked out again for the next one.
+    pub(super) fn forget_host(&self) {
+        *self.host.borrow_mut() = None;
     }
 
     /// Called by the stream when it has read something: what the gate made of it.
@@ -368,9 +381,8 @@ pub async fn serve(worker: Rc<Worker>, arrival: Arrival) {
 
 async fn serve_plain(worker: Rc<Worker>, tcp: tokio::net::TcpStream, whose: Whose) {
     let opening = Opening { whose, local: None, tls: false, http2: false, sni: None };
-    if let Some(conn) = Conn::new(worker, opening) {
-        http1::serve(conn, Stream::Plain(Prefixed::new(tcp, Vec::new()))).await;
-    }
+    let conn = Conn::new(worker, opening);
+    http1::serve(conn, Stream::Plain(Prefixed::new(tcp, Vec::new()))).await;
 }
 
 async fn serve_tls(worker: Rc<Worker>, tcp: tokio::net::TcpStream, whose: Whose) {
@@ -378,7 +390,7 @@ async fn serve_tls(worker: Rc<Worker>, tcp: tokio::net::TcpStream, whose: Whose)
     let Some(secured) = Box::pin(tls::handshake(&worker, tcp, whose.peer)).await else { return };
     let opening =
         Opening { whose, local: secured.local, tls: true, http2: secured.http2, sni: secured.sni };
-    let Some(conn) = Conn::new(worker, opening) else { return };
+    let conn = Conn::new(worker, opening);
     let stream = Stream::Tls(secured.stream);
     if conn.http2 {
         Box::pin(http2::serve(conn, stream)).await;

@@ -3,6 +3,8 @@
 //! Two messages per refusal: what the client may know, and what the operator needs. Nothing of the app or of
 //! palisade's inside reaches the first.
 
+use std::time::Duration;
+
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
 };
@@ -12,7 +14,7 @@ use super::body::Body;
 use super::originals;
 use super::pages::{self, Page};
 use super::trip::Trip;
-use crate::base::units::Bytes;
+use crate::base::units::{Bytes, HumanDuration};
 use crate::base::{Broke, Denial, Host, Queue};
 
 /// Everything that has to be decided for a refusal.
@@ -98,8 +100,8 @@ fn page(trip: &Trip, status: StatusCode, (title, message, hint): Words) -> Respo
 /// The app's answer, its body replaced where it is a 5xx and the route hides what the app says about its errors. Status
 /// and fields stay, except for those that describe the old body. What the app said is kept for operators.
 pub(super) fn hidden(trip: &Trip, response: Response<Body>) -> Response<Body> {
-    let hides = trip.intake().is_some_and(|intake| intake.hide_errors);
-    if !hides || !response.status().is_server_error() {
+    let hides = || trip.intake().is_some_and(|intake| intake.hide_errors);
+    if !response.status().is_server_error() || !hides() {
         return response;
     }
     let words = ("Something went wrong", "The app could not answer this request.", TRY_AGAIN);
@@ -281,11 +283,18 @@ fn upstream_broke(at: &str, why: &str, how: Broke) -> Answer {
     upstream(StatusCode::BAD_GATEWAY, "upstream_broke", NO_ANSWER, message, why)
 }
 
-fn upstream_late(at: &str, waited_s: u64) -> Answer {
+fn upstream_late(at: &str, waited: Duration, connected: bool) -> Answer {
     let message = "The app behind this address did not answer in time.";
-    let why = format!(
-        "{at}: nothing came within {waited_s} s; raise first_byte_timeout of a route that needs longer"
-    );
+    let waited = HumanDuration(waited);
+    let why = if connected {
+        format!(
+            "{at}: nothing came within {waited}; raise first_byte_timeout of a route that needs longer"
+        )
+    } else {
+        format!(
+            "{at}: no connection within {waited} (timeout.connect); is the machine up, and does a firewall let it through?"
+        )
+    };
     let status = StatusCode::GATEWAY_TIMEOUT;
     upstream(status, "upstream_timeout", "The site takes too long", message, why)
 }
@@ -378,7 +387,7 @@ fn decide(denial: &Denial) -> Answer {
         Denial::UpstreamUnreachable { upstream, why } => unreachable_upstream(upstream, why),
         Denial::UpstreamTls { upstream, why } => upstream_tls(upstream, why),
         Denial::UpstreamBroke { upstream, why, how } => upstream_broke(upstream, why, *how),
-        Denial::UpstreamTimeout { upstream, waited_s } => upstream_late(upstream, *waited_s),
+        Denial::UpstreamTimeout { upstream, waited, connected } => upstream_late(upstream, *waited, *connected),
         Denial::UpstreamBusy { upstream, requests_max, queue } => upstream_busy(upstream, *requests_max, *queue),
         Denial::UpstreamDown { upstream, why, retry_s } => upstream_down(upstream, why, *retry_s),
         Denial::Internal { what } => Answer {
@@ -429,7 +438,11 @@ mod tests {
             Denial::UpstreamUnreachable { upstream: at(), why: "refused".into() },
             Denial::UpstreamTls { upstream: at(), why: "expired".into() },
             Denial::UpstreamBroke { upstream: at(), why: "closed".into(), how: Broke::Silent },
-            Denial::UpstreamTimeout { upstream: at(), waited_s: 60 },
+            Denial::UpstreamTimeout {
+                upstream: at(),
+                waited: Duration::from_secs(60),
+                connected: true,
+            },
             Denial::UpstreamBusy {
                 upstream: at(),
                 requests_max: 10,

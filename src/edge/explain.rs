@@ -12,10 +12,12 @@ use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, StatusCode, Uri};
 
+use super::conn::Client;
+use super::identity::{Identity, Own};
 use super::policy::Policy;
 use super::route::{self, Mismatch};
 use super::{deny, forwarded, proxy, respond, steps, tunnel};
-use crate::base::{Denial, Host, unmapped};
+use crate::base::{ClientIp, Denial, Host, unmapped};
 use crate::config::settings::{RouteMatch, Site};
 use crate::guard::intake;
 use crate::telemetry::events::{Outcome, Step};
@@ -129,7 +131,6 @@ fn walk<'p>(
     told: &mut Explained,
 ) -> Result<&'p Site, Stopped> {
     let client = client(policy, asked, told);
-    told.steps.push(client);
     let site = find_site(policy, asked, told)?;
     let mut head = asked.head.clone();
     let refused = |denial| Stopped::At(steps::PATH, denial);
@@ -168,7 +169,7 @@ fn walk<'p>(
     } else {
         steps::no_websocket()
     });
-    told.to_app = to_app(asked, &told.client);
+    told.to_app = to_app(asked, client);
     let route = route.and_then(|at| site.routes.get(at));
     told.steps.extend(site.audit_of(route).map(steps::audit));
     let group = site.upstreams_of(route);
@@ -180,12 +181,13 @@ fn walk<'p>(
     Ok(site)
 }
 
-fn client(policy: &Policy, asked: &Asked, told: &mut Explained) -> Step {
+fn client(policy: &Policy, asked: &Asked, told: &mut Explained) -> ClientIp {
     let proxies = &policy.settings.listen.trusted_proxies;
     let client = forwarded::resolve(proxies, asked.peer, &asked.head.headers);
     told.client = client.to_string();
     let trusted = proxies.contains(asked.peer);
-    steps::client(client, trusted.then_some(asked.peer), None)
+    told.steps.push(steps::client(client, trusted.then_some(asked.peer), None));
+    client
 }
 
 fn find_site<'p>(
@@ -248,23 +250,17 @@ fn why_not(matcher: &RouteMatch, mismatch: Mismatch<'_>) -> String {
 }
 
 /// What palisade says to the app in its own words, and what it takes away.
-fn to_app(asked: &Asked, client: &str) -> Vec<(String, Option<String>)> {
+fn to_app(asked: &Asked, client: ClientIp) -> Vec<(String, Option<String>)> {
     let mut headers = asked.head.headers.clone();
     forwarded::strip(&mut headers);
     let host = headers.get(HOST).cloned().unwrap_or(HeaderValue::from_static(""));
-    let address = HeaderValue::try_from(client).unwrap_or(HeaderValue::from_static(""));
-    let forwarded = match client.parse() {
-        Ok(ip) => forwarded::forwarded(ip, &text(&host), asked.tls),
-        Err(_) => HeaderValue::from_static("for=unknown"),
-    };
     let before = asked.head.headers.keys();
     let gone = before.filter(|name| !headers.contains_key(*name)).map(ToString::to_string);
     let gone: Vec<String> = gone.collect();
     let mut said = HeaderMap::new();
     let id = HeaderValue::from_static("(new for each request)");
-    let identity =
-        forwarded::Identity { client: &address, tls: asked.tls, host: &host, forwarded, id: &id };
-    forwarded::identify(&mut said, identity);
+    let identity = Identity::new(&Client::of(client), &host, asked.tls);
+    Own { identity: &identity, id: &id }.append_to(&mut said);
     let gone = gone.into_iter().filter(|name| !said.contains_key(name)).map(|name| (name, None));
     said.iter().map(|(name, value)| (name.to_string(), Some(text(value)))).chain(gone).collect()
 }

@@ -1,7 +1,7 @@
 //! What a request tells the app about where it came from, and what it may not say (promises 19 and 20).
 //!
 //! Hop-by-hop fields, those named by `Connection`, names with `_`, and whatever a client claims about its own
-//! address are removed; then palisade writes its own words.
+//! address are removed; then palisade puts its own words behind the rest (`identity`).
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -14,30 +14,26 @@ use http::uri::PathAndQuery;
 use http::{Uri, Version};
 
 use super::conn::{Client, HostEntry, is_trusted};
+use super::identity::{Identity, X_FORWARDED_FOR};
 use super::trailers::TakesTrailers;
 use super::trip::Trip;
 use crate::base::{ClientIp, Said, TrustedProxies};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Names that a `Connection` field may list and that are not the client's to remove: what was judged must reach the app.
 const NOT_HOP_BY_HOP: [&str; 5] =
     ["host", "cookie", "authorization", "content-length", "content-type"];
 
-/// The client of this request: the connection's own, unless a trusted proxy speaks for another.
-pub(super) fn client(trip: &Trip, headers: &HeaderMap) -> Client {
+/// The client of this request where it is not the connection's own: whom a trusted proxy speaks for.
+pub(super) fn client(trip: &Trip, headers: &HeaderMap) -> Option<Client> {
     let conn = &trip.conn;
     if !is_trusted(&trip.view, conn.peer) {
-        return conn.client.clone();
+        return None;
     }
     let trusted = &trip.view.policy.settings.listen.trusted_proxies;
     let ip = resolve(trusted, conn.peer, headers);
-    let text = HeaderValue::from_str(&ip.to_string()).unwrap_or_else(|_| conn.client.text.clone());
-    Client { ip, text }
+    (ip != conn.client.ip).then(|| Client::of(ip))
 }
 
 /// Who is behind `peer`, as far as the trusted proxies know.
@@ -51,30 +47,10 @@ pub(super) fn resolve(trusted: &TrustedProxies, peer: IpAddr, headers: &HeaderMa
     trusted.resolve(peer, Said::Forwarded(&values(FORWARDED)))
 }
 
-/// `Forwarded` (RFC 7239) for a client, the host it asked for and the scheme.
-pub(super) fn forwarded(client: IpAddr, host: &str, tls: bool) -> HeaderValue {
-    let proto = if tls { "https" } else { "http" };
-    let text = match client {
-        IpAddr::V4(ip) => format!("for={ip};host=\"{host}\";proto={proto}"),
-        IpAddr::V6(ip) => format!("for=\"[{ip}]\";host=\"{host}\";proto={proto}"),
-    };
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
-        .unwrap_or(HeaderValue::from_static("for=unknown"))
-}
-
-/// Turns the head that came into the head that goes to the app.
-pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
+/// Turns the head that came into the head that goes to the app, and returns what is put behind it.
+pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) -> Rc<Identity> {
     clean(head, trip.target.as_ref(), &host.value, trip.conn.http2);
     let headers = &mut head.headers;
-    let own_client = trip.client.ip == trip.conn.client.ip;
-    let forwarded = if own_client {
-        host.forwarded.clone()
-    } else {
-        let name = host.value.to_str().unwrap_or_default();
-        forwarded(trip.client.ip.addr(), name, trip.conn.tls)
-    };
-    let (client, id) = (&trip.client.text, &trip.id_value);
-    identify(headers, Identity { client, tls: trip.conn.tls, host: &host.value, forwarded, id });
     if let Entry::Occupied(mut trace) = headers.entry(TRACEPARENT) {
         if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(trip.id, Some(trace.get())))
         {
@@ -82,6 +58,11 @@ pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) {
         }
     } else if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(trip.id, None)) {
         headers.insert(TRACEPARENT, value);
+    }
+    if trip.client.ip == trip.conn.client.ip {
+        Rc::clone(&host.identity)
+    } else {
+        Rc::new(Identity::new(&trip.client, &host.value, trip.conn.tls))
     }
 }
 
@@ -100,7 +81,7 @@ pub(super) fn clean(
         head.uri = target.cloned().map_or_else(Uri::default, Uri::from);
     }
     let headers = &mut head.headers;
-    headers.reserve(8);
+    headers.reserve(2); // `Host` and `traceparent`
     if http2 {
         join_cookies(headers);
     }
@@ -108,25 +89,6 @@ pub(super) fn clean(
     if !headers.contains_key(HOST) {
         headers.insert(HOST, host.clone());
     }
-}
-
-/// What palisade says about a request.
-pub(super) struct Identity<'a> {
-    pub client: &'a HeaderValue,
-    pub tls: bool,
-    pub host: &'a HeaderValue,
-    pub forwarded: HeaderValue,
-    pub id: &'a HeaderValue,
-}
-
-/// Writes it into the head that goes to the app.
-pub(super) fn identify(headers: &mut HeaderMap, identity: Identity<'_>) {
-    let proto = HeaderValue::from_static(if identity.tls { "https" } else { "http" });
-    headers.insert(X_FORWARDED_FOR, identity.client.clone());
-    headers.insert(X_FORWARDED_PROTO, proto);
-    headers.insert(X_FORWARDED_HOST, identity.host.clone());
-    headers.insert(FORWARDED, identity.forwarded);
-    headers.insert(X_REQUEST_ID, identity.id.clone());
 }
 
 /// Removes what must not reach the app. One pass finds out whether there is anything to do, which is rare. True if the
@@ -174,10 +136,10 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-/// What a client says about where it comes from; palisade knows better.
+/// What a client says about where it comes from, or which request this is; palisade knows better.
 pub(super) fn is_claim(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded")
+    matches!(name, "forwarded" | "x-real-ip" | "x-request-id") || name.starts_with("x-forwarded")
 }
 
 pub(super) fn named_by_connection(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
@@ -248,6 +210,7 @@ mod tests {
             ("x-forwarded-user", "root"),
             ("forwarded", "for=127.0.0.1"),
             ("x-real-ip", "127.0.0.1"),
+            ("x-request-id", "1"),
             ("x_forwarded_for", "127.0.0.1"),
             ("x-app", "kept"),
         ]);
@@ -262,13 +225,5 @@ mod tests {
         join_cookies(&mut headers);
         let cookies: Vec<_> = headers.get_all(COOKIE).iter().collect();
         assert_eq!(cookies, ["a=1; b=2"]);
-    }
-
-    #[test]
-    fn forwarded_quotes_what_needs_quotes() {
-        let v4 = forwarded("192.0.2.1".parse().expect("ip"), "a.example:8443", true);
-        assert_eq!(v4, "for=192.0.2.1;host=\"a.example:8443\";proto=https");
-        let v6 = forwarded("2001:db8::1".parse().expect("ip"), "a.example", false);
-        assert_eq!(v6, "for=\"[2001:db8::1]\";host=\"a.example\";proto=http");
     }
 }

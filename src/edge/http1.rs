@@ -63,6 +63,7 @@ pub(super) async fn serve(conn: Rc<Conn>, mut stream: Stream) {
             }
             Stretch::Idle(idle) => {
                 stream = idle;
+                conn.forget_host();
                 conn.deadline.arm(keep_alive.saturating_sub(PARK_AFTER));
             }
             Stretch::Tunnel(stream, tunnel, early) => {

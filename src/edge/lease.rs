@@ -314,7 +314,7 @@ fn refusal(pool: &Pool, error: ConnectError) -> Denial {
     let upstream = pool.label.to_string();
     match error {
         ConnectError::Timeout(limit) => {
-            Denial::UpstreamTimeout { upstream, waited_s: limit.as_secs() }
+            Denial::UpstreamTimeout { upstream, waited: limit, connected: false }
         }
         ConnectError::Tls(fault) => Denial::UpstreamTls { upstream, why: fault.to_string() },
         error => Denial::UpstreamUnreachable { upstream, why: error.to_string() },

@@ -24,6 +24,7 @@ pub mod h2_watch;
 pub mod hello;
 mod http1;
 mod http2;
+mod identity;
 mod ids;
 pub mod inspect;
 mod io;

@@ -7,6 +7,8 @@ use http::HeaderValue;
 use http::header::HeaderMap;
 use http::request::Parts;
 
+use super::conn::Client;
+use super::identity::{Identity, Own};
 use super::{forwarded, route};
 use crate::base::path::EncodedSlashes;
 use crate::base::{Denial, Host, TrustedProxies};
@@ -31,7 +33,7 @@ pub fn client(came: &Came<'_>, headers: &HeaderMap) -> IpAddr {
 /// # Errors
 /// It names no host, or two.
 pub fn to_app(came: &Came<'_>, head: &mut Parts, id: &HeaderValue) -> Result<(), Denial> {
-    let client = client(came, &head.headers);
+    let ip = forwarded::resolve(came.trusted, came.peer, &head.headers);
     let authority =
         String::from_utf8(route::authority(head)?.to_vec()).map_err(|_| Denial::BadHost)?;
     Host::from_authority(&authority).map_err(|_| Denial::BadHost)?;
@@ -39,9 +41,7 @@ pub fn to_app(came: &Came<'_>, head: &mut Parts, id: &HeaderValue) -> Result<(),
     route::settle_path(head, EncodedSlashes::default)?;
     let target = head.uri.path_and_query().cloned();
     forwarded::clean(head, target.as_ref(), &host, came.http2);
-    let forwarded = forwarded::forwarded(client, &authority, came.tls);
-    let text = HeaderValue::from_str(&client.to_string()).map_err(|_| Denial::BadHost)?;
-    let identity = forwarded::Identity { client: &text, tls: came.tls, host: &host, forwarded, id };
-    forwarded::identify(&mut head.headers, identity);
+    let identity = Identity::new(&Client::of(ip), &host, came.tls);
+    Own { identity: &identity, id }.append_to(&mut head.headers);
     Ok(())
 }

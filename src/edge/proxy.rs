@@ -14,6 +14,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 
 use super::body::{Body, BodyState, RequestBody};
+use super::identity::{Identity, Own};
 use super::lease::{Course, Leased};
 use super::policy::Policy;
 use super::respond;
@@ -38,6 +39,7 @@ pub(super) fn admit(policy: &Policy, head: &Parts) -> Result<(), Denial> {
 pub(super) async fn forward(
     trip: &mut Trip,
     head: Parts,
+    identity: &Identity,
     body: Incoming,
 ) -> Result<Response<Body>, Denial> {
     let max = trip.intake().and_then(|intake| intake.body_max.bytes());
@@ -50,7 +52,7 @@ pub(super) async fn forward(
     let mut course = Course::begin(trip)?;
     let mut leased = course.lease(trip).await?;
     let exchange = Exchange::start(trip, state);
-    leased.link.begin(head, body);
+    leased.link.begin(head, Own { identity, id: &trip.id_value }, body);
     let answer = loop {
         match exchange.run(&mut leased).await {
             Ok(answer) => break answer,
@@ -114,7 +116,8 @@ impl Exchange {
     pub(super) fn refusal(&self, failure: Failure, pool: &Pool) -> Denial {
         let upstream = pool.label.to_string();
         let Failure::Broke(fault) = failure else {
-            return Denial::UpstreamTimeout { upstream, waited_s: self.first_byte.as_secs() };
+            let waited = self.first_byte;
+            return Denial::UpstreamTimeout { upstream, waited, connected: true };
         };
         match self.body.as_ref().and_then(|body| body.fault.get()) {
             Some(fault) => fault.refusal().unwrap_or(Denial::BodyBroken),

@@ -44,7 +44,9 @@ async fn answer(
     mut head: http::request::Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Denial> {
-    trip.client = forwarded::client(trip, &head.headers); // whoever is behind the trusted proxies
+    if let Some(client) = forwarded::client(trip, &head.headers) {
+        trip.client = client; // whoever is behind the trusted proxies
+    }
     let host = route::site(&trip.view, &trip.conn, &head)?; // SNI and Host agree, or 421 before any work is spent
     trip.host = Some(Rc::clone(&host));
     let policy = Rc::clone(&trip.view);
@@ -64,12 +66,12 @@ async fn answer(
     proxy::admit(&policy.policy, &head)?; // sizes and methods that no app should see
     intake::check(site.intake_of(trip.route()), &head, !body.is_end_stream())?; // what the app was meant to take
     let upgrade = tunnel::wanted(site, &head)?; // a WebSocket from a foreign page ends here
-    forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
+    let identity = forwarded::prepare(trip, &mut head, &host); // hop-by-hop out, identity in
     action::reserve(trip)?; // last: what is always recorded does not begin without a place for its record
     let response = if upgrade {
-        tunnel::open(trip, head).await?
+        tunnel::open(trip, head, &identity).await?
     } else {
-        proxy::forward(trip, head, body).await?
+        proxy::forward(trip, head, &identity, body).await?
     };
     let response = deny::hidden(trip, response); // where the app's own words about its errors are nobody's business
     if trip.place.is_none() {

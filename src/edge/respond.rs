@@ -6,7 +6,8 @@ use http::{Response, StatusCode};
 
 use super::body::Body;
 use super::conn::HostEntry;
-use super::forwarded::{X_REQUEST_ID, is_hop_by_hop, named_by_connection};
+use super::forwarded::{is_hop_by_hop, named_by_connection};
+use super::identity::X_REQUEST_ID;
 use super::policy::Policy;
 use super::trip::Trip;
 use crate::base::{Denial, Host, Mode};

@@ -13,6 +13,7 @@ use http::{Method, Response, StatusCode, Version};
 
 use super::body::{Body, RequestBody};
 use super::conn::Conn;
+use super::identity::{Identity, Own};
 use super::io::{ClientIo, Stream};
 use super::lease::Course;
 use super::proxy;
@@ -86,7 +87,11 @@ fn is_allowed(site: &Site, origin: &HeaderValue, host: Option<&HeaderValue>) -> 
 }
 
 /// Asks the app for the WebSocket on a connection of its own, and prepares the tunnel if it agrees.
-pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Body>, Denial> {
+pub(super) async fn open(
+    trip: &mut Trip,
+    mut head: Parts,
+    identity: &Identity,
+) -> Result<Response<Body>, Denial> {
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, WEBSOCKET);
     let mut course = Course::begin(trip)?;
@@ -95,7 +100,8 @@ pub(super) async fn open(trip: &mut Trip, mut head: Parts) -> Result<Response<Bo
         return Err(Denial::NoWebSocket { upstream: leased.pool().label.to_string() });
     }
     let exchange = proxy::Exchange::start(trip, None);
-    leased.link.begin(head, RequestBody::Empty);
+    let own = Own { identity, id: &trip.id_value };
+    leased.link.begin(head, own, RequestBody::Empty);
     let mut head = loop {
         match exchange.run(&mut leased).await {
             Ok(head) => break head,

@@ -46,10 +46,8 @@ pub(crate) fn certificate(site: &str, days: i64) -> CertificateInfo {
 
 /// One that has failed, and is asked again in three seconds.
 pub(crate) fn upstream(name: &str) -> UpstreamStatus {
-    let failure = UpstreamFailure {
-        at: "2026-11-21T20:17:46Z".into(),
-        text: "Connection refused (os error 111)".into(),
-    };
+    let failure =
+        UpstreamFailure { at: "2026-11-21T20:17:46Z".into(), text: "connection refused".into() };
     let site = |site: &str| UpstreamUse { site: site.into(), route: None, weight: 1 };
     UpstreamStatus {
         upstream: name.into(),

@@ -63,6 +63,16 @@ pub async fn any(dial: &dyn Dial, addresses: &[SocketAddr]) -> io::Result<TcpStr
     .await
 }
 
+/// What went wrong, in the words that everybody knows, and else in the system's.
+#[must_use]
+pub fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// The first attempt that has ended; `None` while all go on.
 fn poll_attempts(
     attempts: &mut Vec<Attempt<'_>>,

@@ -8,6 +8,7 @@ pub mod actions;
 pub mod dial;
 #[cfg(test)]
 pub mod fake;
+pub mod handshake;
 pub mod health;
 pub mod names;
 pub mod system;

@@ -3,7 +3,7 @@
 //! Promises: looking is one load of a pointer, and whether anything has changed one load of a number; nobody waits for
 //! DNS except for the first answer of all.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -82,6 +82,22 @@ impl Name {
         self.version.fetch_add(1, Ordering::Release);
         self.told.notify_waiters();
     }
+}
+
+/// Where to connect to for a host and its port; `name` where somebody has to be asked for its addresses.
+///
+/// # Errors
+/// Why there are none.
+pub async fn addresses(
+    name: Option<&Name>,
+    host: &str,
+    port: u16,
+) -> Result<Vec<SocketAddr>, Unresolved> {
+    let ips = match name {
+        Some(name) => name.known().await?,
+        None => literal(host).unwrap_or_default().into(),
+    };
+    Ok(ips.iter().map(|ip| (*ip, port).into()).collect())
 }
 
 /// The addresses of a host that nobody has to be asked for: an address itself, or a name of this machine (RFC 6761

@@ -94,7 +94,7 @@ pub fn status(say: Say<'_>) -> Status {
             Attention {
                 level: Level::Warn,
                 message: say(
-                    "app.example.com: upstream 127.0.0.1:3001 is out (1 of 2): Connection refused (os error 111), since 2026-11-21T20:14:02Z; requests go to the others (see whether the app runs and what its log says; palisade asks again by itself)",
+                    "app.example.com: upstream 127.0.0.1:3001 is out (1 of 2): connection refused, since 2026-11-21T20:14:02Z; requests go to the others (see whether the app runs and what its log says; palisade asks again by itself)",
                 ),
             },
             Attention {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Daemon, Dns, Place, Upstream};
+use crate::support::{Daemon, Dns, Upstream};
 
 const NAME: &str = "app.internal";
 
@@ -18,11 +18,7 @@ fn configuration(dns: &Dns, port: u16) -> String {
 
 /// A daemon with one worker, so that there is one pool.
 fn site(dns: &Dns, port: u16) -> Daemon {
-    let place = Place::new();
-    place.configure(&configuration(dns, port));
-    let text = std::fs::read_to_string(place.config()).unwrap();
-    std::fs::write(place.config(), text.replace("workers = 2", "workers = 1")).unwrap();
-    place.start()
+    Daemon::start_on(1, &configuration(dns, port))
 }
 
 /// Two apps on the same port of different addresses, each of which says which one it is.

@@ -64,8 +64,7 @@ fn sigterm_under_load_finishes_every_request_that_was_accepted() {
     let daemon = Daemon::site("app.localhost", &app.address());
     let mut http1: Vec<_> = (0..EACH)
         .map(|n| {
-            let client = daemon.client().alpn(&["http/1.1"]);
-            let mut connection = client.connect(daemon.https(), "app.localhost").unwrap();
+            let mut connection = daemon.http1();
             let head =
                 format!("POST /{n} HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 4\r\n");
             connection.send(format!("{head}\r\nbody")).unwrap();

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
+use crate::support::Daemon;
 use crate::support::notation::unescaped;
 use crate::support::wire::{RawApp, drain, head, send};
-use crate::support::{Connection, Daemon, Place};
 
 #[derive(Debug, Default, Clone)]
 struct Case {
@@ -92,32 +92,19 @@ fn app(mut stream: TcpStream, number: usize, reports: &Sender<String>, case: &Mu
     }
 }
 
-/// The pool of each worker is its own: with one, the next request meets what is left of the one before.
-fn one_worker(text: &str) -> Daemon {
-    let place = Place::new();
-    place.configure(text);
-    let text = std::fs::read_to_string(place.config()).unwrap();
-    std::fs::write(place.config(), text.replace("workers = 2", "workers = 1")).unwrap();
-    place.start()
-}
-
-fn connect(daemon: &Daemon) -> Connection {
-    daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap()
-}
-
 #[test]
 fn nobody_gets_what_an_app_says_too_early_or_too_much() {
     let now = Arc::new(Mutex::new(Case::default()));
     let told = Arc::clone(&now);
     let app =
         RawApp::start(move |stream, number, reports| self::app(stream, number, reports, &told));
-    let daemon = one_worker(&format!("[site.\"app.localhost\"]\nupstream = \"{}\"", app.address()));
+    let daemon = Daemon::one_pool(&app.address());
     let all = cases();
     assert!(all.len() > 15);
     for (number, case) in all.iter().enumerate() {
         *now.lock().unwrap() = case.clone();
         let name = &case.name;
-        let mut client = connect(&daemon);
+        let mut client = daemon.http1();
         client.send(&case.send).unwrap();
         if let Some(rest) = &case.continued {
             let interim = client.read_until("\r\n\r\n").unwrap();
@@ -131,7 +118,7 @@ fn nobody_gets_what_an_app_says_too_early_or_too_much() {
         let report = app.report();
         let (on, target) = report.split_once(' ').unwrap();
         assert_eq!(target, "/early", "{name}");
-        let mut victims = vec![connect(&daemon)];
+        let mut victims = vec![daemon.http1()];
         if case.open {
             victims.insert(0, client);
         } else {

@@ -519,8 +519,7 @@ fn pings_and_settings_keep_no_connection_open() {
         silent.address()
     ));
     let mut client = H2::connect(&daemon);
-    let mut clock =
-        daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap();
+    let mut clock = daemon.http1();
     // Five each second and no more: what ends this is not the budget.
     let goodbye = loop {
         client.send([frame(SETTINGS, 0, 0, &[]), window(0, 1)].concat());
@@ -529,11 +528,7 @@ fn pings_and_settings_keep_no_connection_open() {
             Err(end) => break end,
         }
         if clock.get("app.localhost", "/clock").is_err() {
-            clock = daemon
-                .client()
-                .alpn(&["http/1.1"])
-                .connect(daemon.https(), "app.localhost")
-                .unwrap();
+            clock = daemon.http1();
         }
     };
     assert_eq!(goodbye.goaway().unwrap_or(NO_ERROR), NO_ERROR);

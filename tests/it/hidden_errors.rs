@@ -13,10 +13,6 @@ fn site(app: &str, keys: &str) -> Daemon {
     Daemon::start(&format!("[site.\"app.localhost\"]\nupstream = \"{app}\"\n{keys}"))
 }
 
-fn connect(daemon: &Daemon) -> Connection {
-    daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap()
-}
-
 /// Asks once and answers the id that the page shows.
 fn fail(daemon: &Daemon, connection: &mut Connection, path: &str) -> String {
     let answer = connection.get("app.localhost", path).unwrap();
@@ -58,7 +54,7 @@ fn what_the_app_said_is_found_by_the_id_on_the_page() {
     let app = failing();
     let daemon =
         site(&app.address(), "[site.\"app.localhost\".route.\"/api\"]\nbody_max = \"1KiB\"");
-    let mut connection = connect(&daemon);
+    let mut connection = daemon.http1();
     let first = fail(&daemon, &mut connection, "/?password=1");
     let second = fail(&daemon, &mut connection, "/api/orders");
     let told = original(&daemon, &second);
@@ -103,7 +99,7 @@ fn an_id_of_which_nothing_is_kept_says_for_how_long_it_would_have_been() {
     });
     let keys = "[site.\"app.localhost\".route.\"/open\"]\nhide_errors = false";
     let daemon = site(&app.address(), keys);
-    let mut connection = connect(&daemon);
+    let mut connection = daemon.http1();
     for path in ["/open", "/absent"] {
         let answer = connection.get("app.localhost", path).unwrap();
         assert!(answer.text().contains("panicked"), "{path} reached its client");
@@ -123,7 +119,7 @@ fn an_id_of_which_nothing_is_kept_says_for_how_long_it_would_have_been() {
 fn only_operators_read_what_apps_say_about_their_errors() {
     let app = failing();
     let daemon = site(&app.address(), "");
-    let id = fail(&daemon, &mut connect(&daemon), "/");
+    let id = fail(&daemon, &mut daemon.http1(), "/");
     original(&daemon, &id);
     let status = |role: &str, path: &str| {
         let made = daemon.cli(&["token", "create", role, "--role", role]);
@@ -140,7 +136,7 @@ fn only_operators_read_what_apps_say_about_their_errors() {
 fn a_small_error_body_costs_no_connection() {
     let app = failing();
     let daemon = site(&app.address(), "");
-    let mut connection = connect(&daemon);
+    let mut connection = daemon.http1();
     for _ in 0..3 {
         let id = fail(&daemon, &mut connection, "/");
         original(&daemon, &id); // from here on its connection is idle
@@ -167,7 +163,7 @@ fn endless(mut stream: TcpStream, _: usize, reports: &Sender<String>) {
 fn an_error_without_end_is_cut_and_the_client_has_its_page() {
     let app = RawApp::start(endless);
     let daemon = site(&app.address(), "");
-    let id = fail(&daemon, &mut connect(&daemon), "/");
+    let id = fail(&daemon, &mut daemon.http1(), "/");
     assert_eq!(app.report(), "closed");
     let told = original(&daemon, &id);
     assert_eq!(told["error"]["body_bytes"], 64 * 1024);
@@ -194,7 +190,7 @@ fn an_error_that_pauses_for_too_long_is_kept_as_far_as_it_came() {
         app.address()
     );
     let daemon = Daemon::start(&text);
-    let id = fail(&daemon, &mut connect(&daemon), "/");
+    let id = fail(&daemon, &mut daemon.http1(), "/");
     assert_eq!(app.report(), "closed");
     let told = original(&daemon, &id);
     assert_eq!(told["body"]["text"], "panicked");
@@ -205,7 +201,7 @@ fn an_error_that_pauses_for_too_long_is_kept_as_far_as_it_came() {
 fn an_upload_to_an_app_that_has_failed_is_given_up() {
     let app = RawApp::start(silent);
     let daemon = site(&app.address(), "");
-    let mut connection = connect(&daemon);
+    let mut connection = daemon.http1();
     connection
         .send("POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 1000\r\n\r\nbegun")
         .unwrap();

@@ -6,40 +6,9 @@ use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 
 use crate::support::wire::{
-    DATA, END_STREAM, HEADERS, RST_STREAM, RawApp, await_frame, drain, frame, head, preface,
-    request, send,
+    DATA, END_STREAM, HEADERS, RST_STREAM, RawApp, await_frame, drain, frame, head, request, send,
 };
-use crate::support::{Connection, Daemon, Link, Seen, Upstream};
-
-fn site(app: &str) -> Daemon {
-    // One worker, so that there is one pool.
-    let place = crate::support::Place::new();
-    place.configure(&format!("[site.\"app.localhost\"]\nupstream = \"{app}\""));
-    let text = std::fs::read_to_string(place.config()).unwrap();
-    std::fs::write(place.config(), text.replace("workers = 2", "workers = 1")).unwrap();
-    place.start()
-}
-
-fn h1(daemon: &Daemon) -> Connection {
-    daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap()
-}
-
-fn h2(daemon: &Daemon) -> Connection {
-    let mut connection =
-        daemon.client().alpn(&["h2"]).connect(daemon.https(), "app.localhost").unwrap();
-    connection.send(preface()).unwrap();
-    connection
-}
-
-/// An app that gives the answer of a path, byte for byte, and `ok` to everything else.
-fn answers(raw: Vec<(&'static str, String)>) -> Upstream {
-    Upstream::start(move |seen: &Seen, link: &mut Link| {
-        match raw.iter().find(|(path, _)| *path == seen.target()) {
-            Some((_, bytes)) => link.send(bytes),
-            None => link.answer("200 OK", &[], "ok"),
-        }
-    })
-}
+use crate::support::{Daemon, Link, Seen, Upstream};
 
 #[test]
 fn what_two_readers_could_understand_differently_is_no_answer() {
@@ -75,9 +44,9 @@ fn what_two_readers_could_understand_differently_is_no_answer() {
         ),
         ("/greeting", "220 mail.example ESMTP\r\n".into(), "no HTTP"),
     ];
-    let app = answers(cases.iter().map(|(path, raw, _)| (*path, raw.clone())).collect());
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let app = Upstream::raw(cases.iter().map(|(path, raw, _)| (*path, raw.clone())));
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     for (n, (path, _, _)) in cases.iter().enumerate() {
         let answer = client.get("app.localhost", path).unwrap();
         assert_eq!(answer.status, 502, "{path}");
@@ -103,8 +72,8 @@ fn an_answer_that_nobody_asked_for_reaches_nobody() {
             let _ = reports.send(format!("{number}"));
         }
     });
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     for connection in ["0", "1", "1"] {
         assert_eq!(client.get("app.localhost", "/").unwrap().text(), "ok");
         assert_eq!(app.report(), connection);
@@ -123,11 +92,11 @@ fn chunks_that_break_off_break_off_for_the_client_too() {
             drain(&mut stream);
         }
     });
-    let daemon = site(&app.address());
+    let daemon = Daemon::one_pool(&app.address());
     for path in ["/cut", "/broken"] {
-        let mut client = h1(&daemon);
+        let mut client = daemon.http1();
         client.get("app.localhost", path).expect_err("an answer without an end");
-        let mut client = h2(&daemon);
+        let mut client = daemon.http2();
         client.send(request(1, END_STREAM, "GET", path, &[])).unwrap();
         let reset = |kind| kind == RST_STREAM;
         await_frame(&mut client, |frame| frame.stream == 1 && reset(frame.kind));
@@ -148,9 +117,9 @@ fn an_app_that_answers_and_closes_before_the_upload_ends_is_heard() {
         // What was not read makes this close a reset.
         send(&mut stream, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno!");
     });
-    let daemon = site(&app.address());
+    let daemon = Daemon::one_pool(&app.address());
     for _ in 0..5 {
-        let mut client = h1(&daemon);
+        let mut client = daemon.http1();
         let head = "POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 9000000\r\n\r\n";
         client.send(head).unwrap();
         // It may be told before it has sent everything.
@@ -168,14 +137,14 @@ fn a_connection_whose_request_never_ended_serves_nobody_else() {
             let _ = reports.send(format!("{number}"));
         }
     });
-    let daemon = site(&app.address());
-    let mut uploader = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut uploader = daemon.http1();
     uploader
         .send("POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 900\r\n\r\nabc")
         .unwrap();
     assert_eq!(uploader.answer("POST").unwrap().text(), "ok");
     assert_eq!(app.report(), "0");
-    assert_eq!(h1(&daemon).get("app.localhost", "/").unwrap().text(), "ok");
+    assert_eq!(daemon.http1().get("app.localhost", "/").unwrap().text(), "ok");
     assert_eq!(app.report(), "1", "a connection of its own");
 }
 
@@ -195,8 +164,8 @@ fn both_directions_flow_at_once() {
         send(&mut stream, "0\r\n\r\n");
         let _ = reports.send(seen);
     });
-    let daemon = site(&app.address());
-    let mut client = h2(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http2();
     client.send(request(1, 0, "GET", "/talk", &[])).unwrap();
     for (word, flags) in [("one", 0), ("two", END_STREAM)] {
         client.send(frame(DATA, flags, 1, word.as_bytes())).unwrap();
@@ -209,8 +178,8 @@ fn both_directions_flow_at_once() {
 #[test]
 fn a_body_of_unknown_length_is_chunked_whatever_the_method() {
     let app = Upstream::text("ok");
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     for method in ["GET", "POST"] {
         let head = "/ HTTP/1.1\r\nHost: app.localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
         client.send(format!("{method} {head}3\r\nabc\r\n0\r\n\r\n")).unwrap();
@@ -231,8 +200,8 @@ fn a_body_without_a_length_ends_with_its_connection() {
         link.send(format!("HTTP/1.1 200 OK\r\n\r\n{whole}"));
         link.close();
     });
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     for _ in 0..2 {
         assert!(client.get("app.localhost", "/").unwrap().text() == body);
     }
@@ -242,12 +211,12 @@ fn a_body_without_a_length_ends_with_its_connection() {
 #[test]
 fn lengths_of_what_is_not_sent_travel_on_and_cost_no_connection() {
     let unchanged = "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n";
-    let app = answers(vec![
-        ("/unchanged", unchanged.into()),
-        ("/reason", "HTTP/1.1 200 Fine by me\r\nContent-Length: 0\r\n\r\n".into()),
+    let app = Upstream::raw([
+        ("/unchanged", unchanged),
+        ("/reason", "HTTP/1.1 200 Fine by me\r\nContent-Length: 0\r\n\r\n"),
     ]);
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     assert_eq!(client.get("app.localhost", "/unchanged").unwrap().status, 304);
     let reason = client.get("app.localhost", "/reason").unwrap();
     assert!(reason.head.starts_with("HTTP/1.1 200 Fine by me\r\n"), "{}", reason.head);
@@ -258,8 +227,8 @@ fn lengths_of_what_is_not_sent_travel_on_and_cost_no_connection() {
         }
     });
     assert_eq!(app.connections(), 1);
-    let daemon = site(&head_only.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&head_only.address());
+    let mut client = daemon.http1();
     for _ in 0..2 {
         client.send("HEAD / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
         assert_eq!(client.answer("HEAD").unwrap().field("content-length"), Some("5"));
@@ -270,9 +239,9 @@ fn lengths_of_what_is_not_sent_travel_on_and_cost_no_connection() {
 #[test]
 fn trailers_reach_a_client_that_can_take_them() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nGrpc-Status: 0\r\nConnection: close\r\n\r\n";
-    let app = answers(vec![("/call", answer.into())]);
-    let daemon = site(&app.address());
-    let mut client = h2(&daemon);
+    let app = Upstream::raw([("/call", answer)]);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http2();
     client.send(request(1, 0, "POST", "/call", &[])).unwrap();
     client.send(frame(DATA, END_STREAM, 1, b"x")).unwrap();
     await_frame(&mut client, |frame| frame.kind == DATA && frame.payload == b"ab");
@@ -293,10 +262,10 @@ fn an_answer_that_nobody_asked_for_is_not_the_next_ones() {
             sent.lock().unwrap().send(()).unwrap();
         }
     });
-    let daemon = site(&app.address());
+    let daemon = Daemon::one_pool(&app.address());
     for _ in 0..20 {
-        let mut client = h1(&daemon);
-        let mut victim = h1(&daemon);
+        let mut client = daemon.http1();
+        let mut victim = daemon.http1();
         client.send("GET /twice HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
         is_sent.recv().unwrap();
         assert_eq!(client.answer("GET").unwrap().text(), "own");

@@ -100,8 +100,7 @@ fn an_http2_client_gets_its_share_of_requests_while_every_place_is_taken() {
     };
     // With a place left there is no such share.
     begin(&mut client, 0..SHARE + 2);
-    let mut other =
-        daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap();
+    let mut other = daemon.http1();
     other.send("GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
     assert_eq!(app.report(), "begun");
     client.get(101, "/");

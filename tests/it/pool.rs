@@ -5,50 +5,15 @@ use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 
 use crate::support::wire::{
-    DATA, END_STREAM, HEADERS, RST_STREAM, RawApp, await_frame, drain, frame, head, preface,
-    request, send,
+    DATA, END_STREAM, HEADERS, RST_STREAM, RawApp, await_frame, drain, frame, head, request, send,
 };
-use crate::support::{Connection, Daemon, Link, Place, Seen, Upstream, plain};
+use crate::support::{Daemon, Upstream, plain};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
 
-/// One worker, so that there is one pool.
-fn one_worker(text: &str) -> Daemon {
-    let place = Place::new();
-    place.configure(text);
-    let text = std::fs::read_to_string(place.config()).unwrap();
-    std::fs::write(place.config(), text.replace("workers = 2", "workers = 1")).unwrap();
-    place.start()
-}
-
-fn site(app: &str) -> Daemon {
-    one_worker(&format!("[site.\"app.localhost\"]\nupstream = \"{app}\""))
-}
-
-fn h1(daemon: &Daemon) -> Connection {
-    daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap()
-}
-
-fn h2(daemon: &Daemon) -> Connection {
-    let mut connection =
-        daemon.client().alpn(&["h2"]).connect(daemon.https(), "app.localhost").unwrap();
-    connection.send(preface()).unwrap();
-    connection
-}
-
-/// An app that gives the raw answer of a path, and `ok` to everything else.
-fn answers(raw: &'static [(&'static str, &'static str)]) -> Upstream {
-    Upstream::start(move |seen: &Seen, link: &mut Link| {
-        match raw.iter().find(|(path, _)| *path == seen.target()) {
-            Some((_, bytes)) => link.send(bytes),
-            None => link.answer("200 OK", &[], "ok"),
-        }
-    })
-}
-
 #[test]
 fn surplus_bytes_close_a_connection_and_reach_nobody() {
-    let app = answers(&[
+    let app = Upstream::raw([
         (
             "/second",
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
@@ -56,8 +21,8 @@ fn surplus_bytes_close_a_connection_and_reach_nobody() {
         ("/after-204", "HTTP/1.1 204 No Content\r\n\r\nevil"),
         ("/after-304", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\nevil"),
     ]);
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     for (n, (path, body)) in
         [("/second", "ab"), ("/after-204", ""), ("/after-304", "")].into_iter().enumerate()
     {
@@ -72,7 +37,7 @@ fn surplus_bytes_close_a_connection_and_reach_nobody() {
 
 #[test]
 fn whole_answers_of_every_form_leave_the_connection_usable() {
-    let app = answers(&[
+    let app = Upstream::raw([
         ("/204", "HTTP/1.1 204 No Content\r\n\r\n"),
         ("/304", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n"),
         ("/chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"),
@@ -85,8 +50,8 @@ fn whole_answers_of_every_form_leave_the_connection_usable() {
             "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
         ),
     ]);
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     for (path, body) in
         [("/204", ""), ("/304", ""), ("/chunked", "ab"), ("/trailers", "ab"), ("/interim", "ab")]
     {
@@ -98,7 +63,7 @@ fn whole_answers_of_every_form_leave_the_connection_usable() {
 
 #[test]
 fn an_answer_that_contradicts_itself_is_no_answer() {
-    let app = answers(&[
+    let app = Upstream::raw([
         ("/lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\nabcde"),
         (
             "/unasked",
@@ -106,15 +71,15 @@ fn an_answer_that_contradicts_itself_is_no_answer() {
         ),
         ("/garbage", "\u{0}\u{1}no HTTP at all\r\n\r\n"),
     ]);
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     for path in ["/lengths", "/unasked", "/garbage"] {
         let answer = client.get("app.localhost", path).unwrap();
         assert_eq!(answer.status, 502, "{path}");
         assert_eq!(answer.field("upgrade"), None);
         assert_eq!(client.get("app.localhost", "/").unwrap().text(), "ok", "after {path}");
     }
-    let mut client = h2(&daemon);
+    let mut client = daemon.http2();
     client.send(request(1, END_STREAM, "GET", "/unasked", &[])).unwrap();
     assert_eq!(await_frame(&mut client, |frame| frame.stream == 1).kind, HEADERS);
     assert_eq!(daemon.wait_for_requests(7)[6]["status_code"], 502);
@@ -126,8 +91,8 @@ fn an_app_that_speaks_http_1_0_does_not_cost_the_client_its_connection() {
         link.send("HTTP/1.0 200 OK\r\n\r\nold");
         link.close();
     });
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     for _ in 0..2 {
         let answer = client.get("app.localhost", "/").unwrap();
         assert!(answer.head.starts_with("HTTP/1.1 200"), "{}", answer.head);
@@ -157,8 +122,8 @@ fn only_what_may_be_repeated_is_sent_again() {
         ("PUT", body, 502, 1),
     ] {
         let app = forgetful();
-        let daemon = site(&app.address());
-        let mut client = h1(&daemon);
+        let daemon = Daemon::one_pool(&app.address());
+        let mut client = daemon.http1();
         assert_eq!(client.get("app.localhost", "/first").unwrap().status, 200);
         client.send(format!("{method} /second {rest}")).unwrap();
         assert_eq!(client.answer(method).unwrap().status, status, "{method}");
@@ -178,14 +143,14 @@ fn an_answer_before_the_body_ends_the_apps_connection() {
         drain(&mut stream);
         let _ = reports.send(format!("{number} closed"));
     });
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     client
         .send("POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 900\r\n\r\nabc")
         .unwrap();
     assert_eq!(client.answer("POST").unwrap().text(), "early");
     assert_eq!(app.report(), "0 closed");
-    let mut client = h2(&daemon);
+    let mut client = daemon.http2();
     client.send(request(1, 0, "POST", "/", &[])).unwrap();
     await_frame(&mut client, |frame| frame.kind == DATA && frame.flags & END_STREAM != 0);
     assert_eq!(app.report(), "1 closed");
@@ -202,14 +167,14 @@ fn waits(mut stream: TcpStream, _: usize, reports: &Sender<String>) {
 #[test]
 fn a_client_that_leaves_takes_its_request_back_from_the_app() {
     let app = RawApp::start(waits);
-    let daemon = site(&app.address());
-    let mut client = h1(&daemon);
+    let daemon = Daemon::one_pool(&app.address());
+    let mut client = daemon.http1();
     client.send(GET).unwrap();
     assert_eq!(app.report(), "GET / HTTP/1.1");
     drop(client);
     assert_eq!(app.report(), "left");
 
-    let mut client = h1(&daemon);
+    let mut client = daemon.http1();
     client
         .send("POST /upload HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 900\r\n\r\nabc")
         .unwrap();
@@ -217,7 +182,7 @@ fn a_client_that_leaves_takes_its_request_back_from_the_app() {
     drop(client);
     assert_eq!(app.report(), "left");
 
-    let mut client = h2(&daemon);
+    let mut client = daemon.http2();
     client.send(request(1, END_STREAM, "GET", "/h2", &[])).unwrap();
     assert_eq!(app.report(), "GET /h2 HTTP/1.1");
     client.send(frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes())).unwrap();
@@ -237,9 +202,9 @@ fn an_answer_that_is_reset_is_reset_for_every_protocol() {
         head(&mut stream);
     });
     // Bytes that the app has not read make its close a reset.
-    let daemon = site(&app.address());
+    let daemon = Daemon::one_pool(&app.address());
     for path in ["/length", "/until-close"] {
-        let mut client = h2(&daemon);
+        let mut client = daemon.http2();
         client.send(request(1, 0, "POST", path, &[])).unwrap();
         await_frame(&mut client, |frame| frame.kind == DATA && frame.payload == b"ab");
         client.send(frame(DATA, 0, 1, &[&b"\r\n\r\n"[..], &[b'x'; 9000]].concat())).unwrap();
@@ -250,8 +215,8 @@ fn an_answer_that_is_reset_is_reset_for_every_protocol() {
 
 #[test]
 fn the_plain_port_never_talks_to_the_app() {
-    let app = answers(&[]);
-    let daemon = site(&app.address());
+    let app = Upstream::raw::<String>([]);
+    let daemon = Daemon::one_pool(&app.address());
     let mut stream = plain(daemon.http()).unwrap();
     send(&mut stream, "CONNECT app.localhost:443 HTTP/1.1\r\nHost: app.localhost:443\r\n\r\n");
     let answer = head(&mut stream);

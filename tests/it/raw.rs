@@ -6,9 +6,9 @@ use std::sync::mpsc::Sender;
 
 use crate::support::wire::{
     DATA, END_STREAM, GOAWAY, HEADERS, RST_STREAM, RawApp, await_frame, drain, frame, frames, head,
-    preface, request, send,
+    request, send,
 };
-use crate::support::{Connection, Daemon, Upstream};
+use crate::support::{Daemon, Upstream};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
 const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: app.localhost\r\nConnection: Upgrade\r\n\
@@ -16,17 +16,6 @@ const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: app.localhost\r\nConnection: 
 
 fn site(app: &str, more: &str) -> Daemon {
     Daemon::start(&format!("{more}\n[site.\"app.localhost\"]\nupstream = \"{app}\""))
-}
-
-fn h1(daemon: &Daemon) -> Connection {
-    daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap()
-}
-
-fn h2(daemon: &Daemon) -> Connection {
-    let mut connection =
-        daemon.client().alpn(&["h2"]).connect(daemon.https(), "app.localhost").unwrap();
-    connection.send(preface()).unwrap();
-    connection
 }
 
 #[test]
@@ -48,7 +37,7 @@ fn a_request_that_two_parsers_could_read_differently_is_refused_and_closed() {
         "GET /\u{1} HTTP/1.1\r\nHost: app.localhost\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: app.localhost\"\r\n\r\n",
     ] {
-        let mut connection = h1(&daemon);
+        let mut connection = daemon.http1();
         connection.send(bad).unwrap();
         // The request behind it must never be served.
         let _ = connection.send(GET);
@@ -63,7 +52,7 @@ fn too_many_fields_are_refused_with_an_answer() {
     let app = Upstream::text("ok");
     let daemon = site(&app.address(), "");
     let fields: String = (0..101).map(|n| format!("X-{n}: 1\r\n")).collect();
-    let mut connection = h1(&daemon);
+    let mut connection = daemon.http1();
     connection.send(format!("GET / HTTP/1.1\r\nHost: app.localhost\r\n{fields}\r\n")).unwrap();
     assert_eq!(connection.answer("GET").unwrap().status, 431);
     assert_eq!(app.connections(), 0);
@@ -73,7 +62,7 @@ fn too_many_fields_are_refused_with_an_answer() {
 fn the_app_always_learns_the_host_that_was_asked_for() {
     let app = Upstream::text("ok");
     let daemon = site(&app.address(), "");
-    let mut connection = h1(&daemon);
+    let mut connection = daemon.http1();
     connection
         .send("GET http://app.localhost/a?b HTTP/1.1\r\nHost: APP.localhost\r\n\r\n")
         .unwrap();
@@ -95,7 +84,7 @@ fn a_final_answer_before_100_continue_spoils_no_connection() {
     });
     let daemon = site(&app.address(), "");
     for number in 0..2 {
-        let mut connection = h1(&daemon);
+        let mut connection = daemon.http1();
         connection
             .send("POST / HTTP/1.1\r\nHost: app.localhost\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
             .unwrap();
@@ -106,7 +95,7 @@ fn a_final_answer_before_100_continue_spoils_no_connection() {
     }
     assert_eq!(app.reported(), Vec::<String>::new());
     // A refusal of palisade itself comes instead of the interim answer.
-    let mut connection = h1(&daemon);
+    let mut connection = daemon.http1();
     connection
         .send("POST / HTTP/1.1\r\nHost: other.example\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
         .unwrap();
@@ -117,7 +106,7 @@ fn a_final_answer_before_100_continue_spoils_no_connection() {
 fn http2_requests_that_break_the_rules_are_reset_alone() {
     let app = Upstream::start(|seen, link| link.answer("200 OK", &[], &seen.body));
     let daemon = site(&app.address(), "");
-    let mut connection = h2(&daemon);
+    let mut connection = daemon.http2();
     let bad =
         [("connection", "x"), ("transfer-encoding", "chunked"), ("upgrade", "x"), ("te", "gzip")];
     for (stream, (name, value)) in (1..).step_by(2).zip(bad) {
@@ -141,7 +130,7 @@ fn http2_fields_that_are_no_fields_end_the_connection() {
     let app = Upstream::text("ok");
     let daemon = site(&app.address(), "");
     for (name, value) in [("X-Upper", "x"), ("x", "a\nb"), ("x", "a\rb"), ("x", "a\0b")] {
-        let mut connection = h2(&daemon);
+        let mut connection = daemon.http2();
         connection.send(request(1, END_STREAM, "GET", "/", &[(name, value)])).unwrap();
         let seen = frames(&mut connection);
         assert!(seen.iter().any(|frame| frame.kind == GOAWAY), "{name}: {value:?}: {seen:?}");
@@ -170,7 +159,7 @@ fn echo(mut stream: TcpStream, _: usize, reports: &Sender<String>) {
 fn a_tunnel_carries_early_bytes_of_both_sides_and_ends_with_either() {
     let app = RawApp::start(echo);
     let daemon = site(&app.address(), "");
-    let mut client = h1(&daemon);
+    let mut client = daemon.http1();
     client.send(format!("{HANDSHAKE}\r\nearly.")).unwrap();
     assert_eq!(client.answer("GET").unwrap().status, 101);
     assert_eq!(client.read_until("EARLY.").unwrap(), "welcome.EARLY.");
@@ -185,7 +174,7 @@ fn a_tunnel_carries_early_bytes_of_both_sides_and_ends_with_either() {
 fn a_reload_leaves_the_tunnels_of_a_site_alone() {
     let app = RawApp::start(echo);
     let daemon = site(&app.address(), "");
-    let mut client = h1(&daemon);
+    let mut client = daemon.http1();
     client.send(format!("{HANDSHAKE}\r\n")).unwrap();
     client.read_until("welcome.").unwrap();
     daemon.reload();
@@ -198,23 +187,23 @@ fn what_is_no_websocket_handshake_opens_no_tunnel() {
     let app = Upstream::text("plain");
     let daemon = site(&app.address(), "");
     // A body, or HTTP/1.0: an ordinary request whose upgrade is ignored.
-    let mut client = h1(&daemon);
+    let mut client = daemon.http1();
     client.send(format!("{HANDSHAKE}Content-Length: 5\r\n\r\nhello{GET}")).unwrap();
     assert_eq!(client.answer("GET").unwrap().text(), "plain");
     assert_eq!(client.answer("GET").unwrap().text(), "plain");
-    let mut client = h1(&daemon);
+    let mut client = daemon.http1();
     client.send(format!("{}\r\n", HANDSHAKE.replace("HTTP/1.1", "HTTP/1.0"))).unwrap();
     assert_eq!(client.answer("GET").unwrap().text(), "plain");
     let seen = app.requests();
     assert_eq!((seen[0].body.as_slice(), seen[0].field("upgrade")), (&b"hello"[..], None));
     assert_eq!(seen[2].field("upgrade"), None);
     // The app says no: its answer is the answer, and the connection goes on.
-    let mut client = h1(&daemon);
+    let mut client = daemon.http1();
     client.send(format!("{HANDSHAKE}\r\n{GET}")).unwrap();
     assert_eq!(client.answer("GET").unwrap().text(), "plain");
     assert_eq!(client.answer("GET").unwrap().text(), "plain");
     // A page of another site may not even ask.
-    let mut client = h1(&daemon);
+    let mut client = daemon.http1();
     client.send(format!("{HANDSHAKE}Origin: https://evil.example\r\n\r\n")).unwrap();
     assert_eq!(client.answer("GET").unwrap().status, 403);
     assert_eq!(app.requests().len(), 5);
@@ -255,9 +244,9 @@ fn a_stop_finishes_what_was_accepted_and_cuts_the_rest_after_the_grace_time() {
     let (app, go) = held();
     let daemon = site(&app.address(), "[timeout]\ngrace = \"2s\"");
     let (mut busy, mut begun, mut tunnel, mut events) =
-        (h1(&daemon), h1(&daemon), h1(&daemon), h1(&daemon));
+        (daemon.http1(), daemon.http1(), daemon.http1(), daemon.http1());
     busy.send(GET).unwrap();
-    let mut streams = h2(&daemon);
+    let mut streams = daemon.http2();
     streams.send(request(1, END_STREAM, "GET", "/", &[])).unwrap();
     app.report();
     app.report();

@@ -65,8 +65,7 @@ impl Clients<'_> {
     }
 
     fn http1(&self, name: &str, answers: &AtomicUsize) {
-        let client = self.daemon.client().alpn(&["http/1.1"]);
-        let mut connection = client.connect(self.daemon.https(), "app.localhost").unwrap();
+        let mut connection = self.daemon.http1();
         for number in 0.. {
             let path = format!("/{name}/{number}");
             let answer = connection.get("app.localhost", &path).expect("the connection stays");
@@ -117,8 +116,7 @@ impl Clients<'_> {
     }
 
     fn websocket(&self, name: &str, answers: &AtomicUsize) {
-        let client = self.daemon.client().alpn(&["http/1.1"]);
-        let mut connection = client.connect(self.daemon.https(), "app.localhost").unwrap();
+        let mut connection = self.daemon.http1();
         connection.send(HANDSHAKE).unwrap();
         assert_eq!(connection.answer("GET").unwrap().status, 101);
         for number in 0.. {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use crate::support::notation::unescaped;
-use crate::support::wire::{END_STREAM, HEADERS, await_frame, preface, request as h2_request};
+use crate::support::wire::{END_STREAM, HEADERS, await_frame, request as h2_request};
 use crate::support::{Connection, Daemon, Link, Seen, Upstream, plain};
 
 const HOST: &str = "Host: app.localhost\r\n";
@@ -112,17 +112,12 @@ impl Site {
         Self { app, guarded, daemon }
     }
 
-    fn tls(&self) -> Connection {
-        let client = self.daemon.client().alpn(&["http/1.1"]);
-        client.connect(self.daemon.https(), "app.localhost").unwrap()
-    }
-
     /// Another client asks for its own page and gets it.
     fn victim(&self, number: &str, on: Option<&mut Connection>) {
         let path = format!("/victim/{number}");
         let answer = match on {
             Some(connection) => connection.get("app.localhost", &path).unwrap(),
-            None => self.tls().get("app.localhost", &path).unwrap(),
+            None => self.daemon.http1().get("app.localhost", &path).unwrap(),
         };
         assert_eq!(
             (answer.status, answer.text()),
@@ -140,7 +135,7 @@ impl Site {
     fn play(&self, case: &Case, number: usize, pieces: &[&[u8]], how: &str) {
         let name = format!("{} ({how})", case.name);
         let before = (self.app.requests().len(), self.guarded.requests().len());
-        let mut connection = self.tls();
+        let mut connection = self.daemon.http1();
         for piece in pieces {
             let _ = connection.send(piece);
         }
@@ -264,9 +259,7 @@ fn nobody_disagrees_about_targets_hosts_and_paths() {
 #[test]
 fn http2_paths_are_settled_like_those_of_http1() {
     let site = Site::new();
-    let client = site.daemon.client().alpn(&["h2"]);
-    let mut connection = client.connect(site.daemon.https(), "app.localhost").unwrap();
-    connection.send(preface()).unwrap();
+    let mut connection = site.daemon.http2();
     let paths =
         ["/x/../%61dmin?q", "//admin/y", "/admin/../z", "/x/..;/admin", "/a%2fb", "/?%zz", "*"];
     for (stream, path) in (1..).step_by(2).zip(paths) {
@@ -285,7 +278,7 @@ fn http2_paths_are_settled_like_those_of_http1() {
 #[test]
 fn a_client_that_wants_json_is_refused_in_json() {
     let site = Site::new();
-    let mut connection = site.tls();
+    let mut connection = site.daemon.http1();
     let bad = "GET /a HTTP/1.1\r\nAccept: application/json\r\nHost : x\r\n\r\n";
     connection.send(bad).unwrap();
     let answer = connection.answer("GET").unwrap();
@@ -293,7 +286,7 @@ fn a_client_that_wants_json_is_refused_in_json() {
     let line = site.daemon.wait_for_requests(1).remove(0);
     assert_eq!((line["method"].as_str(), line["path"].as_str()), (Some("GET"), Some("/a")));
     // What could not be read is not made up.
-    let mut connection = site.tls();
+    let mut connection = site.daemon.http1();
     connection.send("\u{1}\r\n\r\n").unwrap();
     assert_eq!(connection.answer("GET").unwrap().status, 400);
     let line = site.daemon.wait_for_requests(2).remove(1);
@@ -324,8 +317,7 @@ fn early_bytes_of_a_tunnel_are_not_judged_however_they_come() {
     );
     let bytes = [handshake.as_bytes(), b"\x01\nno: http\xff\0\r\n!"].concat();
     for pieces in [vec![&bytes[..]], bytes.chunks(1).collect(), bytes.chunks(7).collect()] {
-        let client = daemon.client().alpn(&["http/1.1"]);
-        let mut connection = client.connect(daemon.https(), "app.localhost").unwrap();
+        let mut connection = daemon.http1();
         for piece in pieces {
             connection.send(piece).unwrap();
         }

@@ -61,8 +61,7 @@ fn what_an_app_refuses_unseen_is_asked_again_with_its_body_whatever_its_method()
 fn a_websocket_to_an_app_that_speaks_http2_is_refused_and_the_log_says_why() {
     let (addr, count) = shy();
     let daemon = Daemon::site("app.localhost", &format!("h2c://{addr}"));
-    let mut client =
-        daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap();
+    let mut client = daemon.http1();
     client
         .send(
             "GET / HTTP/1.1\r\nHost: app.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

@@ -5,7 +5,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 
 use crate::support::tls_app::TlsApp;
-use crate::support::{Authority, Connection, Daemon, Issued, Place};
+use crate::support::{Authority, Issued, Place};
 
 const HTTP1: &[&str] = &["http/1.1"];
 
@@ -22,13 +22,8 @@ fn place(app: &TlsApp, scheme: &str, roots: Option<&str>) -> Place {
     };
     let upstream = format!("upstream = \"{scheme}://{}\"", app.address());
     place.configure(&format!("[site.\"app.localhost\"]\n{upstream}\n{tls}"));
-    let text = std::fs::read_to_string(place.config()).unwrap();
-    std::fs::write(place.config(), text.replace("workers = 2", "workers = 1")).unwrap();
+    place.set_workers(1);
     place
-}
-
-fn connection(daemon: &Daemon) -> Connection {
-    daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap()
 }
 
 fn self_signed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Issued {
@@ -42,7 +37,7 @@ fn self_signed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> I
 /// The log line of a request that gets 502, and that the client is told nothing of it.
 fn refused(place: Place) -> Value {
     let daemon = place.start();
-    let answer = connection(&daemon).get("app.localhost", "/").unwrap();
+    let answer = daemon.http1().get("app.localhost", "/").unwrap();
     assert_eq!(answer.status, 502);
     for word in ["certificate", "TLS", "app.internal", "127.0.0.1"] {
         assert!(!answer.text().contains(word), "{word}: {}", answer.text());
@@ -61,7 +56,7 @@ fn an_app_of_a_private_authority_is_reached_and_its_connection_used_again() {
     let authority = Authority::new();
     let app = TlsApp::start(&authority.issue(&["app.internal"]), HTTP1);
     let daemon = place(&app, "https", Some(authority.pem())).start();
-    let mut client = connection(&daemon);
+    let mut client = daemon.http1();
     for _ in 0..4 {
         assert_eq!(client.get("app.localhost", "/").unwrap().text(), "0 full");
     }
@@ -73,7 +68,7 @@ fn a_connection_that_says_it_ends_is_used_no_more_and_the_next_one_resumes_its_s
     let authority = Authority::new();
     let app = TlsApp::start(&authority.issue(&["app.internal"]), HTTP1);
     let daemon = place(&app, "https", Some(authority.pem())).start();
-    let mut client = connection(&daemon);
+    let mut client = daemon.http1();
     assert_eq!(client.get("app.localhost", "/close").unwrap().text(), "0 full");
     client.send("POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 0\r\n\r\n").unwrap();
     assert_eq!(client.answer("POST").unwrap().text(), "1 resumed");
@@ -113,7 +108,7 @@ fn a_self_signed_app_is_believed_once_it_is_listed_and_no_restart_is_needed() {
     let app = TlsApp::start(&issued, HTTP1);
     let before = self_signed(&["app.internal"], |_| {});
     let daemon = place(&app, "https", Some(&before.cert)).start();
-    let mut client = connection(&daemon);
+    let mut client = daemon.http1();
     assert_eq!(client.get("app.localhost", "/").unwrap().status, 502);
     std::fs::write(daemon.place().path("roots.pem"), &issued.cert).unwrap();
     daemon.reload();
@@ -130,7 +125,7 @@ fn a_reload_that_changes_nothing_keeps_the_connection() {
     let authority = Authority::new();
     let app = TlsApp::start(&authority.issue(&["app.internal"]), HTTP1);
     let daemon = place(&app, "https", Some(authority.pem())).start();
-    let mut client = connection(&daemon);
+    let mut client = daemon.http1();
     assert_eq!(client.get("app.localhost", "/").unwrap().text(), "0 full");
     daemon.reload();
     assert_eq!(client.get("app.localhost", "/").unwrap().text(), "0 full");

@@ -7,25 +7,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use crate::support::wire::{RawApp, head, send};
-use crate::support::{Answer, Connection, Daemon, Place, Seen, Upstream, deadline, left};
+use crate::support::{Answer, Connection, Daemon, Seen, Upstream, deadline, left};
 
 /// A daemon with so many workers and this site.
 fn site(workers: usize, keys: &str) -> Daemon {
-    let place = Place::new();
-    place.configure(&format!("[site.\"app.localhost\"]\n{keys}"));
-    let text = std::fs::read_to_string(place.config()).unwrap();
-    let text = text.replace("workers = 2", &format!("workers = {workers}"));
-    std::fs::write(place.config(), text).unwrap();
-    place.start()
-}
-
-fn client(daemon: &Daemon) -> Connection {
-    daemon.client().alpn(&["http/1.1"]).connect(daemon.https(), "app.localhost").unwrap()
+    Daemon::start_on(workers, &format!("[site.\"app.localhost\"]\n{keys}"))
 }
 
 /// A client that has sent a request and waits.
 fn waits(daemon: &Daemon, method: &str, path: &str) -> Connection {
-    let mut client = client(daemon);
+    let mut client = daemon.http1();
     client.send(format!("{method} {path} HTTP/1.1\r\nHost: app.localhost\r\n\r\n")).unwrap();
     client
 }
@@ -91,7 +82,7 @@ fn shares_follow_the_weights() {
     let (a, b) = (text("a"), text("b"));
     let (of_a, of_b) = (a.address(), b.address());
     let daemon = site(1, &format!("upstream = [{{ to = \"{of_a}\", weight = 3 }}, \"{of_b}\"]"));
-    let mut client = client(&daemon);
+    let mut client = daemon.http1();
     for _ in 0..8 {
         assert_eq!(client.get("app.localhost", "/").unwrap().status, 200);
     }
@@ -227,7 +218,7 @@ fn a_websocket_counts_while_it_is_open() {
     let at = app.address();
     let keys = format!("upstream = {{ to = \"{at}\", requests_max = 1 }}\nwait_queue = \"off\"");
     let daemon = site(2, &keys);
-    let mut open = client(&daemon);
+    let mut open = daemon.http1();
     open.send(
         "GET /ws HTTP/1.1\r\nHost: app.localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
     )
@@ -245,7 +236,7 @@ fn a_websocket_counts_while_it_is_open() {
 /// Many ask at the same time, again and again, until some of them are not refused any more: what those were told.
 fn until_probed(daemon: &Daemon) -> Vec<u16> {
     let ends = deadline();
-    let mut clients: Vec<Connection> = (0..8).map(|_| client(daemon)).collect();
+    let mut clients: Vec<Connection> = (0..8).map(|_| daemon.http1()).collect();
     loop {
         for client in &mut clients {
             client.send("GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n").unwrap();
@@ -325,7 +316,7 @@ fn a_client_that_pauses_inside_its_request_is_no_failure_of_the_app() {
     let at = app.address();
     let keys = "breaker = { failures = 1, open = \"1m\" }\n[timeout]\nfirst_byte = \"200ms\"";
     let daemon = site(1, &format!("upstream = \"{at}\"\n{keys}"));
-    let mut pauses = client(&daemon);
+    let mut pauses = daemon.http1();
     pauses.send("POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 9\r\n\r\nabc").unwrap();
     assert_eq!(pauses.answer("POST").unwrap().status, 504);
     assert_eq!(
@@ -392,7 +383,7 @@ fn a_dying_app_is_not_hit_twice_as_hard() {
     let (of_broken, of_app) = (broken.address(), app.address());
     let keys = "retry = \"10%\"\nbreaker = \"off\"";
     let daemon = site(1, &format!("upstream = [\"{of_broken}\", \"{of_app}\"]\n{keys}"));
-    let mut client = client(&daemon);
+    let mut client = daemon.http1();
     let statuses: Vec<u16> =
         (0..80).map(|_| client.get("app.localhost", "/").unwrap().status).collect();
     let lost = statuses.iter().filter(|status| **status == 502).count() as u64;
@@ -498,7 +489,7 @@ fn an_operator_sees_which_upstream_is_out_and_why_until_it_is_back() {
     let daemon = site(2, &format!("upstream = [\"{of_a}\", {{ to = \"{of_b}\", weight = 2 }}]"));
     let states = || [&of_a, &of_b].map(|at| known(&daemon, at).state.word());
     assert_eq!((states(), attention(&daemon)), (["unknown", "unknown"], vec![]));
-    let mut client = client(&daemon);
+    let mut client = daemon.http1();
     let mut ask = || client.get("app.localhost", "/").unwrap().status;
     let ends = deadline();
     while states() != ["up", "up"] {

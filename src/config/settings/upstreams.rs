@@ -58,7 +58,7 @@ pub struct UpstreamTls {
 /// Where an app listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum UpstreamAddr {
-    /// `host:port`; the host is resolved when a connection is opened.
+    /// `host:port`; `ports::names` keeps the addresses of the host.
     Tcp { host: String, port: u16 },
     /// `unix:/run/app.sock`
     Unix(PathBuf),

@@ -11,6 +11,7 @@ use super::link::Link;
 use super::strand::Strand;
 use super::stream::UpstreamStream;
 use crate::edge::body::RequestBody;
+use crate::edge::identity::Own;
 
 pub enum Carrier {
     Http1(Box<Link>),
@@ -19,10 +20,10 @@ pub enum Carrier {
 
 impl Carrier {
     /// The exchange: `poll_head` writes the request and waits for the answer.
-    pub fn begin(&mut self, head: request::Parts, body: RequestBody) {
+    pub fn begin(&mut self, head: request::Parts, own: Own<'_>, body: RequestBody) {
         match self {
-            Self::Http1(link) => link.begin(head, body),
-            Self::Http2(strand) => strand.begin(head, body),
+            Self::Http1(link) => link.begin(head, own, body),
+            Self::Http2(strand) => strand.begin(head, own, body),
         }
     }
 

@@ -20,6 +20,7 @@ use super::outgoing::{Outgoing, SendError};
 use super::stream::UpstreamStream;
 use super::target::Target;
 use crate::edge::body::RequestBody;
+use crate::edge::identity::Own;
 
 /// A connection with an HTTP/1.1 client on it.
 pub struct Link {
@@ -45,8 +46,8 @@ impl Link {
     }
 
     /// The next exchange: `poll_head` writes the request and waits for the answer.
-    pub fn begin(&mut self, head: request::Parts, body: RequestBody) {
-        self.outgoing.begin(&head, body);
+    pub fn begin(&mut self, head: request::Parts, own: Own<'_>, body: RequestBody) {
+        self.outgoing.begin(&head, own, body);
         self.incoming.begin(head.method == http::Method::HEAD, head.headers);
     }
 

@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::stream::UpstreamStream;
 use crate::edge::body::RequestBody;
+use crate::edge::identity::sample::{LINES, sample};
 
 fn pair() -> (Box<Link>, UnixStream) {
     let (near, far) = UnixStream::pair().expect("a pair");
@@ -19,7 +20,14 @@ fn pair() -> (Box<Link>, UnixStream) {
 
 fn begin(link: &mut Link, method: &str) {
     let request = Request::builder().method(method).uri("/").body(()).expect("a request");
-    link.begin(request.into_parts().0, RequestBody::Empty);
+    link.begin(request.into_parts().0, sample().own(), RequestBody::Empty);
+}
+
+/// The request that has come.
+async fn asked(far: &mut UnixStream) -> String {
+    let mut seen = [0; 512];
+    let count = far.read(&mut seen).await.expect("the request");
+    String::from_utf8_lossy(&seen[..count]).into_owned()
 }
 
 /// One request and `answer` to it; the body that came.
@@ -31,9 +39,7 @@ async fn exchange(link: &mut Link, far: &mut UnixStream, answer: &str) -> Result
     while let Some(frame) = poll_fn(|cx| link.poll_body(cx)).await {
         body.extend_from_slice(&frame.map(Frame::into_data)?.unwrap_or_default());
     }
-    let mut seen = [0; 64];
-    let count = far.read(&mut seen).await.expect("the request");
-    assert_eq!(&seen[..count], b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(asked(far).await, format!("GET / HTTP/1.1\r\n{LINES}\r\n"));
     link.finish();
     Ok(body)
 }
@@ -81,7 +87,7 @@ async fn only_silence_lets_a_request_be_had_elsewhere() {
         let head = poll_fn(|cx| {
             let polled = link.poll_head(cx);
             // The request is on its way now.
-            let _ = far.try_read(&mut [0; 64]);
+            let _ = far.try_read(&mut [0; 512]);
             if polled.is_pending() {
                 cx.waker().wake_by_ref();
                 return std::task::Poll::Ready(None);
@@ -117,7 +123,5 @@ async fn a_second_try_takes_the_whole_request_along() {
     fresh.repeat(&mut old);
     far.write_all(OK.as_bytes()).await.expect("written");
     assert_eq!(poll_fn(|cx| fresh.poll_head(cx)).await.expect("an answer").status, 200);
-    let mut seen = [0; 64];
-    let count = far.read(&mut seen).await.expect("the request");
-    assert_eq!(&seen[..count], b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(asked(&mut far).await, format!("GET / HTTP/1.1\r\n{LINES}\r\n"));
 }

@@ -13,6 +13,7 @@ mod chunked;
 mod fault;
 mod group;
 mod head;
+mod heard;
 pub mod incoming;
 #[cfg(test)]
 mod incoming_tests;

@@ -11,16 +11,16 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::head::HEAD_MAX;
+use super::heard::{Ear, Heard};
 use super::silence::{Due, LOOK, Silence};
 use super::strand::Strand;
 use super::stream::UpstreamStream;
@@ -80,7 +80,7 @@ impl Multiplexed {
         let target = Target::of(&stream, version);
         let tls = matches!(stream, UpstreamStream::Tls(_));
         let line = Rc::<Line>::default();
-        let heard = Heard { stream, line: Rc::clone(&line) };
+        let heard = Heard { stream, ear: Rc::clone(&line) };
         let (sender, connection) = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
@@ -137,7 +137,7 @@ impl Multiplexed {
 }
 
 /// Runs a connection until it is closed: by the app, or because nobody needs it any more, or because it is dead.
-async fn drive(mut connection: Connection<Heard, Bytes>, line: Rc<Line>) {
+async fn drive(mut connection: Connection<Heard<Rc<Line>>, Bytes>, line: Rc<Line>) {
     let mut ping = connection.ping_pong();
     let (mut silence, mut parting) = (Silence::default(), 0);
     let mut looks = interval_at(Instant::now() + LOOK, LOOK);
@@ -174,65 +174,22 @@ async fn drive(mut connection: Connection<Heard, Bytes>, line: Rc<Line>) {
     .await;
 }
 
-/// A stream that counts what comes, and lets others have their turn.
-struct Heard {
-    stream: UpstreamStream,
-    line: Rc<Line>,
-}
-
-impl AsyncRead for Heard {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.line.turn.get() >= TURN_MAX {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        let count = buf.filled().len().saturating_sub(before);
-        this.line.turn.set(this.line.turn.get().saturating_add(count));
-        this.line.heard.set(this.line.heard.get().saturating_add(count as u64));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Heard {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+impl Ear for Rc<Line> {
+    fn hear(&mut self, bytes: &[u8]) {
+        self.turn.set(self.turn.get().saturating_add(bytes.len()));
+        self.heard.set(self.heard.get().saturating_add(bytes.len() as u64));
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    fn has_enough(&self) -> bool {
+        self.turn.get() >= TURN_MAX
     }
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::net::UnixStream;
+
+    use tokio::io::{AsyncRead, ReadBuf};
 
     use super::*;
 
@@ -247,7 +204,7 @@ mod tests {
         assert!(written > TURN_MAX, "more than one turn: {written}");
         near.readable().await.expect("open");
         let line = Rc::<Line>::default();
-        let mut heard = Heard { stream: UpstreamStream::Unix(near), line: Rc::clone(&line) };
+        let mut heard = Heard { stream: UpstreamStream::Unix(near), ear: Rc::clone(&line) };
         let mut turns = 0;
         while line.heard.get() < written as u64 {
             let before = line.heard.get();

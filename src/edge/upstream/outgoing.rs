@@ -8,14 +8,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method};
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use crate::edge::body::{BodyError, RequestBody};
+use crate::edge::identity::{self, Own};
 
 /// What is gathered of small frames before they are written.
 const GATHER_MAX: usize = 16 * 1024;
@@ -64,7 +65,7 @@ where
     B: Body<Data = Bytes, Error = BodyError> + Default + Unpin,
 {
     /// Turns a request into bytes, to be written by `poll_write`.
-    pub fn begin(&mut self, head: &Parts, body: B) {
+    pub fn begin(&mut self, head: &Parts, own: Own<'_>, body: B) {
         self.framing = framing(&body);
         self.repeatable = self.framing == Framing::Done && is_idempotent(&head.method);
         self.bytes.clear();
@@ -73,9 +74,10 @@ where
         for (name, value) in &head.headers {
             // Whatever the client said about the framing was about its own connection.
             if *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING {
-                field(&mut self.bytes, name, value);
+                identity::line(&mut self.bytes, name, value);
             }
         }
+        own.write(&mut self.bytes);
         let asked = expects_length(&head.method, &head.headers);
         end_head(&mut self.bytes, self.framing, asked);
         self.body = body;
@@ -274,13 +276,6 @@ fn line(bytes: &mut Vec<u8>, method: &Method, target: Option<&PathAndQuery>) {
     }
     bytes.extend_from_slice(target.as_bytes());
     bytes.extend_from_slice(b" HTTP/1.1\r\n");
-}
-
-fn field(bytes: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    bytes.extend_from_slice(name.as_str().as_bytes());
-    bytes.extend_from_slice(b": ");
-    bytes.extend_from_slice(value.as_bytes());
-    bytes.extend_from_slice(b"\r\n");
 }
 
 fn end_head(bytes: &mut Vec<u8>, framing: Framing, expected: bool) {

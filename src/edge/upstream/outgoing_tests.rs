@@ -15,6 +15,7 @@ use super::chunked::{Chunked, Step};
 
 use super::outgoing::{Outgoing, SendError};
 use crate::edge::body::{BodyError, RequestBody};
+use crate::edge::identity::sample::{LINES, sample};
 
 fn parts(
     method: Method,
@@ -49,8 +50,17 @@ fn written(outgoing: &mut Outgoing<RequestBody>, most: usize) -> String {
 
 fn request(method: Method, target: &str, fields: &[(&'static str, &'static str)]) -> String {
     let mut outgoing = Outgoing::<RequestBody>::default();
-    outgoing.begin(&parts(method, target, fields), RequestBody::Empty);
-    written(&mut outgoing, 4096)
+    outgoing.begin(&parts(method, target, fields), sample().own(), RequestBody::Empty);
+    let sent = written(&mut outgoing, 4096).into_bytes();
+    String::from_utf8(without_own_words(sent)).expect("text")
+}
+
+/// What palisade says itself is in every head.
+fn without_own_words(mut sent: Vec<u8>) -> Vec<u8> {
+    let own = LINES.as_bytes();
+    let at = sent.windows(own.len()).position(|lines| lines == own).expect("its own words");
+    sent.drain(at..at + own.len());
+    sent
 }
 
 #[test]
@@ -60,6 +70,15 @@ fn a_request_without_a_body_is_its_head() {
     assert_eq!(request(Method::OPTIONS, "*", &[]), "OPTIONS * HTTP/1.1\r\n\r\n");
     assert_eq!(request(Method::GET, "http://a.example?b", &[]), "GET /?b HTTP/1.1\r\n\r\n");
     assert_eq!(request(Method::GET, "http://a.example", &[]), "GET / HTTP/1.1\r\n\r\n");
+}
+
+#[test]
+fn palisades_words_stand_behind_the_fields() {
+    let mut outgoing = Outgoing::<RequestBody>::default();
+    let head = parts(Method::POST, "/", &[("x-a", "1")]);
+    outgoing.begin(&head, sample().own(), RequestBody::Empty);
+    let sent = written(&mut outgoing, 4096);
+    assert_eq!(sent, format!("POST / HTTP/1.1\r\nx-a: 1\r\n{LINES}content-length: 0\r\n\r\n"));
 }
 
 #[test]
@@ -83,7 +102,8 @@ fn a_second_try_is_made_of_the_same_bytes_and_only_where_it_may_be() {
         (Method::PATCH, false),
     ] {
         let mut outgoing = Outgoing::<RequestBody>::default();
-        outgoing.begin(&parts(method.clone(), "/a", &[("host", "a.example")]), RequestBody::Empty);
+        let head = parts(method.clone(), "/a", &[("host", "a.example")]);
+        outgoing.begin(&head, sample().own(), RequestBody::Empty);
         assert!(outgoing.may_repeat(), "nothing was written yet");
         let first = written(&mut outgoing, 7);
         assert!(outgoing.is_done());
@@ -181,12 +201,12 @@ fn post(body: Scripted, takes: &[usize]) -> Result<(Vec<u8>, usize), SendError> 
     let mut cx = Context::from_waker(Waker::noop());
     let mut socket = Narrow { takes: takes.iter().copied().collect(), taken: Vec::new(), calls: 0 };
     let mut outgoing = Outgoing::<Scripted>::default();
-    outgoing.begin(&parts(Method::POST, "/", &[]), body);
+    outgoing.begin(&parts(Method::POST, "/", &[]), sample().own(), body);
     loop {
         if let Poll::Ready(done) = outgoing.poll_write(&mut socket, &mut cx) {
             done?;
             assert!(outgoing.is_done());
-            return Ok((socket.taken, socket.calls));
+            return Ok((without_own_words(socket.taken), socket.calls));
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +11,11 @@ use super::carrier::Carrier;
 use super::link::Link;
 use super::multiplex::Multiplexed;
 use super::peer::Peer;
-use super::secure::TlsFault;
 use super::stream::UpstreamStream;
 use super::visit::Lane;
 use crate::config::settings::{Protocol, UpstreamAddr};
 use crate::edge::worker::Shared;
+use crate::ports::handshake::TlsFault;
 use crate::ports::{Unresolved, dial, names};
 
 /// Idle connections kept per upstream and worker.
@@ -51,7 +50,7 @@ struct Idle {
 pub enum ConnectError {
     #[error("connecting took longer than {0:?}")]
     Timeout(Duration),
-    #[error("{0}")]
+    #[error("{}", dial::words(.0))]
     Io(#[from] io::Error),
     #[error(
         "{host} does not resolve: {why}; put the name right in DNS or in `upstream` (`dns.servers` says who is asked)"
@@ -209,13 +208,8 @@ impl Pool {
             }
             UpstreamAddr::Tcp { host, port } => (host, *port),
         };
-        let ips = match (&self.peer.name, names::literal(host)) {
-            (Some(name), _) => {
-                name.known().await.map_err(|why| ConnectError::Name { host: host.clone(), why })?
-            }
-            (None, ips) => ips.unwrap_or_default().into(),
-        };
-        let addresses: Vec<SocketAddr> = ips.iter().map(|ip| (*ip, port).into()).collect();
+        let addresses = names::addresses(self.peer.name.as_deref(), host, port).await;
+        let addresses = addresses.map_err(|why| ConnectError::Name { host: host.clone(), why })?;
         Ok(UpstreamStream::Tcp(dial::any(&*shared.dial, &addresses).await?))
     }
 }

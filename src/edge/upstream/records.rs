@@ -1,6 +1,8 @@
 //! Where TLS records end in what was read (RFC 8446 §5.1): the library tells of a whole record, and not that half of one
 //! has come.
 
+use super::heard::Ear;
+
 /// Follows the records of one direction of one connection.
 #[derive(Debug, Default)]
 pub struct Records {
@@ -11,9 +13,8 @@ pub struct Records {
     left: usize,
 }
 
-impl Records {
-    /// These bytes are next.
-    pub fn see(&mut self, mut bytes: &[u8]) {
+impl Ear for Records {
+    fn hear(&mut self, mut bytes: &[u8]) {
         loop {
             let taken = self.left.min(bytes.len());
             self.left -= taken;
@@ -31,7 +32,9 @@ impl Records {
             }
         }
     }
+}
 
+impl Records {
     /// Nothing of a record has come whose rest has not.
     pub const fn are_whole(&self) -> bool {
         self.have == 0 && self.left == 0
@@ -62,7 +65,7 @@ mod tests {
             let mut at = 0;
             for cut in cuts {
                 let next = (at + cut).min(bytes.len());
-                records.see(&bytes[at..next]);
+                records.hear(&bytes[at..next]);
                 at = next;
                 prop_assert_eq!(records.are_whole(), ends.contains(&at), "at {}", at);
             }

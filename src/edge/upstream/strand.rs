@@ -23,6 +23,7 @@ use super::head::INTERIM_MAX;
 use super::multiplex::Line;
 use super::outgoing::is_idempotent;
 use crate::edge::body::RequestBody;
+use crate::edge::identity::Own;
 use crate::edge::trailers::{self, TakesTrailers};
 
 pub struct Strand {
@@ -87,8 +88,8 @@ impl Strand {
     }
 
     /// As [`Link::begin`](super::link::Link::begin).
-    pub fn begin(&mut self, head: request::Parts, body: RequestBody) {
-        self.request = request(head, &body, self.tls);
+    pub fn begin(&mut self, head: request::Parts, own: Own<'_>, body: RequestBody) {
+        self.request = request(head, own, &body, self.tls);
         self.body = body;
     }
 
@@ -332,7 +333,7 @@ impl Drop for Strand {
 }
 
 /// The head of a request as HTTP/2 has it (RFC 9113 §8.3.1).
-fn request(mut head: request::Parts, body: &RequestBody, tls: bool) -> Request<()> {
+fn request(mut head: request::Parts, own: Own<'_>, body: &RequestBody, tls: bool) -> Request<()> {
     let authority = head.headers.remove(HOST);
     let authority = authority.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut target = Uri::default().into_parts();
@@ -351,6 +352,7 @@ fn request(mut head: request::Parts, body: &RequestBody, tls: bool) -> Request<(
         }
         _ => {}
     }
+    own.append_to(&mut head.headers);
     if head.extensions.get::<TakesTrailers>().is_some() {
         head.headers.insert(TE, HeaderValue::from_static("trailers"));
     }

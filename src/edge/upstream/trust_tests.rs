@@ -15,12 +15,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::link::Link;
-use super::secure::{Secure, TlsFault};
+use super::secure::Secure;
 use super::stream::UpstreamStream;
 use super::trust::Trust;
 use crate::config::settings::{Protocol, UpstreamTls};
 use crate::edge::body::RequestBody;
+use crate::edge::identity::sample::{LINES, sample};
 use crate::edge::tls::provider;
+use crate::ports::handshake::TlsFault;
 
 const NAME: &str = "app.internal";
 
@@ -243,11 +245,12 @@ fn a_file_of_no_use_says_why() {
 /// One request and the answer `ok`.
 async fn exchange(link: &mut Link, far: &mut Far, behind: &str) {
     let request = Request::builder().uri("/").body(()).expect("a request");
-    link.begin(request.into_parts().0, RequestBody::Empty);
+    link.begin(request.into_parts().0, sample().own(), RequestBody::Empty);
     let served = async {
-        let mut seen = [0; 64];
+        let mut seen = [0; 512];
         let count = far.read(&mut seen).await.expect("the request");
-        assert_eq!(&seen[..count], b"GET / HTTP/1.1\r\n\r\n");
+        let sent = String::from_utf8_lossy(&seen[..count]);
+        assert_eq!(sent, format!("GET / HTTP/1.1\r\n{LINES}\r\n"));
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{behind}");
         far.write_all(answer.as_bytes()).await.expect("written");
         far.flush().await.expect("written");

@@ -16,11 +16,10 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-
 use self::task::Task;
 pub use self::worker::Checks;
 use crate::config::settings::{Endpoint, HealthCheck, KeepAwake};
+use crate::ports::handshake::Handshake;
 use crate::ports::health::Checked;
 use crate::ports::names::Name;
 use crate::ports::{Clock, Dial, Entropy};
@@ -45,7 +44,7 @@ pub struct Target {
     /// Its addresses, if its host is a name that somebody has to be asked for.
     pub name: Option<Arc<Name>>,
     /// For an endpoint with TLS.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Arc<Handshake>>,
     /// Who is told.
     pub upstream: Arc<dyn Checked>,
 }

@@ -5,8 +5,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,12 +14,12 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsConnector;
 
 use super::Target;
+use crate::base::units::HumanDuration;
 use crate::config::settings::{Protocol, UpstreamAddr};
+use crate::ports::handshake::TlsFault;
 use crate::ports::{Dial, Unresolved, dial, names};
 
 const AGENT: HeaderValue =
@@ -42,35 +40,18 @@ pub struct Question {
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    #[error("no answer within {}", seconds(.0))]
-    Late(Duration),
+    #[error("no answer within {0}")]
+    Late(HumanDuration),
     #[error("{0}")]
     Unresolved(#[from] Unresolved),
-    #[error("{}", words(.0))]
+    #[error("{}", dial::words(.0))]
     Connect(io::Error),
-    #[error("TLS: {0}")]
-    Tls(io::Error),
+    #[error("{0}")]
+    Tls(#[from] TlsFault),
     #[error("what it answered is no HTTP: {0}")]
     NotHttp(hyper::Error),
     #[error("the question cannot be put: {0}")]
     Question(#[from] http::Error),
-}
-
-/// A refused connection in the words that everybody knows, anything else in the system's.
-fn words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-fn seconds(limit: &Duration) -> String {
-    if limit.subsec_millis() == 0 {
-        format!("{} s", limit.as_secs())
-    } else {
-        format!("{} ms", limit.as_millis())
-    }
 }
 
 /// Asks, and returns the status of the answer.
@@ -79,7 +60,7 @@ fn seconds(limit: &Duration) -> String {
 /// See [`Failure`].
 pub async fn ask(dial: &dyn Dial, target: &Target, question: &Question) -> Result<u16, Failure> {
     let asked = tokio::time::timeout(question.limit, exchange(dial, target, question));
-    asked.await.unwrap_or(Err(Failure::Late(question.limit)))
+    asked.await.unwrap_or(Err(Failure::Late(HumanDuration(question.limit))))
 }
 
 async fn exchange(dial: &dyn Dial, target: &Target, question: &Question) -> Result<u16, Failure> {
@@ -89,12 +70,8 @@ async fn exchange(dial: &dyn Dial, target: &Target, question: &Question) -> Resu
             secured(stream, target, question).await
         }
         UpstreamAddr::Tcp { host, port } => {
-            let ips = match &target.name {
-                Some(name) => name.known().await?,
-                None => names::literal(host).unwrap_or_default().into(),
-            };
-            let all: Vec<SocketAddr> = ips.iter().map(|ip| (*ip, *port).into()).collect();
-            let stream = dial::any(dial, &all).await.map_err(Failure::Connect)?;
+            let addresses = names::addresses(target.name.as_deref(), host, *port).await?;
+            let stream = dial::any(dial, &addresses).await.map_err(Failure::Connect)?;
             secured(stream, target, question).await
         }
     }
@@ -104,15 +81,13 @@ async fn secured<S>(stream: S, target: &Target, question: &Question) -> Result<u
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Some(tls) = &target.endpoint.tls else {
-        return spoken(stream, target.endpoint.protocol, "http", question).await;
-    };
-    let bad = |what: &'static str| Failure::Tls(io::Error::other(what));
-    let config = target.tls.as_ref().ok_or_else(|| bad("it is not set up"))?;
-    let name = ServerName::try_from(tls.name.clone()).map_err(|_| bad("its name is no name"))?;
-    let connector = TlsConnector::from(Arc::clone(config));
-    let stream = connector.connect(name, stream).await.map_err(Failure::Tls)?;
-    spoken(stream, target.endpoint.protocol, "https", question).await
+    let protocol = target.endpoint.protocol;
+    if target.endpoint.tls.is_none() {
+        return spoken(stream, protocol, "http", question).await;
+    }
+    // What was to be secured is never asked in the clear.
+    let handshake = target.tls.as_ref().ok_or(TlsFault::NobodyTrusted)?;
+    spoken(handshake.shake(stream).await?, protocol, "https", question).await
 }
 
 async fn spoken<S>(

@@ -202,7 +202,7 @@ async fn the_reason_is_told_in_words() {
     let gone = App::start(&[OK]).await.address;
     let short = HealthCheck { timeout: Duration::from_millis(50), ..check() };
     for (address, check, why) in [
-        (hangs.address, short, "no answer within 50 ms"),
+        (hangs.address, short, "no answer within 50ms"),
         (talks.address, check(), "what it answered is no HTTP"),
         (gone, check(), "connection refused"),
     ] {

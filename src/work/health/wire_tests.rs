@@ -11,7 +11,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_rustls::TlsAcceptor;
@@ -76,14 +76,15 @@ fn certificate() -> (Arc<ServerConfig>, RootCertStore) {
     (Arc::new(server.expect("a server")), roots)
 }
 
-fn believing(roots: RootCertStore) -> Arc<ClientConfig> {
+fn believing(roots: RootCertStore, name: &str, protocol: Protocol) -> Arc<Handshake> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Arc::new(config)
+    let http2 = protocol == Protocol::Http2;
+    Arc::new(Handshake::new(config, name, http2, true).expect("a name"))
 }
 
 fn tcp(address: SocketAddr) -> UpstreamAddr {
@@ -107,22 +108,33 @@ async fn an_app_that_speaks_http_2_in_the_clear_is_asked_in_it() {
 async fn an_app_behind_tls_is_asked_once_it_has_proven_its_name() {
     let (server, roots) = certificate();
     let (address, mut asked) = app(Protocol::Http1, Some(server)).await;
-    let secured = |bench: &Bench, name: &str, roots: RootCertStore| {
+    let secured = |bench: &Bench, name: &str, protocol: Protocol| {
         let mut target = bench.target(tcp(address));
         target.endpoint.tls = Some(UpstreamTls { name: name.into(), ca_file: None });
-        target.tls = Some(believing(roots));
+        target.endpoint.protocol = protocol;
+        target.tls = Some(believing(roots.clone(), name, protocol));
         target
     };
     let mut bench = Bench::start();
-    let target = secured(&bench, NAME, roots.clone());
+    let target = secured(&bench, NAME, Protocol::Http1);
     bench.checks.configure(vec![Wanted::check(target, check())]);
     bench.told(Health::Up).await;
     assert_eq!(asked.recv().await, Some((Version::HTTP_11, "app.example".into())));
     bench.checks.configure(Vec::new());
 
-    let mut bench = Bench::start();
-    let target = secured(&bench, "other.example", roots);
-    bench.checks.configure(vec![Wanted::check(target, check())]);
-    bench.told(Health::Down).await;
-    assert!(bench.logged().contains("TLS: "), "{}", bench.logged());
+    // A failure is told as that of a request is.
+    for (name, protocol, words) in [
+        (
+            "other.example",
+            Protocol::Http1,
+            "its certificate is for inside.example and not for other.example",
+        ),
+        (NAME, Protocol::Http2, "it does not choose HTTP/2 (ALPN h2)"),
+    ] {
+        let mut bench = Bench::start();
+        let target = secured(&bench, name, protocol);
+        bench.checks.configure(vec![Wanted::check(target, check())]);
+        bench.told(Health::Down).await;
+        assert!(bench.logged().contains(words), "{}", bench.logged());
+    }
 }

@@ -14,7 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::peers::{Answered, curl};
-use super::{DEADLINE, TlsClient, deadline, left};
+use super::wire::preface;
+use super::{Connection, DEADLINE, TlsClient, deadline, left};
 
 /// A directory for configuration, state and sockets; it may outlive a daemon.
 #[derive(Clone)]
@@ -52,6 +53,13 @@ impl Place {
              http = [\"{http}\"]\nops = \"127.0.0.1:0\"\ncontrol = \"{dir}/control.sock\"\n{text}\n"
         );
         std::fs::write(self.config(), file).expect("a configuration file");
+    }
+
+    /// Another number of workers in what was written than two: with one there is one pool of connections.
+    pub fn set_workers(&self, count: usize) {
+        let text = std::fs::read_to_string(self.config()).expect("configured");
+        let text = text.replace("workers = 2", &format!("workers = {count}"));
+        std::fs::write(self.config(), text).expect("a configuration file");
     }
 
     /// A command of the binary, without the caller's environment.
@@ -202,6 +210,19 @@ impl Daemon {
         place.start()
     }
 
+    /// The same with so many workers.
+    pub fn start_on(workers: usize, text: &str) -> Self {
+        let place = Place::new();
+        place.configure(text);
+        place.set_workers(workers);
+        place.start()
+    }
+
+    /// [`site`](Self::site) `app.localhost` on one worker.
+    pub fn one_pool(upstream: &str) -> Self {
+        Self::start_on(1, &format!("[site.\"app.localhost\"]\nupstream = \"{upstream}\""))
+    }
+
     /// Starts `command` and waits until it serves.
     pub fn spawn(place: Place, command: Command) -> Self {
         Self::spawn_reading(place, command, None)
@@ -277,6 +298,19 @@ impl Daemon {
     /// A client that trusts the local CA.
     pub fn client(&self) -> TlsClient {
         TlsClient::trusting(&self.root_pem())
+    }
+
+    /// A connection to the site `app.localhost` that speaks HTTP/1.1.
+    pub fn http1(&self) -> Connection {
+        self.client().alpn(&["http/1.1"]).connect(self.https(), "app.localhost").unwrap()
+    }
+
+    /// The same with HTTP/2; the preface is sent.
+    pub fn http2(&self) -> Connection {
+        let client = self.client().alpn(&["h2"]);
+        let mut connection = client.connect(self.https(), "app.localhost").unwrap();
+        connection.send(preface()).unwrap();
+        connection
     }
 
     /// curl, trusting the local CA; every `https://` name and port leads to this daemon.

@@ -189,6 +189,18 @@ impl Upstream {
         })
     }
 
+    /// Gives the answer of a path, byte for byte, and `ok` to everything else.
+    pub fn raw<T: Into<String>>(answers: impl IntoIterator<Item = (&'static str, T)>) -> Self {
+        let answers: Vec<(&str, String)> =
+            answers.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
+        Self::start(move |seen, link| {
+            match answers.iter().find(|(path, _)| *path == seen.target()) {
+                Some((_, bytes)) => link.send(bytes),
+                None => link.answer("200 OK", &[], "ok"),
+            }
+        })
+    }
+
     /// As `upstream` of a site.
     pub fn address(&self) -> String {
         match &self.at {

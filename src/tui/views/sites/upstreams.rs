@@ -161,7 +161,7 @@ pub(super) fn sample(say: Say<'_>) -> Vec<UpstreamStatus> {
     (full.requests_max, full.in_flight, full.waiting) = (Some(100), 100, 3);
     (full.last_failure, full.tallies.busy) = (Some(failure("connection reset")), 7);
     let mut failing = upstream("127.0.0.1:3001", UpstreamState::Failing, 1);
-    failing.last_failure = Some(failure("Connection refused (os error 111)"));
+    failing.last_failure = Some(failure("connection refused"));
     failing.why = failing.last_failure.as_ref().map(|last| last.text.clone());
     (failing.since, failing.probe_in_ms) = (Some(say("2026-11-21T20:14:02Z")), Some(2_400));
     (failing.tallies.opened, failing.tallies.retries) = (4, 31);
