@@ -149,6 +149,7 @@ fn assemble(
         certificates_error: None,
         reloads_refused: 0,
         app_down: std::collections::VecDeque::new(),
+        crowd: super::crowd::Crowd::default(),
         warnings,
         listeners,
         inherited: sockets.inherited.clone(),

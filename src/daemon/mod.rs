@@ -9,6 +9,7 @@ mod audit;
 mod build;
 mod certificates;
 mod control;
+mod crowd;
 mod drain;
 mod factors;
 mod listen;

@@ -19,7 +19,7 @@ use crate::ops::api::{Attention, Level};
 use crate::ports::health::Health;
 
 /// Upstreams that one sentence names.
-const NAMED_MAX: usize = 3;
+pub(super) const NAMED_MAX: usize = 3;
 
 impl Daemon {
     /// One entry for each upstream of the policy in force, by name.
@@ -93,7 +93,7 @@ fn uses(policy: &Policy) -> BTreeMap<String, Used<'_>> {
 }
 
 /// The group of a site and those of its routes, with the names of these.
-fn named_groups(site: &Site) -> impl Iterator<Item = (&Site, Option<&str>, &Upstreams)> {
+pub(super) fn named_groups(site: &Site) -> impl Iterator<Item = (&Site, Option<&str>, &Upstreams)> {
     let of_routes = site
         .routes
         .iter()
@@ -188,13 +188,17 @@ impl Out {
         }
         let about = |(site, route, group): (&Site, Option<&str>, &Upstreams)| {
             let out: Vec<&Snapshot> = self.of(group).collect();
-            let whose = match route {
-                Some(route) => format!("{}, route {route}", site.name),
-                None => site.name.to_string(),
-            };
-            attention(&whose, group.list.len(), &out)
+            attention(&whose(site, route), group.list.len(), &out)
         };
         named_groups(site).filter_map(about).collect()
+    }
+}
+
+/// `app.example.com` or `app.example.com, route /api`
+pub(super) fn whose(site: &Site, route: Option<&str>) -> String {
+    match route {
+        Some(route) => format!("{}, route {route}", site.name),
+        None => site.name.to_string(),
     }
 }
 

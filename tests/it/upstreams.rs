@@ -167,6 +167,11 @@ fn a_queue_is_as_long_and_as_patient_as_it_may_be() {
     assert!(why("/third").contains("requests_max allows (1), and 1 more wait already"));
     assert!(why("/second").contains("within 1 s; raise `wait` of wait_queue"));
     assert_eq!(counted(&daemon, "busy_total", &at), 2);
+    let [(level, message)] = &attention(&daemon)[..] else { panic!("{:?}", attention(&daemon)) };
+    let told = format!(
+        "2 requests were refused in the last 2 minutes for want of a place at {at} (1 at once)"
+    );
+    assert!(level == "WARN" && message.contains(&told), "{level} {message}");
     held.let_go(1);
     assert_eq!(first.answer("GET").unwrap().status, 200);
     assert_eq!(held.app.requests().len(), 1);
@@ -456,7 +461,8 @@ fn attention(daemon: &Daemon) -> Vec<(String, String)> {
     let about = status["attention"].as_array().unwrap().iter();
     let word = |found: &serde_json::Value, key: &str| found[key].as_str().unwrap().to_owned();
     let found = about.map(|found| (word(found, "level"), word(found, "message")));
-    found.filter(|(_, message)| message.contains("is out") || message.contains("are out")).collect()
+    let about = ["is out", "are out", "too busy"];
+    found.filter(|(_, message)| about.iter().any(|words| message.contains(words))).collect()
 }
 
 /// What the API knows of an upstream.
