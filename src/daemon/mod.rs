@@ -18,6 +18,7 @@ mod master;
 mod materials;
 mod owner;
 mod peers;
+mod reach;
 mod refusals;
 mod reload;
 mod sites;
