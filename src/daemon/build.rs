@@ -149,6 +149,7 @@ fn assemble(
         certificates_error: None,
         reloads_refused: 0,
         app_down: std::collections::VecDeque::new(),
+        crowd: super::crowd::Crowd::default(),
         warnings,
         listeners,
         inherited: sockets.inherited.clone(),
@@ -227,6 +228,10 @@ fn serve(
         supervisor.keep("actions", move || Arc::clone(&actions).run(stop_actions.clone()));
         watch_switches(&mut supervisor, daemon, &stopped);
         daemon.upkeep.keep(&mut supervisor, &stopped);
+        let (shared, stop_reach) = (Arc::clone(&daemon.shared), stopped.clone());
+        supervisor.keep("unreached upstreams", move || {
+            super::reach::run(Arc::clone(&shared), stop_reach.clone())
+        });
         let watched = Arc::clone(daemon);
         supervisor.keep("certificates", move || {
             reload::watch_certificates(Arc::clone(&watched), stopped.clone())

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Source;
 use super::activity::Reports;
+use super::crowd::Crowd;
 use super::live;
 use super::materials::{Materials, Shown, Stamp, unix_s};
 use super::refusals::Refusals;
@@ -77,6 +78,8 @@ pub(super) struct Inner {
     pub reloads_refused: u64,
     /// When, and how many requests had found no app by then; oldest first.
     pub app_down: VecDeque<(Instant, u64)>,
+    /// Requests that found no place at an upstream.
+    pub crowd: Crowd,
     /// Found at the start or at the last reload.
     pub warnings: Vec<String>,
     pub listeners: Vec<Listener>,
@@ -95,7 +98,16 @@ impl Daemon {
         unix_s(&*self.shared.clock)
     }
 
-    /// Remembers how many requests have found no app, for the comparison with a minute later.
+    /// Counts anew the requests that found no place.
+    fn look_at_the_crowd(&self, inner: &mut Inner) {
+        let (policy, now) = (self.shared.policy.load(), self.shared.clock.now());
+        let busy = policy.peers.iter().map(|peer| {
+            (peer.endpoint.clone(), peer.tally.busy.load(std::sync::atomic::Ordering::Relaxed))
+        });
+        inner.crowd.look(now, busy);
+    }
+
+    /// Remembers how many requests have found no app or no place, for the comparison with a minute later.
     pub fn sample(&self) {
         let sample = (self.shared.clock.now(), self.shared.metrics.denied(&APP_DOWN));
         let mut inner = self.inner();
@@ -103,6 +115,7 @@ impl Daemon {
         if inner.app_down.len() > SAMPLES {
             inner.app_down.pop_front();
         }
+        self.look_at_the_crowd(&mut inner);
     }
 
     fn uptime_s(&self) -> u64 {
@@ -163,12 +176,14 @@ impl Daemon {
 
 impl Control for Daemon {
     fn status(&self) -> Status {
-        let inner = self.inner();
+        let mut inner = self.inner();
+        self.look_at_the_crowd(&mut inner);
         let certificates = self.certificate_infos(&inner);
         let mut about = self.about_certificates(&inner, &certificates);
-        let out = self.upstreams_out();
+        let (out, crowd) = (self.upstreams_out(), inner.crowd.lately());
         for (about, site) in about.iter_mut().zip(&inner.settings.sites) {
             about.extend(out.about(site));
+            about.extend(crowd.about(site));
         }
         let sites = sites::foremost(&inner.settings.sites, certificates, &about, &out);
         let [_, _, _, responses_4xx, responses_5xx] = self.shared.metrics.classes();

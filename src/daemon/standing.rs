@@ -10,7 +10,7 @@ use super::control::Daemon;
 use crate::base::timestamp::rfc3339;
 use crate::config::settings::{Endpoint, Protocol, Site, Upstreams};
 use crate::edge::Policy;
-use crate::edge::upstream::{LastFailure, Snapshot, State};
+use crate::edge::upstream::{LastFailure, Snapshot, State, Trouble};
 use crate::ops::api::page::{Page, PageQuery};
 use crate::ops::api::upstreams::{
     USES_MAX, UpstreamFailure, UpstreamState, UpstreamStatus, UpstreamTallies, UpstreamUse,
@@ -19,7 +19,7 @@ use crate::ops::api::{Attention, Level};
 use crate::ports::health::Health;
 
 /// Upstreams that one sentence names.
-const NAMED_MAX: usize = 3;
+pub(super) const NAMED_MAX: usize = 3;
 
 impl Daemon {
     /// One entry for each upstream of the policy in force, by name.
@@ -42,7 +42,8 @@ impl Daemon {
             peer.breaker().is_open() || peer.health() == Health::Down
         });
         let now_ms = self.shared.now_ms();
-        Out(found.map(|peer| (peer.endpoint.clone(), peer.snapshot(now_ms))).collect())
+        let known = found.map(|peer| (peer.endpoint.clone(), peer.snapshot(now_ms))).collect();
+        Out { known, now_ms }
     }
 
     /// Why no request should be sent here, if no app is well.
@@ -93,7 +94,7 @@ fn uses(policy: &Policy) -> BTreeMap<String, Used<'_>> {
 }
 
 /// The group of a site and those of its routes, with the names of these.
-fn named_groups(site: &Site) -> impl Iterator<Item = (&Site, Option<&str>, &Upstreams)> {
+pub(super) fn named_groups(site: &Site) -> impl Iterator<Item = (&Site, Option<&str>, &Upstreams)> {
     let of_routes = site
         .routes
         .iter()
@@ -173,33 +174,40 @@ fn at(since_1970: Duration) -> String {
 }
 
 /// The upstreams that are out.
-pub(super) struct Out(HashMap<Endpoint, Snapshot>);
+pub(super) struct Out {
+    known: HashMap<Endpoint, Snapshot>,
+    now_ms: u64,
+}
 
 impl Out {
     /// Those of a group, in its order. One that has no breaker asks whoever is open for others.
     pub(super) fn of<'a>(&'a self, group: &'a Upstreams) -> impl Iterator<Item = &'a Snapshot> {
-        let found = group.list.iter().filter_map(|upstream| self.0.get(&upstream.endpoint));
+        let found = group.list.iter().filter_map(|upstream| self.known.get(&upstream.endpoint));
         found.filter(|known| group.breaker.is_some() || known.health == Health::Down)
     }
 
     /// What about a site's upstreams somebody has to look into. The sentences stay the same while nothing changes.
     pub(super) fn about(&self, site: &Site) -> Vec<Attention> {
-        if self.0.is_empty() {
+        if self.known.is_empty() {
             return Vec::new();
         }
         let about = |(site, route, group): (&Site, Option<&str>, &Upstreams)| {
             let out: Vec<&Snapshot> = self.of(group).collect();
-            let whose = match route {
-                Some(route) => format!("{}, route {route}", site.name),
-                None => site.name.to_string(),
-            };
-            attention(&whose, group.list.len(), &out)
+            attention(&whose(site, route), group.list.len(), &out, self.now_ms)
         };
         named_groups(site).filter_map(about).collect()
     }
 }
 
-fn attention(whose: &str, all: usize, out: &[&Snapshot]) -> Option<Attention> {
+/// `app.example.com` or `app.example.com, route /api`
+pub(super) fn whose(site: &Site, route: Option<&str>) -> String {
+    match route {
+        Some(route) => format!("{}, route {route}", site.name),
+        None => site.name.to_string(),
+    }
+}
+
+fn attention(whose: &str, all: usize, out: &[&Snapshot], now_ms: u64) -> Option<Attention> {
     let first = out.first()?;
     let none = out.len() == all;
     let names =
@@ -208,22 +216,30 @@ fn attention(whose: &str, all: usize, out: &[&Snapshot]) -> Option<Attention> {
     if out.len() > NAMED_MAX {
         names.push(format!("{} more", out.len() - NAMED_MAX));
     }
-    let mut found = match (out, all) {
+    let found = match (out, all) {
         ([only], 1) => format!("its upstream {} is out: {}", only.upstream, told(only)),
         ([only], all) => format!("upstream {} is out (1 of {all}): {}", only.upstream, told(only)),
         (_, all) if none => format!("all {all} upstreams are out: {}", names.join("; ")),
         (few, all) => format!("{} of {all} upstreams are out: {}", few.len(), names.join("; ")),
     };
-    if !none {
-        found.push_str("; requests go to the others");
-    }
-    let next = if first.breaker.is_open() {
-        "see whether the app runs and what its log says; palisade asks again by itself"
-    } else {
-        "see what the app answers to its health check; palisade asks again by itself"
-    };
-    let level = if none { Level::Fail } else { Level::Warn };
-    Some(Attention { level, message: format!("{whose}: {found} ({next})") })
+    let next = trouble(first).next(!none);
+    // What only a request can find out, and none was sent since it could.
+    let unasked = out.iter().all(|known| is_due(known, now_ms));
+    let level = if none && !unasked { Level::Fail } else { Level::Warn };
+    Some(Attention { level, message: format!("{whose}: {found} (next: {next})") })
+}
+
+/// What is to be put right.
+fn trouble(known: &Snapshot) -> Trouble {
+    let last = if known.breaker.is_open() { &known.last_failure } else { &known.down };
+    let otherwise = if known.breaker.is_open() { Trouble::Broke } else { Trouble::Check };
+    last.as_ref().map_or(otherwise, |last| last.trouble)
+}
+
+/// The next request finds out whether it is back, and nothing else does.
+fn is_due(known: &Snapshot, now_ms: u64) -> bool {
+    let due = matches!(known.breaker, State::Open { until_ms, .. } if until_ms <= now_ms);
+    due && !trouble(known).ends_by_connecting()
 }
 
 /// `connection refused, since 2026-11-21T20:17:46Z`

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::settings::Settings;
 use crate::config::{Environment, load_file};
-use crate::edge::upstream::{Failing, LastFailure, Peers, Trusts, groups};
+use crate::edge::upstream::{Failing, LastFailure, Peers, Trouble, Trusts, groups};
 use crate::ports::health::Checked;
 
 fn known(upstream: &str) -> Snapshot {
@@ -31,7 +31,7 @@ fn failing(upstream: &str) -> Snapshot {
         breaker: State::Open { until_ms: 9_000, pauses: 0, how: Failing::Quick, probing: false },
         changed: Some(at),
         heard: false,
-        last_failure: Some(LastFailure { at, text: "refused".into() }),
+        last_failure: Some(LastFailure { at, text: "refused".into(), trouble: Trouble::Refused }),
         ..known(upstream)
     }
 }
@@ -60,7 +60,7 @@ fn out(site: &Site, all: &[Snapshot]) -> Out {
         let found = all.iter().find(|known| known.upstream == endpoint.to_string());
         Some((endpoint.clone(), found.cloned()?))
     };
-    Out(endpoints.filter_map(known).collect())
+    Out { known: endpoints.filter_map(known).collect(), now_ms: 8_000 }
 }
 
 fn words(site: &Site, all: &[Snapshot]) -> Vec<(Level, String)> {
@@ -94,18 +94,38 @@ fn a_site_without_any_upstream_fails_and_one_with_some_is_warned_about() {
     assert_eq!(*level, Level::Warn);
     assert_eq!(
         message,
-        "app.localhost: upstream b:1 is out (1 of 2): refused, since 2026-11-21T20:17:46Z; requests \
-         go to the others (see whether the app runs and what its log says; palisade asks again by \
-         itself)"
+        "app.localhost: upstream b:1 is out (1 of 2): refused, since 2026-11-21T20:17:46Z (next: see whether the app \
+         runs and listens there; requests go to other upstreams meanwhile; palisade sees by itself when it can be \
+         reached again)"
     );
     let at = Duration::from_secs(1_795_292_266);
-    let down = Some(LastFailure { at, text: "answered 503".into() });
+    let down = Some(LastFailure { at, text: "answered 503".into(), trouble: Trouble::Check });
     let down = Snapshot { health: Health::Down, down, ..known("a:1") };
     let [(level, message)] = &words(&site, &[failing("b:1"), down])[..] else { panic!("one") };
     assert_eq!(*level, Level::Fail);
     let begins = "app.localhost: all 2 upstreams are out: a:1: its health check fails, answered 503, since \
                   2026-11-21T20:17:46Z; b:1: refused, since ";
     assert!(message.starts_with(begins), "{message}");
+}
+
+#[test]
+fn what_only_a_request_can_find_out_fails_no_longer_once_one_may_be_sent() {
+    let site = site("upstream = \"a:1\"");
+    let at = Duration::from_secs(1_795_292_266);
+    let level = |trouble, until_ms| {
+        let breaker = State::Open { until_ms, pauses: 0, how: Failing::Slow, probing: false };
+        let last_failure = Some(LastFailure { at, text: "why".into(), trouble });
+        let [(level, message)] =
+            &words(&site, &[Snapshot { breaker, last_failure, ..failing("a:1") }])[..]
+        else {
+            panic!("one sentence")
+        };
+        assert!(message.contains("(next: "), "{message}");
+        *level
+    };
+    assert_eq!(level(Trouble::Late, 9_000), Level::Fail);
+    assert_eq!(level(Trouble::Late, 8_000), Level::Warn);
+    assert_eq!(level(Trouble::Refused, 8_000), Level::Fail, "palisade looks by itself");
 }
 
 #[test]

@@ -8,13 +8,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::outage::{self, Opened};
 use super::proxy::{Exchange, Failure};
 use super::trip::Trip;
 use super::upstream::{
-    Carrier, Chosen, ConnectError, Failing, Fault, Group, Nobody, Peer, Pool, Tally, Tried, Visit,
+    Carrier, Chosen, ConnectError, Failing, Fault, Group, Nobody, Pool, Tally, Tried, Trouble,
+    Visit,
 };
 use crate::base::{Denial, Queue};
-use crate::telemetry::Level;
 use crate::telemetry::metrics::UpstreamUse;
 
 /// A connection, and the stay at the upstream that it belongs to.
@@ -127,7 +128,12 @@ impl Course {
             Err(error) => {
                 self.tried.add(chosen.at);
                 if let Some(how) = error.failing() {
-                    self.failed(trip, &mut chosen.visit, how, &error.to_string());
+                    self.failed(
+                        trip,
+                        &mut chosen.visit,
+                        (how, error.trouble()),
+                        &error.to_string(),
+                    );
                 }
                 Err((Rc::clone(&pool), refusal(&pool, error)))
             }
@@ -209,7 +215,12 @@ impl Course {
                 }
                 Err(error) => {
                     if let Some(how) = error.failing() {
-                        self.failed(trip, &mut leased.visit, how, &error.to_string());
+                        self.failed(
+                            trip,
+                            &mut leased.visit,
+                            (how, error.trouble()),
+                            &error.to_string(),
+                        );
                     }
                     let denial = refusal(leased.pool(), error);
                     return self.elsewhere(trip, leased, false).await.map_err(|()| denial);
@@ -265,29 +276,42 @@ impl Course {
         let worker = &trip.conn.worker;
         worker.shard.upstream(leased.how);
         if leased.visit.answered(worker.timers.now_ms(), self.group.rules) {
-            recovered(trip, &leased.pool().peer);
+            outage::recovered(&worker.shared, &leased.pool().peer);
         }
     }
 
     /// Notes a failure of the upstream, for all workers.
-    fn failed(&self, trip: &Trip, visit: &mut Visit, how: Failing, why: &str) {
+    fn failed(&self, trip: &Trip, visit: &mut Visit, how: (Failing, Trouble), why: &str) {
         let shared = &trip.conn.worker.shared;
         let pool = Rc::clone(visit.pool());
-        pool.peer.note_failure(shared.clock.unix(), why.to_owned());
+        let (how, trouble) = how;
+        pool.peer.note_failure(shared.clock.unix(), why.to_owned(), trouble);
         let Some(rules) = self.group.rules else { return };
-        if visit.failed(how, shared.now_ms(), rules, shared.chance()) {
-            opened(trip, &pool.peer, why, Duration::from_millis(rules.open_ms));
+        let now_ms = shared.now_ms();
+        if visit.failed(how, now_ms, rules, shared.chance()) {
+            let others = self.group.has_others(&pool.peer, now_ms);
+            let pause = Duration::from_millis(rules.open_ms);
+            let opened = Opened { why, trouble, pause, others };
+            outage::opened(shared, &trip.view.policy, &pool.peer, &opened);
         }
     }
 }
 
 /// What a failed exchange says about its upstream. One that has answered others while this request waited is slow at
 /// what was asked for and not out: otherwise a few requests for that would take the site from everybody.
-fn failing(trip: &Trip, leased: &Leased, exchange: &Exchange, failure: Failure) -> Option<Failing> {
-    let Failure::TimedOut = failure else { return Some(Failing::Quick) };
+fn failing(
+    trip: &Trip,
+    leased: &Leased,
+    exchange: &Exchange,
+    failure: Failure,
+) -> Option<(Failing, Trouble)> {
+    let fault = match failure {
+        Failure::Broke(fault) => return Some((Failing::Quick, fault.trouble())),
+        Failure::TimedOut => (Failing::Slow, Trouble::Late),
+    };
     let waited_ms = u64::try_from(exchange.first_byte.as_millis()).unwrap_or(u64::MAX);
     let since_ms = trip.conn.worker.timers.now_ms().saturating_sub(waited_ms);
-    (!leased.pool().peer.answered_since(since_ms)).then_some(Failing::Slow)
+    (!leased.pool().peer.answered_since(since_ms)).then_some(fault)
 }
 
 fn leased(chosen: Chosen, link: Carrier, how: UpstreamUse) -> Leased {
@@ -319,35 +343,4 @@ fn refusal(pool: &Pool, error: ConnectError) -> Denial {
         ConnectError::Tls(fault) => Denial::UpstreamTls { upstream, why: fault.to_string() },
         error => Denial::UpstreamUnreachable { upstream, why: error.to_string() },
     }
-}
-
-/// Says once, for all workers, that an upstream is out.
-fn opened(trip: &Trip, peer: &Peer, why: &str, pause: Duration) {
-    let shared = &trip.conn.worker.shared;
-    Tally::up(&peer.tally.opened);
-    peer.note_change(shared.clock.unix());
-    let upstream = peer.endpoint.to_string();
-    let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    shared.log.event(Level::Warn, "upstream_failing", |line| {
-        line.text("upstream", &upstream).text("why", why).number("pause_ms", pause_ms).text(
-            "next",
-            "look into the app's own log; requests go to other upstreams, and one probe after each pause finds out \
-             when it is back",
-        );
-    });
-    let text = format!("left alone after failures in a row, the last one: {why}");
-    shared.events.changed("upstream_failing", Some(upstream), text);
-}
-
-/// Says once that it is back.
-fn recovered(trip: &Trip, peer: &Peer) {
-    let shared = &trip.conn.worker.shared;
-    let out = peer.note_change(shared.clock.unix()).unwrap_or_default();
-    let upstream = peer.endpoint.to_string();
-    let out_ms = u64::try_from(out.as_millis()).unwrap_or(u64::MAX);
-    shared.log.event(Level::Info, "upstream_recovered", |line| {
-        line.text("upstream", &upstream).number("out_ms", out_ms);
-    });
-    let text = format!("answers again, after {:.1} s", out.as_secs_f64());
-    shared.events.changed("upstream_recovered", Some(upstream), text);
 }

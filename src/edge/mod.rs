@@ -51,6 +51,7 @@ pub mod tls;
 mod trailers;
 mod trip;
 mod tunnel;
+pub mod outage;
 pub mod upstream;
 pub mod worker;
 

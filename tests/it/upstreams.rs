@@ -158,6 +158,11 @@ fn a_queue_is_as_long_and_as_patient_as_it_may_be() {
     assert!(why("/third").contains("requests_max allows (1), and 1 more wait already"));
     assert!(why("/second").contains("within 1 s; raise `wait` of wait_queue"));
     assert_eq!(counted(&daemon, "busy_total", &at), 2);
+    let [(level, message)] = &attention(&daemon)[..] else { panic!("{:?}", attention(&daemon)) };
+    let told = format!(
+        "2 requests were refused in the last 2 minutes for want of a place at {at} (1 at once)"
+    );
+    assert!(level == "WARN" && message.contains(&told), "{level} {message}");
     held.let_go(1);
     assert_eq!(first.answer("GET").unwrap().status, 200);
     assert_eq!(held.app.requests().len(), 1);
@@ -471,7 +476,8 @@ fn attention(daemon: &Daemon) -> Vec<(String, String)> {
     let about = status["attention"].as_array().unwrap().iter();
     let word = |found: &serde_json::Value, key: &str| found[key].as_str().unwrap().to_owned();
     let found = about.map(|found| (word(found, "level"), word(found, "message")));
-    found.filter(|(_, message)| message.contains("is out") || message.contains("are out")).collect()
+    let about = ["is out", "are out", "too busy"];
+    found.filter(|(_, message)| about.iter().any(|words| message.contains(words))).collect()
 }
 
 /// What the API knows of an upstream.
@@ -515,13 +521,32 @@ fn an_operator_sees_which_upstream_is_out_and_why_until_it_is_back() {
     assert!(status.contains("  1 of 2 up  ") && status.contains(&of_b), "{status}");
 
     let _back = Upstream::start_at(&of_b, |_, link| link.answer("200 OK", &[], "b"));
-    while !attention(&daemon).is_empty() {
+    while !attention(&daemon).is_empty() || states() != ["up", "up"] {
         assert_eq!(ask(), 200);
         assert!(!left(ends).is_zero(), "{:?}", states());
     }
     let back = known(&daemon, &of_b);
     assert_eq!((back.state.word(), back.why), ("up", None));
     assert!(daemon.cli(&["status"]).out.contains("  2 of 2 up  "));
+}
+
+#[test]
+fn an_app_that_nobody_asks_is_seen_to_be_back() {
+    let mut app = text("a");
+    let at = app.address();
+    let daemon =
+        site(1, &format!("upstream = \"{at}\"\nbreaker = {{ failures = 1, open = \"1s\" }}"));
+    app.stop();
+    assert_eq!(asks(&daemon, "GET", "/").status, 502);
+    assert_eq!(attention(&daemon).len(), 1);
+    let failing = daemon.wait_for_event("upstream_failing");
+    let next = failing["next"].as_str().unwrap();
+    assert!(next.starts_with("see whether the app runs") && !next.contains("other"), "{failing}");
+    assert_eq!(failing["sites"], "app.localhost", "{failing}");
+    let back = Upstream::start_at(&at, |_, link| link.answer("200 OK", &[], "b"));
+    daemon.wait_for_event("upstream_recovered");
+    assert_eq!((attention(&daemon), back.requests().len()), (vec![], 0));
+    assert_eq!(asks(&daemon, "GET", "/").text(), "b");
 }
 
 #[test]

@@ -171,6 +171,13 @@ impl Switch {
         State::unpack(self.0.swap(0, Ordering::Relaxed)).is_open()
     }
 
+    /// It takes connections again, as far as that was what failed: requests pass, and the first failure opens it anew.
+    /// True if that closed it.
+    pub fn reached(&self) -> bool {
+        let closed = State::Closed { failures: u32::MAX };
+        self.update(|state| state.is_open().then_some(closed)).is_some()
+    }
+
     /// Whether this request is the probe.
     pub fn probe(&self, now_ms: u64, rules: Rules, chance: impl Fn() -> u32) -> bool {
         match self.state() {

@@ -132,3 +132,15 @@ proptest! {
         prop_assert!(pause <= longest && pause >= longest - longest / 5 && longest <= 60_000);
     }
 }
+
+#[test]
+fn one_that_can_be_reached_again_is_let_be_until_it_fails_once() {
+    let (switch, rules) = (Switch::default(), Rules { failures: 3, open_ms: 1_000 });
+    assert!(!switch.reached(), "it was never out");
+    for _ in 0..3 {
+        switch.failed(Pass::Usual, Failing::Quick, 0, rules, 0);
+    }
+    assert!(switch.state().is_open());
+    assert!(switch.reached() && !switch.state().is_open());
+    assert!(switch.failed(Pass::Usual, Failing::Quick, 5, rules, 0), "at once");
+}

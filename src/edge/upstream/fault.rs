@@ -4,6 +4,7 @@ use h2::Reason;
 
 use super::chunked::{LINE_MAX, TRAILERS_MAX};
 use super::head::{FIELDS_MAX, HEAD_MAX, INTERIM_MAX};
+use super::trouble::Trouble;
 use crate::base::Broke;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +54,16 @@ pub enum Fault {
     /// The record of the request body knows more.
     #[error("the request body broke off")]
     RequestBody,
+}
+
+impl Fault {
+    #[must_use]
+    pub const fn trouble(self) -> Trouble {
+        match self {
+            Self::SpeaksHttp2 | Self::SpeaksTls | Self::NotHttp2(_) => Trouble::Protocol,
+            _ => Trouble::Broke,
+        }
+    }
 }
 
 impl From<Fault> for Broke {

@@ -6,6 +6,7 @@
 //! the first request.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::balance::Turns;
 use super::breaker::{Failing, Pass, Rules, State};
@@ -179,6 +180,14 @@ impl Group {
         let mut full = self.full(tried);
         let mut of = |standing| self.choose_of(standing, now_ms, tried, &mut full);
         of(Standing::Fit).or_else(|| of(Standing::Stalled))
+    }
+
+    /// Whether somebody else than `peer` would be asked first.
+    pub fn has_others(&self, peer: &Arc<Peer>, now_ms: u64) -> bool {
+        self.members.iter().enumerate().any(|(at, member)| {
+            !Arc::ptr_eq(&member.pool.peer, peer)
+                && matches!(self.standing(at, now_ms), Standing::Fit | Standing::Stalled)
+        })
     }
 
     /// Joins the line of those that could be asked. `None` if it is too long.

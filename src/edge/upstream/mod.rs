@@ -38,6 +38,7 @@ mod target;
 mod trust;
 #[cfg(test)]
 mod trust_tests;
+mod trouble;
 mod visit;
 
 pub use body::{BetweenBytes, UpstreamBody};
@@ -49,5 +50,6 @@ pub use peer::{LastFailure, Peer, Peers, Snapshot, Tally, groups};
 pub use pool::{ConnectError, Pool};
 pub use secure::Secure;
 pub use stream::UpstreamStream;
+pub use trouble::Trouble;
 pub use trust::{Trust, Trusts};
 pub use visit::Visit;

@@ -11,13 +11,17 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::breaker::{State, Switch};
+use super::pool::ConnectError;
 use super::queue::Places;
 use super::secure::Secure;
+use super::stream::UpstreamStream;
+use super::trouble::Trouble;
 use super::trust::{Trust, Trusts};
 use super::visit::Lane;
 use crate::config::settings::{Balance, Endpoint, Settings, Site, UpstreamAddr, Upstreams};
 use crate::ports::health::{Checked, Health};
 use crate::ports::names::{self, Name};
+use crate::ports::{Dial, dial};
 
 /// Without an answer for this long, with [`STALLED_REQUESTS`] waiting for one, an upstream is passed over.
 const STALLED_MS: u64 = 1_000;
@@ -76,6 +80,7 @@ pub struct LastFailure {
     /// Since 1970.
     pub at: Duration,
     pub text: String,
+    pub trouble: Trouble,
 }
 
 /// What is known of an upstream at one moment, for people.
@@ -231,9 +236,35 @@ impl Peer {
     }
 
     /// Writes down what went wrong, for people.
-    pub fn note_failure(&self, at: Duration, text: String) {
+    pub fn note_failure(&self, at: Duration, text: String, trouble: Trouble) {
         self.heard.store(false, Ordering::Relaxed);
-        self.last_failure.store(Some(Arc::new(LastFailure { at, text })));
+        self.last_failure.store(Some(Arc::new(LastFailure { at, text, trouble })));
+    }
+
+    /// Whether a connection would show that it is back: it could not be reached, and its pause is over.
+    #[must_use]
+    pub fn awaits_connection(&self, now_ms: u64) -> bool {
+        matches!(self.breaker(), State::Open { until_ms, .. } if until_ms <= now_ms)
+            && self.last_failure().is_some_and(|last| last.trouble.ends_by_connecting())
+    }
+
+    /// It took a connection. True if that closed the breaker.
+    pub fn reached(&self) -> bool {
+        self.switch.reached()
+    }
+
+    /// Connects, without TLS.
+    ///
+    /// # Errors
+    /// The failure of the last address tried.
+    pub async fn dial(&self, dial: &dyn Dial) -> Result<UpstreamStream, ConnectError> {
+        let (host, port) = match &self.endpoint.addr {
+            UpstreamAddr::Unix(path) => return Ok(UpstreamStream::Unix(dial.unix(path).await?)),
+            UpstreamAddr::Tcp { host, port } => (host, *port),
+        };
+        let addresses = names::addresses(self.name.as_deref(), host, port).await;
+        let addresses = addresses.map_err(|why| ConnectError::Name { host: host.clone(), why })?;
+        Ok(UpstreamStream::Tcp(dial::any(dial, &addresses).await?))
     }
 
     /// The breaker has opened or closed. Returns for how long it had been what it was, if that is known.
@@ -280,7 +311,11 @@ impl Checked for Peer {
     }
 
     fn note_down(&self, at: Duration, why: &str) {
-        self.down.store(Some(Arc::new(LastFailure { at, text: why.to_owned() })));
+        self.down.store(Some(Arc::new(LastFailure {
+            at,
+            text: why.to_owned(),
+            trouble: Trouble::Check,
+        })));
     }
 
     fn answered(&self) -> u64 {

@@ -64,11 +64,15 @@ fn a_snapshot_tells_what_happened_last_and_when() {
     let peer = only(&peers);
     assert_eq!((peer.snapshot(0).changed, peer.snapshot(0).last_failure), (None, None));
     opens(peer);
-    peer.note_failure(Duration::from_secs(7), "refused".into());
+    peer.note_failure(Duration::from_secs(7), "refused".into(), Trouble::Refused);
     assert_eq!(peer.note_change(Duration::from_secs(7)), None);
     assert_eq!(peer.note_change(Duration::from_secs(9)), Some(Duration::from_secs(2)));
     let told = peer.snapshot(0);
-    let last = LastFailure { at: Duration::from_secs(7), text: "refused".into() };
+    let last = LastFailure {
+        at: Duration::from_secs(7),
+        text: "refused".into(),
+        trouble: Trouble::Refused,
+    };
     assert_eq!((told.last_failure, told.changed), (Some(last), Some(Duration::from_secs(9))));
     assert!(told.breaker.is_open());
 }
@@ -91,7 +95,7 @@ fn the_last_word_of_an_upstream_is_an_answer_or_a_failure() {
     assert!(!peer.snapshot(0).heard, "nothing was asked yet");
     peer.progressed(5);
     assert!(peer.snapshot(5).heard);
-    peer.note_failure(Duration::from_secs(7), "refused".into());
+    peer.note_failure(Duration::from_secs(7), "refused".into(), Trouble::Refused);
     assert!(!peer.snapshot(6).heard);
     peer.progressed(7);
     assert!(peer.snapshot(7).heard, "however soon after");

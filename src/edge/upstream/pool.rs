@@ -12,11 +12,12 @@ use super::link::Link;
 use super::multiplex::Multiplexed;
 use super::peer::Peer;
 use super::stream::UpstreamStream;
+use super::trouble::Trouble;
 use super::visit::Lane;
-use crate::config::settings::{Protocol, UpstreamAddr};
+use crate::config::settings::Protocol;
 use crate::edge::worker::Shared;
 use crate::ports::handshake::TlsFault;
-use crate::ports::{Unresolved, dial, names};
+use crate::ports::{Unresolved, dial};
 
 /// Idle connections kept per upstream and worker.
 const IDLE_MAX: usize = 256;
@@ -61,6 +62,16 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    #[must_use]
+    pub const fn trouble(&self) -> Trouble {
+        match self {
+            Self::Timeout(_) => Trouble::Unreached,
+            Self::Io(_) => Trouble::Refused,
+            Self::Name { .. } => Trouble::Name,
+            Self::Tls(_) => Trouble::Tls,
+        }
+    }
+
     /// What it says about the upstream; `None` where this machine is the reason.
     pub fn failing(&self) -> Option<Failing> {
         use rustix::io::Errno;
@@ -192,24 +203,12 @@ impl Pool {
 
     /// A stream on which the other side has proven who it is, where that is asked for.
     async fn open(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
-        let socket = self.dial(shared).await?;
+        let socket = self.peer.dial(&*shared.dial).await?;
         match (&self.peer.endpoint.tls, &self.peer.secure) {
             (None, _) => Ok(socket),
             (Some(_), Some(secure)) => Ok(secure.shake(socket).await?),
             // What was to be secured is never sent in the clear.
             (Some(_), None) => Err(TlsFault::NobodyTrusted.into()),
         }
-    }
-
-    async fn dial(&self, shared: &Shared) -> Result<UpstreamStream, ConnectError> {
-        let (host, port) = match &self.peer.endpoint.addr {
-            UpstreamAddr::Unix(path) => {
-                return Ok(UpstreamStream::Unix(shared.dial.unix(path).await?));
-            }
-            UpstreamAddr::Tcp { host, port } => (host, *port),
-        };
-        let addresses = names::addresses(self.peer.name.as_deref(), host, port).await;
-        let addresses = addresses.map_err(|why| ConnectError::Name { host: host.clone(), why })?;
-        Ok(UpstreamStream::Tcp(dial::any(&*shared.dial, &addresses).await?))
     }
 }
