@@ -70,6 +70,7 @@ pub(super) fn build(
     acme::cross_check(cx, &mut top, &acme, (&listen_at, &sites));
     top.finish(cx);
     Settings {
+        ca_files: std::mem::take(&mut cx.ca_files),
         state_dir,
         workers,
         listen: listen_at,

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::read::{Cx, Fault, Section};
 use super::settings::Dns;
 use super::values;
-use super::wire::Node;
+use super::wire::{Node, Value};
 
 /// RFC 1035 §4.2.
 const PORT: u16 = 53;
@@ -22,6 +22,11 @@ pub(super) fn dns(cx: &mut Cx, top: &mut Section<'_>) -> Dns {
     {
         cx.error(&entry.node.place, "the list is empty", "remove the line for those of the system");
     }
+    if let Some(entry) = section.entry(cx, "servers") {
+        let one = std::slice::from_ref(&entry.node);
+        let nodes = if let Value::List(nodes) = &entry.node.value { nodes.as_slice() } else { one };
+        nodes.iter().for_each(|node| lost_port(cx, node));
+    }
     let mut servers = Vec::new();
     for (server, place) in list.unwrap_or_default() {
         if servers.contains(&server) {
@@ -35,6 +40,20 @@ pub(super) fn dns(cx: &mut Cx, top: &mut Section<'_>) -> Dns {
     }
     section.finish(cx);
     Dns { servers }
+}
+
+/// Warns of an address whose last group looks like a port that was meant. Four digits, or the one of DNS: there are
+/// public servers with addresses that end in `:10`.
+fn lost_port(cx: &mut Cx, node: &Node) {
+    let Value::Text(text) = &node.value else { return };
+    if let Some((ip, port)) = values::port_meant(text)
+        && (port == PORT || port >= 1_000)
+    {
+        let message = format!("{port} is a part of this address, and no port");
+        let label =
+            format!("write \"[{ip}]:{port}\" for the port, or \"[{text}]\" for the address");
+        cx.warn(&node.place, message, label);
+    }
 }
 
 /// `"127.0.0.53"`, `"127.0.0.53:53"`, `"::1"` or `"[::1]:53"`.

@@ -65,6 +65,10 @@ pub(super) fn body_max(node: &Node) -> Result<BodyMax, Fault> {
 }
 
 fn encoded_slashes(node: &Node) -> Result<EncodedSlashes, Fault> {
+    if let Value::Bool(pass) = node.value {
+        let label = format!("write \"{}\"", if pass { "pass" } else { "refuse" });
+        return Err(Fault::new("encoded slashes are refused or passed", label));
+    }
     match values::text(node)? {
         "refuse" => Ok(EncodedSlashes::Refuse),
         "pass" => Ok(EncodedSlashes::Pass),

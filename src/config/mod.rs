@@ -14,6 +14,7 @@ mod env;
 mod flags;
 mod intake;
 mod later;
+mod placed;
 mod read;
 mod report;
 mod role;
@@ -40,6 +41,7 @@ pub use crypto::{
 pub use diff::{Changes, diff};
 pub use env::{Environment, default_control_paths};
 pub use flags::{Flags, from_flags};
+pub use placed::CaFiles;
 pub use report::Report;
 pub use secret::{SecretError, resolve_secret};
 pub use settings::Settings;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::later;
+use super::placed::CaFiles;
 use super::report::{Diagnostic, Report, Severity};
 use super::source::Place;
 use super::upstreams::Named;
@@ -21,6 +22,8 @@ pub(super) struct Cx {
     pub known: BTreeSet<String>,
     /// Endpoints of upstreams in the order of reading, to be compared when all are known.
     pub named: Vec<Named>,
+    /// Files that upstreams are verified with, which are read later.
+    pub ca_files: CaFiles,
     /// A file has syntax errors: what seems to be missing may only be unreadable.
     pub broken: bool,
     /// Settings come from flags, so that hints name flags.
@@ -185,6 +188,10 @@ fn unknown_key(cx: &mut Cx, path: &str, entry: &Entry, asked: &[&'static str]) {
     }
     if let Some((message, label)) = later::never(path, key) {
         cx.error(place, message, label);
+        return;
+    }
+    if let Some(label) = later::elsewhere(path, key) {
+        cx.error(place, format!("unknown key `{key}`"), label);
         return;
     }
     let label = match nearest(key, asked.iter().copied()) {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::placed::CaFiles;
 use crate::base::audit::ActionName;
 use crate::base::units::Bytes;
 use crate::base::{Capability, Host, Mode, Override, Role, SecretRef, TrustedProxies};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub roles: Roles,
     /// In the order of the files, each with its routes in the order of matching: longest path first, then as written.
     pub sites: Vec<Site>,
+    /// Where the `ca_file` of each `upstream_tls` is named.
+    pub ca_files: CaFiles,
     pub capabilities: Capabilities,
 }
 

@@ -12,7 +12,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use super::read::{Cx, Section};
+use super::read::{Cx, Fault, Section};
 use super::settings::{
     Balance, Breaker, Endpoint, Listen, Route, Upstream, UpstreamAddr, UpstreamTls, Upstreams,
     WaitQueue,
@@ -180,10 +180,20 @@ fn item(cx: &mut Cx, node: &Node) -> Option<Item> {
         let weight = values::count(node, 1..=WEIGHT_MAX)?;
         Ok((u32::try_from(weight).unwrap_or(u32::MAX), node.place.clone()))
     });
-    let requests_max =
-        section.optional(cx, "requests_max", |node| values::count_usize(node, 1..=REQUESTS_MAX));
+    let requests_max = section.optional(cx, "requests_max", limit);
     section.finish(cx);
     Some(Item { written: written?, weight, requests_max, place: to?.node.place.clone() })
+}
+
+/// Requests in flight at one upstream. No number is how others say that there is no limit.
+fn limit(node: &Node) -> Result<usize, Fault> {
+    if matches!(node.value, Value::Text(_) | Value::Bool(_)) {
+        let message = format!("expected a number, found {}", node.kind());
+        let label =
+            format!("write a number up to {REQUESTS_MAX}, or leave the key away for no limit");
+        return Err(Fault::new(message, label));
+    }
+    values::count_usize(node, 1..=REQUESTS_MAX)
 }
 
 /// The same with what is asked of those that are reached over TLS.
@@ -241,10 +251,13 @@ fn upstream_tls(
     }
     let mut inner = Section::new("site.*.upstream_tls", table);
     let ca_file = inner.optional(cx, "ca_file", values::path);
+    if let (Some(file), Some(entry)) = (&ca_file, inner.entry(cx, "ca_file")) {
+        cx.ca_files.add(file, &entry.node.place);
+    }
     let name = inner.optional(cx, "name", |node| {
         let name = values::host(values::text(node)?)?;
         match name.is_wildcard() {
-            true => Err(super::read::Fault::new("one name is asked for", "write it without `*`")),
+            true => Err(Fault::new("one name is asked for", "write it without `*`")),
             false => Ok(name.to_string()),
         }
     });

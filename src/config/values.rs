@@ -1,6 +1,6 @@
 //! Single values: written form to typed form, or the reason and what to write instead. No place, no context.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -158,7 +158,7 @@ pub(super) fn listen(node: &Node) -> Result<SocketAddr, Fault> {
         let port = port.parse::<u16>().map_err(|_| {
             Fault::new(format!("{port} is no port"), "ports go from 0 (any free one) to 65535")
         })?;
-        return Ok(SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), port));
+        return Ok(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port));
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(address);
@@ -204,6 +204,14 @@ pub(super) fn networks(node: &Node) -> Result<Vec<IpNet>, Fault> {
         ));
     }
     Ok(vec![network])
+}
+
+/// An IPv6 address without brackets whose last group was probably meant as a port: `::1:3000`.
+pub(super) fn port_meant(text: &str) -> Option<(Ipv6Addr, u16)> {
+    text.parse::<Ipv6Addr>().ok()?;
+    let (ip, port) = text.rsplit_once(':')?;
+    let decimal = port.len() > 1 && port.bytes().all(|b| b.is_ascii_digit());
+    Some((ip.parse().ok()?, port.parse().ok().filter(|port| decimal && *port > 0)?))
 }
 
 pub(super) fn host(text: &str) -> Result<Host, Fault> {

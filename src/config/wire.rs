@@ -178,6 +178,10 @@ fn syntax_error(source: &Arc<Source>, message: &str, place: &Place) -> Diagnosti
                 .spot(&place, format!("write {} = \"{value}\"", key.trim()));
         }
     }
+    if let Some(list) = bare_list(position.text) {
+        let message = "several values stand in brackets";
+        return Diagnostic::new(Severity::Error, message).spot(place, format!("write {list}"));
+    }
     let label = match (message, position.text.split_once(':')) {
         (text, _) if text.starts_with("missing comma between array") => {
             "before this, a `,` or the `]` that ends the list is missing"
@@ -186,6 +190,20 @@ fn syntax_error(source: &Arc<Source>, message: &str, place: &Place) -> Diagnosti
         _ => "",
     };
     Diagnostic::new(Severity::Error, message).spot(place, label)
+}
+
+/// `key = "a", "b"` as it is written.
+fn bare_list(line: &str) -> Option<String> {
+    let (key, values) = line.split_once('=')?;
+    let values = values.trim();
+    let text = |value: &str| {
+        let value = value.trim();
+        let quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
+        let mark = value.chars().next().unwrap_or_default();
+        (quoted('"') || quoted('\'')) && value.matches(mark).count() == 2
+    };
+    let list = values.contains(',') && values.trim_end_matches(',').split(',').all(text);
+    list.then(|| format!("{} = [{}]", key.trim(), values.trim_end_matches(',')))
 }
 
 /// The nearest entry above that has this key.

@@ -20,8 +20,9 @@ impl Daemon {
     }
 
     /// Certificate files that have changed were taken or refused.
-    pub(super) fn record_files(&self, refused: Option<&str>) {
+    pub(super) fn record_files(&self, changed: &[String], refused: Option<&str>) {
         let intent = self.intent(&By::system(Source::Schedule), action::CERTIFICATE_FILES);
+        let intent = if changed.is_empty() { intent } else { intent.after("files", changed) };
         self.state.audit.record(match refused {
             Some(why) => intent.refused(why),
             None => intent,

@@ -140,7 +140,7 @@ impl Daemon {
             let first = error.lines().next().unwrap_or_default();
             say(
                 Level::Warn,
-                format!("the old certificate still serves, the new files were refused: {first}"),
+                format!("changed files were refused, what was read before still counts: {first}"),
             );
         }
         for warning in &inner.warnings {

@@ -23,6 +23,9 @@ use crate::work::certs::{self, Certificate, Facts, Key, LEAF_DAYS, LocalCa, Vaul
 /// A local certificate is replaced when this much of its life is left: a third.
 pub const LOCAL_RENEW_S: i64 = (LEAF_DAYS as i64) * 86_400 / 3;
 
+/// Most changed files that are named.
+const FILES_SHOWN: usize = 10;
+
 /// What stays between one configuration and the next.
 pub struct Materials {
     factory: TlsFactory,
@@ -41,12 +44,15 @@ pub struct Loaded {
     pub certificates: Vec<Shown>,
     pub tls: Vec<Option<Arc<ServerConfig>>>,
     pub peers: Peers,
+    /// What is not quite right with the files that upstreams are verified with.
+    about_roots: Vec<String>,
 }
 
 impl Loaded {
     /// What is not quite right with them, one sentence each.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        self.certificates.iter().filter_map(Shown::certificate).flat_map(|c| c.warnings.clone())
+        let of_sites = self.certificates.iter().filter_map(Shown::certificate);
+        of_sites.flat_map(|c| c.warnings.clone()).chain(self.about_roots.iter().cloned())
     }
 }
 
@@ -135,6 +141,8 @@ impl Materials {
         self.peers = Peers::of(settings, Some(&self.peers), &trusts);
         self.trusts = trusts;
         loaded.peers = self.peers.clone();
+        let about_roots = trust::untimely(settings, now_s).into_iter();
+        loaded.about_roots = about_roots.map(|(_, what)| what).collect();
         Ok(loaded)
     }
 
@@ -208,6 +216,7 @@ pub fn check(
         }
     }
     report.extend(trust::trusts(settings, &Trusts::default()).err().unwrap_or_default());
+    report.extend(trust::untimely_report(settings, unix_s(clock)));
     report.extend(unreadable_roots(settings));
     report.extend(state::wanted(settings, environment).err().unwrap_or_default());
     report.extend(state::check_keys(settings, environment).err().unwrap_or_default());
@@ -296,6 +305,22 @@ impl Stamp {
         };
         let roots = trust::ca_files(settings);
         Self(files.chain(roots).map(|path| (path.clone(), stamp(path))).collect())
+    }
+
+    /// The files that are not as they were, at most [`FILES_SHOWN`] and how many more.
+    #[must_use]
+    pub fn changed_since(&self, before: &Self) -> Vec<String> {
+        let mut changed: Vec<String> = Vec::new();
+        for one in self.0.iter().filter(|one| !before.0.contains(one)) {
+            let path = one.0.display().to_string();
+            if !changed.contains(&path) {
+                changed.push(path);
+            }
+        }
+        let more = changed.len().saturating_sub(FILES_SHOWN);
+        changed.truncate(FILES_SHOWN);
+        changed.extend((more > 0).then(|| format!("{more} more")));
+        changed
     }
 }
 

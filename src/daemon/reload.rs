@@ -196,26 +196,32 @@ impl Daemon {
             return;
         }
         let settings = inner.settings.clone();
+        let changed = stamp.changed_since(&inner.stamp);
         match self.swap(&mut inner, settings, String::new()) {
             Ok(()) => {
                 *failed = None;
                 let generation = inner.generation;
                 self.shared.log.event(Level::Info, "certificates_reloaded", |line| {
-                    line.number("generation", generation);
+                    line.number("generation", generation).text("files", &changed.join(", "));
                 });
-                self.shared.events.changed("certificate", None, "changed files were taken");
-                self.record_files(None);
+                let text = match changed.join(", ") {
+                    none if none.is_empty() => "renewed by the local CA".to_owned(),
+                    files => format!("changed files were taken: {files}"),
+                };
+                self.shared.events.changed("certificate", None, text);
+                self.record_files(&changed, None);
             }
             Err(report) => {
                 *failed = Some(stamp);
                 let text = report.to_string();
                 self.shared.log.event(Level::Error, "certificates_refused", |line| {
                     line.text("why", &text)
-                        .text("next", "the old certificate still serves; put the file right");
+                        .text("files", &changed.join(", "))
+                        .text("next", "what was read before still counts; put the file right");
                 });
                 let first = text.lines().next().unwrap_or_default();
                 self.shared.events.changed("certificate", None, format!("not taken: {first}"));
-                self.record_files(Some(&text));
+                self.record_files(&changed, Some(&text));
                 inner.certificates_error = Some(text);
             }
         }

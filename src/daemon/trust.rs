@@ -7,22 +7,28 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 
+use crate::base::timestamp::rfc3339;
 use crate::config::Report;
 use crate::config::settings::{Settings, Site, UpstreamTls};
 use crate::edge::upstream::{Trust, Trusts, groups};
+use crate::work::certs::Facts;
 
 /// The roots of all public authorities are a quarter of it.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+const WANTED: &str = "put there, as PEM, the roots that vouch for the app, or its own certificate if it is self-signed";
+
 /// Who is believed about each upstream that `settings` name; what `before` has stays if its file holds the same.
 ///
 /// # Errors
-/// Files that cannot be used and names that no certificate can have, one entry for each site and file.
+/// Files that cannot be used and names that no certificate can have, one entry for each.
 pub(super) fn trusts(settings: &Settings, before: &Trusts) -> Result<Trusts, Report> {
     let mut report = Report::default();
     let mut trusts = Trusts::default();
+    let mut refused: Vec<&Path> = Vec::new();
     for (site, tls) in secured(settings) {
         if ServerName::try_from(tls.name.as_str()).is_err() {
             let what = format!(
@@ -46,15 +52,56 @@ pub(super) fn trusts(settings: &Settings, before: &Trusts) -> Result<Trusts, Rep
         match trust {
             Ok(trust) => trusts.add(tls.ca_file.clone(), trust),
             Err(why) => {
-                let shown = tls.ca_file.as_deref().unwrap_or(Path::new("")).display();
-                let what = format!("site \"{}\": upstream_tls.ca_file: {shown} {why}", site.name);
-                let help = "put the root certificates that vouch for the upstream there, as PEM, \
-                            or its own certificate if it is self-signed";
-                report.extend(Report::at(&site.declared_at, what, help));
+                let path = tls.ca_file.as_deref().unwrap_or(Path::new(""));
+                if refused.contains(&path) {
+                    continue;
+                }
+                refused.push(path);
+                let what = format!("upstream_tls.ca_file: {} {why}", path.display());
+                report.extend(settings.ca_files.error(path, what, WANTED));
             }
         }
     }
     if report.is_empty() { Ok(trusts) } else { Err(report) }
+}
+
+/// Files with a certificate whose time is over or has not come, and what that means. Roots that sign others count in spite
+/// of it, but most certificates that apps have signed themselves look like roots, so all are told.
+pub(super) fn untimely(settings: &Settings, now_s: i64) -> Vec<(&PathBuf, String)> {
+    let mut found: Vec<(&PathBuf, String)> = Vec::new();
+    let mut files: Vec<&PathBuf> = ca_files(settings).collect();
+    files.sort();
+    files.dedup();
+    for file in files {
+        let pem = read(file).unwrap_or_default();
+        let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+        let facts = certificates.filter_map(|certificate| Facts::read(&certificate).ok());
+        found.extend(facts.filter_map(|facts| {
+            let when = if facts.not_after_s < now_s {
+                format!("has expired on {}", rfc3339(facts.not_after_s))
+            } else if facts.not_before_s > now_s {
+                format!("counts only from {}", rfc3339(facts.not_before_s))
+            } else {
+                return None;
+            };
+            let what = format!("{} holds a certificate that {when}", file.display());
+            Some((
+                file,
+                format!("upstream_tls.ca_file: {what}; an app that shows it gets no request"),
+            ))
+        }));
+    }
+    found
+}
+
+/// The same as warnings, each at the line that names the file.
+pub(super) fn untimely_report(settings: &Settings, now_s: i64) -> Report {
+    let mut report = Report::default();
+    for (file, what) in untimely(settings, now_s) {
+        let label = "renew it at the app, and put the new one there";
+        report.extend(settings.ca_files.warning(file, what, label));
+    }
+    report
 }
 
 /// The files that upstreams are verified with.

@@ -179,6 +179,12 @@ fn malformed(label: &'static str, rule: &str) -> Answer {
     closing(StatusCode::BAD_REQUEST, label, "Bad request", message, rule.to_owned())
 }
 
+/// The address itself: a visitor may have it from a link, and HTTP means nothing to them.
+fn bad_path(rule: &str) -> Answer {
+    let message = "The address holds something that this site does not accept.";
+    Answer { close: false, message, ..malformed("bad_path", rule) }
+}
+
 fn not_now(label: &'static str, title: &'static str, message: &'static str, why: String) -> Answer {
     Answer {
         hint: TRY_AGAIN,
@@ -349,7 +355,7 @@ fn decide(denial: &Denial) -> Answer {
         Denial::Overloaded => not_now("overloaded", "Too busy", "This site has too many visitors right now.",
             "every place of connections.total is taken, and this connection has its share of requests in flight".into()),
         Denial::BadRequestLine { rule } => malformed("bad_request_line", rule),
-        Denial::BadPath { rule } => Answer { close: false, ..malformed("bad_path", rule) },
+        Denial::BadPath { rule } => bad_path(rule),
         Denial::BadField { rule } => malformed("bad_field", rule),
         Denial::BadFraming { rule } => malformed("bad_framing", rule),
         Denial::BadChunk { rule } => malformed("bad_chunk", rule),

@@ -11,6 +11,7 @@ use super::basic::{Segment, named};
 use super::control::Daemon;
 use super::live::page_query;
 use super::router::answer;
+use crate::base::RequestId;
 use crate::telemetry::originals::{
     AGE_MAX, BODY_BYTES_MAX, End, KEPT_BYTES_MAX, KEPT_MAX, Original,
 };
@@ -42,6 +43,14 @@ fn newest_first(query: &PageQuery, rows: impl Iterator<Item = HiddenError>) -> P
 }
 
 fn unknown(id: &str) -> Problem {
+    if RequestId::parse(id).is_none() {
+        let id = crate::base::cut(id, 64);
+        let detail = format!(
+            "{id} is no request id; one is 36 characters as 01938f7e-5b3a-7c1e-9d55-0f2b6f0a4c11: the page has it, the \
+             field X-Request-ID of the answer, and request_id in the log"
+        );
+        return Problem::new(404, "There is no such request", detail);
+    }
     let id = crate::base::cut(id, 64);
     let (hours, mib) = (AGE_MAX.as_secs() / 3600, KEPT_BYTES_MAX / (1024 * 1024));
     let detail = format!(

@@ -67,6 +67,57 @@ fn a_key_that_cannot_be_read_is_named_with_the_reason() {
     assert!(text.contains("holds no unencrypted private key"), "{text}");
 }
 
+/// A site whose app is verified by this file, which is named in line 11 of the configuration.
+fn with_roots(place: &Place, file: &str) -> String {
+    format!(
+        "[site.\"app.localhost\"]\nupstream = [\"https://127.0.0.1:9\", \"https://127.0.0.1:8\"]\n\
+         upstream_tls = {{ ca_file = \"{}\" }}",
+        place.path(file).display()
+    )
+}
+
+#[test]
+fn a_file_of_roots_that_is_of_no_use_is_shown_where_it_is_named() {
+    let place = Place::new();
+    Authority::new().write(place.dir(), "app", &["app.example.com"]);
+    fs::write(place.path("empty.pem"), "").unwrap();
+    for (file, words) in [
+        ("gone.pem", "cannot be read"),
+        ("empty.pem", "holds no `BEGIN CERTIFICATE` block"),
+        ("app.key", "holds no `BEGIN CERTIFICATE` block"),
+    ] {
+        let text = refused(&place, &with_roots(&place, file));
+        assert!(text.contains(words) && text.contains("palisade.toml:11:28"), "{text}");
+        assert!(text.contains("11 | upstream_tls = { ca_file = "), "{text}");
+        assert!(text.contains("^^^ put there, as PEM"), "{text}");
+        assert!(text.contains("1 error;"), "once for both upstreams: {text}");
+        let json = place.palisade(&["check", "--config", "palisade.toml", "--json"]).json();
+        let told = &json["diagnostics"][0]["places"][0];
+        let length = place.path(file).display().to_string().len() + 2;
+        assert_eq!((&told["line"], &told["length"]), (&11.into(), &length.into()), "{json:#}");
+        assert!(told["label"].as_str().unwrap().contains("as PEM"), "{json:#}");
+    }
+}
+
+#[test]
+fn a_listed_certificate_whose_time_is_over_is_a_warning() {
+    let place = Place::new();
+    let mut params = rcgen::CertificateParams::new(vec!["app.internal".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    fs::write(place.path("app.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    place.configure(&with_roots(&place, "app.pem"));
+    let check = place.palisade(&["check", "--config", "palisade.toml"]);
+    assert_eq!(check.code, 0, "{check:?}");
+    let text = format!("{}{}", check.out, check.err);
+    assert!(text.contains("has expired on 2021-01-01T00:00:00Z"), "{text}");
+    assert!(text.contains("palisade.toml:11:28") && text.contains("1 warning;"), "{text}");
+    let daemon = place.start();
+    let attention = daemon.status()["attention"].to_string();
+    assert!(attention.contains("has expired on 2021-01-01T00:00:00Z"), "{attention}");
+}
+
 #[test]
 fn a_wildcard_without_a_certificate_says_what_to_write() {
     let place = Place::new();

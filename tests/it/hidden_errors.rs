@@ -111,6 +111,7 @@ fn an_id_of_which_nothing_is_kept_says_for_how_long_it_would_have_been() {
     let told = daemon.cli(&["explain", "--request", "no/id?at all\u{1b}[2J"]);
     assert_eq!(told.code, 1, "{told:?}");
     assert!(!told.err.contains('\u{1b}'), "{told:?}");
+    assert!(told.err.contains("is no request id"), "{told:?}");
     assert_eq!(daemon.cli(&["explain"]).code, 2);
     assert_eq!(daemon.cli(&["explain", "https://app.localhost/", "--request", "a"]).code, 2);
 }

@@ -183,6 +183,7 @@ fn a_half_written_certificate_leaves_the_old_one_in_service_and_shows_in_status(
     let (half, _) = renewed.cert.split_at(renewed.cert.len() / 2);
     fs::write(sites.place.path("one.example.com.pem"), half).unwrap();
     let refused = daemon.wait_for_event("certificates_refused");
+    assert!(refused["files"].as_str().unwrap().ends_with("one.example.com.pem"), "{refused}");
     assert!(refused["why"].as_str().unwrap().contains("one.example.com.pem"), "{refused}");
     assert_eq!(sites.client().connect(daemon.https(), name).unwrap().certificate(), old);
     let status = daemon.status();

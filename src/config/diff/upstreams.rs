@@ -37,7 +37,10 @@ pub(super) fn places(group: &Upstreams) -> Vec<String> {
 
 fn place(upstream: &Upstream) -> String {
     let weight = (upstream.weight != 1).then(|| format!("weight {}", upstream.weight));
-    let limit = upstream.requests_max.map(|max| format!("at most {max} requests"));
+    let limit = upstream.requests_max.map(|max| match max {
+        1 => "at most 1 request".to_owned(),
+        max => format!("at most {max} requests"),
+    });
     let more: Vec<String> = weight.into_iter().chain(limit).collect();
     match more.as_slice() {
         [] => upstream.to_string(),
@@ -131,6 +134,13 @@ mod tests {
         let lines =
             ["wait_queue: 100 requests for 5s -> off", "breaker: 1s after 5 failures -> off"];
         assert_eq!(changes(old, off), lines.map(|line| format!("site localhost: {line}")));
+    }
+
+    #[test]
+    fn one_request_is_told_as_one() {
+        let new = "upstream = { to = \"a:1\", requests_max = 1 }\n";
+        let lines = ["site localhost: upstream: a:1 -> a:1 (at most 1 request)"];
+        assert_eq!(changes("upstream = \"a:1\"\n", new), lines);
     }
 
     #[test]

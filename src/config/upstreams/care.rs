@@ -114,7 +114,12 @@ pub fn breaker(
     let mut section = Section::new("site.*.breaker", table);
     let failures = section.value(cx, "failures", default.failures, count_u32);
     let open = section.value(cx, "open", default.open, |node| {
-        let open = values::duration(node)?;
+        let open = values::any_duration(node)?;
+        if open.is_zero() {
+            let message = "an upstream that fails would never be left alone";
+            let label = "write it as \"1s\", or breaker = \"off\"";
+            return Err(Fault::new(message, label));
+        }
         if open > Breaker::OPEN_MAX {
             let message = "an upstream is left alone for a minute at most before it is tried again";
             return Err(Fault::new(message, "write at most \"1m\""));
@@ -163,6 +168,10 @@ pub fn keep_awake(cx: &mut Cx, section: &mut Section<'_>, site: &Host) -> Option
     let (table, often) = match &entry.node.value {
         Value::Text(text) if text.starts_with(|c: char| c.is_ascii_digit()) => {
             (&short, read(cx, &entry.node, every))
+        }
+        Value::Text(text) if text.starts_with('/') => {
+            let write = format!("{{ path = {text:?}, every = \"5m\" }}");
+            (table_of(cx, entry, &write)?, None)
         }
         _ => (table_of(cx, entry, "a time as \"5m\", or { path = \"/\", every = \"5m\" }")?, None),
     };
@@ -229,6 +238,7 @@ fn target(node: &Node) -> Result<String, Fault> {
 fn status(node: &Node) -> Result<(u16, u16), Fault> {
     let text = match &node.value {
         Value::Integer(Some(code)) => code.to_string(),
+        Value::List(nodes) => return Err(one_range(nodes)),
         _ => values::text(node)?.to_owned(),
     };
     let code = |text: &str| text.trim().parse::<u16>().ok();
@@ -244,4 +254,22 @@ fn status(node: &Node) -> Result<(u16, u16), Fault> {
         return Err(Fault::new("the range ends before it begins", label));
     }
     Ok((low, high))
+}
+
+/// A list in place of a range; where it has codes, the range that has all of them.
+fn one_range(nodes: &[Node]) -> Fault {
+    let code = |node: &Node| match &node.value {
+        Value::Integer(code) => *code,
+        Value::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    let codes: Option<Vec<i64>> = nodes.iter().map(code).collect();
+    let (low, high) =
+        codes.map_or((None, None), |c| (c.iter().min().copied(), c.iter().max().copied()));
+    let label = match (low, high) {
+        (Some(low @ 200..=599), Some(high @ 200..=599)) if low == high => format!("write {low}"),
+        (Some(low @ 200..=599), Some(high @ 200..=599)) => format!("write \"{low}-{high}\""),
+        _ => STATUS.to_owned(),
+    };
+    Fault::new("expected one range of status codes, found a list", label)
 }

@@ -137,6 +137,10 @@ fn tcp(text: &str, scheme: &str, port: Option<u16>) -> Result<UpstreamAddr, Faul
     let example = if scheme.is_empty() { 3000 } else { 50051 };
     let bracketed = text.starts_with('[') && text.ends_with(']');
     if let (false, Ok(IpAddr::V6(ip))) = (bracketed, text.parse()) {
+        if let Some((ip, port)) = values::port_meant(text) {
+            let message = "an IPv6 address stands in brackets before its port";
+            return Err(Fault::new(message, format!("write \"{scheme}[{ip}]:{port}\"")));
+        }
         let (message, port) = match port {
             Some(_) => ("an IPv6 address stands in brackets".to_owned(), String::new()),
             None => (format!("\"{text}\" has no port"), format!(":{example}")),

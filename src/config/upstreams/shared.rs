@@ -49,10 +49,15 @@ pub fn cross_check(cx: &mut Cx) {
             cx.clash(message, (&one.place, help), &first.place);
         }
         if first.requests_max != one.requests_max {
-            let limit = |max: Option<usize>| max.map_or("none".to_owned(), |max| max.to_string());
-            let (a, b) = (limit(first.requests_max), limit(one.requests_max));
-            let message =
-                format!("{label} has two limits, {a} and {b}, and its requests are counted once");
+            let message = match (first.requests_max, one.requests_max) {
+                (Some(a), Some(b)) => format!(
+                    "{label} has two limits, {a} and {b}, and its requests are counted once"
+                ),
+                (a, b) => format!(
+                    "{label} has a limit of {} in one place and none in another, and its requests are counted once",
+                    a.or(b).unwrap_or_default()
+                ),
+            };
             cx.clash(message, (&one.place, "write the same requests_max"), &first.place);
         }
     }
