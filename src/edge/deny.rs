@@ -9,6 +9,7 @@ use http::header::{
 use http::{Method, Response, StatusCode};
 
 use super::body::Body;
+use super::grpc;
 use super::originals;
 use super::pages::{self, Page};
 use super::trip::Trip;
@@ -52,6 +53,11 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     trip.why = Some(answer.why);
     trip.conn.worker.shard.denial(answer.label);
     let (status, words) = (answer.status, (answer.title, answer.message, answer.hint));
+    if trip.grpc {
+        // What gRPC has for a status is a field; the record keeps the one that any other client gets.
+        trip.status = status.as_u16();
+        return grpc::refusal(status, answer.message);
+    }
     let mut response = page(trip, status, words);
     let headers = response.headers_mut();
     if answer.status == StatusCode::METHOD_NOT_ALLOWED {
@@ -254,7 +260,7 @@ fn unsupported_type(found: Option<&str>) -> Answer {
 
 fn unreachable_upstream(at: &str, why: &str) -> Answer {
     let message = "The app behind this address cannot be reached right now.";
-    let why = format!("{at}: {why}; is the app running and listening there?");
+    let why = format!("{at}: {why}");
     upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", NO_ANSWER, message, why)
 }
 
@@ -277,7 +283,7 @@ fn upstream_broke(at: &str, why: &str, how: Broke) -> Answer {
         Broke::Midway => "The app behind this address broke off in the middle of its answer.",
         Broke::Nonsense => "The app behind this address gave an answer that cannot be understood.",
     };
-    let why = format!("{at}: {why}; look into the app's own log at this time");
+    let why = format!("{at}: {why}");
     upstream(StatusCode::BAD_GATEWAY, "upstream_broke", NO_ANSWER, message, why)
 }
 

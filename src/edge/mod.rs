@@ -19,6 +19,7 @@ mod crowd;
 mod deny;
 pub mod explain;
 mod forwarded;
+mod grpc;
 mod h2_io;
 pub mod h2_watch;
 pub mod hello;

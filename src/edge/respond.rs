@@ -69,7 +69,9 @@ pub(super) fn finish(mut trip: Box<Trip>, mut response: Response<Body>) -> Respo
     if trip.conn.worker.draining.get() && !trip.conn.http2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    trip.status = response.status().as_u16();
+    if trip.status == 0 {
+        trip.status = response.status().as_u16();
+    }
     response.map(|body| body.accounted(trip))
 }
 

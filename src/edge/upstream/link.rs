@@ -17,6 +17,7 @@ use tokio::io::AsyncReadExt;
 use super::fault::Fault;
 use super::incoming::{Incoming, Piece};
 use super::outgoing::{Outgoing, SendError};
+use super::secure::alert;
 use super::stream::UpstreamStream;
 use super::target::Target;
 use crate::edge::body::RequestBody;
@@ -119,7 +120,10 @@ impl Link {
                 self.incoming.filled(count);
                 Ok(())
             }
-            Err(_) => self.incoming.closed(false),
+            Err(error) => match (self.incoming.closed(false), alert(&error)) {
+                (Err(Fault::Closed), Some(alert)) => Err(Fault::Alert(alert)),
+                (ended, _) => ended,
+            },
         })
     }
 

@@ -17,7 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::head::HEAD_MAX;
+use super::fault::Fault;
+use super::head::{self, HEAD_MAX};
+use super::secure::alert;
 use super::silence::{Due, LOOK, Silence};
 use super::strand::Strand;
 use super::stream::UpstreamStream;
@@ -49,6 +51,8 @@ pub struct Line {
     heard: Cell<u64>,
     /// It did not answer a PING.
     pub mute: Cell<bool>,
+    /// What it showed of itself at once, or at its end, that HTTP/2 has no word for.
+    pub revealed: Cell<Option<Fault>>,
 }
 
 impl Multiplexed {
@@ -155,10 +159,17 @@ impl AsyncRead for Heard {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        let count = buf.filled().len().saturating_sub(before) as u64;
-        this.line.heard.set(this.line.heard.get().saturating_add(count));
-        Poll::Ready(Ok(()))
+        let read = ready!(Pin::new(&mut this.stream).poll_read(cx, buf));
+        if let Err(error) = &read {
+            let revealed = alert(error).map(Fault::Alert).or(this.line.revealed.get());
+            this.line.revealed.set(revealed);
+        }
+        let came = buf.filled().get(before..).unwrap_or_default();
+        if this.line.heard.get() == 0 {
+            this.line.revealed.set(head::no_http2(came).or(this.line.revealed.get()));
+        }
+        this.line.heard.set(this.line.heard.get().saturating_add(came.len() as u64));
+        Poll::Ready(read)
     }
 }
 

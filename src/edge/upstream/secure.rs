@@ -92,8 +92,14 @@ impl Secure {
     }
 
     fn fault(&self, error: io::Error) -> TlsFault {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            return TlsFault::Cut;
+        // A close with something unread is a reset.
+        if matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+        ) {
+            return TlsFault::Cut(self.protocol);
         }
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         match inner {
@@ -136,6 +142,14 @@ impl Secure {
     }
 }
 
+/// Some that speak HTTP/2 only close without a word.
+const fn or_http2(protocol: &Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http1 => " Or HTTP/2 only? Then write h2:// in front of its address",
+        Protocol::Http2 => "",
+    }
+}
+
 /// Why a handshake with an upstream failed: what is wrong, and the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsFault {
@@ -175,14 +189,22 @@ pub enum TlsFault {
     NameUnknown { name: String },
     #[error("it refused the handshake ({0:?}): look into its own log at this time")]
     Refused(AlertDescription),
-    #[error("it closed the connection during the handshake: does it speak TLS on this port?")]
-    Cut,
+    #[error("it closed the connection during the handshake: does it speak TLS on this port?{}", or_http2(.0))]
+    Cut(Protocol),
     #[error("nobody is believed about it: a defect in palisade, please report it")]
     NobodyTrusted,
     #[error("the TLS handshake failed: {0}")]
     Other(Error),
     #[error("the TLS handshake broke off: {0}")]
     Io(io::Error),
+}
+
+/// The alert with which the other side has ended a connection.
+pub fn alert(error: &io::Error) -> Option<AlertDescription> {
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
+    }
 }
 
 /// Names as rustls hands them out (`DnsName("a.example")`), for a sentence.
