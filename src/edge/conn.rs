@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -52,6 +53,8 @@ pub struct Conn {
     pub unread: Cell<bool>,
     /// Everything written has reached the socket.
     pub flushed: Cell<bool>,
+    /// How much of a response hyper has been given ahead of the socket.
+    pub(super) ahead: Ahead,
     /// Between which parts of HTTP/1 the last byte fell that was read.
     pub(super) wire: Cell<Wire>,
     /// HTTP/1 heads that went on to hyper, and requests that began.
@@ -75,6 +78,40 @@ pub struct Conn {
     pub stream_stall: RefCell<Option<Rc<Stall>>>,
     /// Set by a request that became a tunnel.
     pub tunnel: RefCell<Option<Tunnel>>,
+}
+
+/// What hyper holds of a response of HTTP/1 and the socket has not taken. hyper by itself takes as much as the longest
+/// head has room for, from an app that is faster than the client.
+#[derive(Default)]
+pub(super) struct Ahead {
+    bytes: Cell<usize>,
+    waiting: Cell<Option<Waker>>,
+}
+
+impl Ahead {
+    /// More than this waits until the socket has taken what there is.
+    const MAX: usize = 16 * 1024;
+
+    pub fn add(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get().saturating_add(bytes));
+    }
+
+    /// Ready when there is room for another frame.
+    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.bytes.get() < Self::MAX {
+            return Poll::Ready(());
+        }
+        self.waiting.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// The socket has taken everything.
+    pub fn flushed(&self) {
+        self.bytes.set(0);
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
 }
 
 /// What the last byte that came from an HTTP/1 client was.
@@ -128,6 +165,7 @@ impl Conn {
             bodies_open: Cell::new(0),
             unread: Cell::new(false),
             flushed: Cell::new(true),
+            ahead: Ahead::default(),
             wire: Cell::new(Wire::Between),
             heads_in: Cell::new(0),
             heads_out: Cell::new(0),
