@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Authority, Daemon, Place, Service, palisade, peer};
+use crate::support::{Answered, Authority, Daemon, Place, Service, palisade, peer};
 
 fn grpc() -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -81,7 +81,7 @@ fn a_grpc_app_that_is_named_as_http1_is_found_out() {
 }
 
 /// The fields of what a client without the library gets.
-fn told(daemon: &Daemon, kind: &str) -> Answer {
+fn told(daemon: &Daemon, kind: &str) -> Answered {
     daemon.curl(&[
         "--http2",
         "https://app.localhost/t.T/Unary",

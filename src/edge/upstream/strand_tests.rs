@@ -327,7 +327,7 @@ async fn an_app_that_speaks_tls_is_told_by_its_alert_or_by_its_page() {
                 Multiplexed::open(UpstreamStream::Unix(near), 0).await.expect("a client");
             let mut strand = begin(&mut connection, "GET");
             far.write_all(said).await.expect("written");
-            drop(far);
+            far.shutdown().await.expect("closed");
             let fault = head(&mut strand).await.expect_err("no HTTP/2");
             assert_eq!(fault, Fault::SpeaksTls);
         })
