@@ -9,7 +9,6 @@ use http::header::{
 use http::{Method, Response, StatusCode};
 
 use super::body::Body;
-use super::grpc;
 use super::originals;
 use super::pages::{self, Page};
 use super::trip::Trip;
@@ -53,11 +52,6 @@ pub(super) fn answer(trip: &mut Trip, denial: &Denial) -> Response<Body> {
     trip.why = Some(answer.why);
     trip.conn.worker.shard.denial(answer.label);
     let (status, words) = (answer.status, (answer.title, answer.message, answer.hint));
-    if trip.grpc {
-        // What gRPC has for a status is a field; the record keeps the one that any other client gets.
-        trip.status = status.as_u16();
-        return grpc::refusal(status, answer.message);
-    }
     let mut response = page(trip, status, words);
     let headers = response.headers_mut();
     if answer.status == StatusCode::METHOD_NOT_ALLOWED {

@@ -19,7 +19,6 @@ mod crowd;
 mod deny;
 pub mod explain;
 mod forwarded;
-mod grpc;
 mod h2_io;
 pub mod h2_watch;
 pub mod hello;

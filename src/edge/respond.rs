@@ -69,9 +69,7 @@ pub(super) fn finish(mut trip: Box<Trip>, mut response: Response<Body>) -> Respo
     if trip.conn.worker.draining.get() && !trip.conn.http2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if trip.status == 0 {
-        trip.status = response.status().as_u16();
-    }
+    trip.status = response.status().as_u16();
     response.map(|body| body.accounted(trip))
 }
 

@@ -12,7 +12,7 @@ use super::body::BodyState;
 use super::conn::{Client, Conn, HostEntry};
 use super::inspect::Refused;
 use super::worker::View;
-use super::{action, grpc, steps};
+use super::{action, steps};
 use crate::base::audit::ActionName;
 use crate::base::path::Normal;
 use crate::base::{Denial, REQUEST_ID_LEN, RequestId};
@@ -43,8 +43,6 @@ pub struct Trip {
     pub matched: Option<Box<str>>,
     /// For the form of a refusal.
     pub accept: Option<HeaderValue>,
-    /// The client reads refusals as gRPC has them.
-    pub grpc: bool,
     pub client: Client,
     pub host: Option<Rc<HostEntry>>,
     pub route: Option<usize>,
@@ -90,7 +88,6 @@ impl Trip {
             unread: false,
             matched: None,
             accept: head.headers.get(http::header::ACCEPT).cloned(),
-            grpc: conn.http2 && grpc::is_asked_for(&head.headers),
             client: conn.client.clone(),
             host: None,
             route: None,

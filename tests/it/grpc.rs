@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answered, Authority, Daemon, Place, Service, palisade, peer};
+use crate::support::{Authority, Daemon, Place, Service, palisade, peer};
 
 fn grpc() -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -78,35 +78,4 @@ fn a_grpc_app_that_is_named_as_http1_is_found_out() {
     assert_eq!(lines[0]["denied"], "upstream_broke", "{lines:?}");
     let why = lines[0]["why"].as_str().unwrap_or_default();
     assert!(why.ends_with("it speaks HTTP/2: write h2c:// in front of its address"), "{why}");
-}
-
-/// The fields of what a client without the library gets.
-fn told(daemon: &Daemon, kind: &str) -> Answered {
-    daemon.curl(&[
-        "--http2",
-        "https://app.localhost/t.T/Unary",
-        "--header",
-        &format!("content-type: {kind}"),
-        "--data",
-        "x",
-    ])
-}
-
-#[test]
-fn a_refusal_of_palisade_is_a_code_for_clients_of_grpc_and_a_page_for_others() {
-    let daemon = Daemon::site("app.localhost", "h2c://127.0.0.1:1");
-    let answer = told(&daemon, "application/grpc+proto");
-    assert_eq!((answer.status, answer.text().as_str()), (200, ""), "{answer:?}");
-    assert_eq!(answer.field("content-type"), Some("application/grpc"));
-    assert_eq!(answer.field("grpc-status"), Some("14"));
-    let message = answer.field("grpc-message").unwrap_or_default();
-    assert!(message.contains("cannot be reached"), "{answer:?}");
-    assert!(answer.field("x-request-id").is_some(), "{answer:?}");
-    assert_eq!(told(&daemon, "application/grpc-web+proto").status, 502);
-    for line in daemon.wait_for_requests(2) {
-        assert_eq!(
-            (&line["status_code"], &line["denied"]),
-            (&502.into(), &"upstream_unreachable".into())
-        );
-    }
 }
