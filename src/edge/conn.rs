@@ -255,6 +255,9 @@ impl Conn {
     /// A request begins.
     pub fn begin(&self) {
         self.exchanges.set(self.exchanges.get() + 1);
+        if self.has_many_streams() {
+            self.worker.shared.caps.begin_beyond();
+        }
         self.heads_out.set(self.heads_out.get() + 1);
         self.unread.set(false);
         self.served.set(true);
@@ -262,6 +265,9 @@ impl Conn {
 
     /// Its response has ended.
     pub fn end(&self) {
+        if self.has_many_streams() {
+            self.worker.shared.caps.end_beyond();
+        }
         self.exchanges.set(self.exchanges.get().saturating_sub(1));
         self.last_active_ms.set(self.worker.timers.now_ms());
         if std::thread::panicking() {
@@ -287,11 +293,16 @@ impl Conn {
         !self.is_busy() && !begun && !self.unread.get() && !self.is_fresh()
     }
 
-    /// Whether one stream more may begin: while every place for a connection is taken, a client gets its share and no
-    /// more.
+    /// Whether one stream more may begin: while every place for a connection is taken, or as many streams more than
+    /// connections, a client gets its share and no more. Each stream may cost a connection to an app.
     pub(super) fn admit_stream(&self) -> Result<(), Denial> {
-        let many = self.http2 && self.exchanges.get() > STREAMS_WHEN_FULL;
-        if many && self.worker.shared.caps.is_full() { Err(Denial::Overloaded) } else { Ok(()) }
+        let caps = &self.worker.shared.caps;
+        let refused = self.has_many_streams() && (caps.is_full() || caps.has_too_many_beyond());
+        if refused { Err(Denial::Overloaded) } else { Ok(()) }
+    }
+
+    const fn has_many_streams(&self) -> bool {
+        self.http2 && self.exchanges.get() > STREAMS_WHEN_FULL
     }
 
     /// A body that broke off may have broken a rule.
