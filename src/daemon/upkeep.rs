@@ -46,7 +46,12 @@ impl Upkeep {
     /// Takes the policy that is in force from now on.
     pub fn configure(&self, policy: &Policy) {
         let others = self.resolver.ask(&policy.settings.dns.servers);
-        self.names.configure(policy.peers.iter().filter_map(|peer| peer.name.clone()), others);
+        let names =
+            policy.settings.sites.iter().flat_map(upstreams).filter_map(|(site, _, upstream)| {
+                let name = policy.peers.get(&upstream.endpoint)?.name.clone()?;
+                Some(dns::Wanted { name, site: site.name.to_string() })
+            });
+        self.names.configure(names, others);
         let first_byte = policy.settings.timeout.first_byte;
         let mut wanted = Vec::new();
         for (site, group, upstream) in policy.settings.sites.iter().flat_map(upstreams) {

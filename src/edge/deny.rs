@@ -262,7 +262,7 @@ fn unsupported_type(found: Option<&str>) -> Answer {
 
 fn unreachable_upstream(at: &str, why: &str) -> Answer {
     let message = "The app behind this address cannot be reached right now.";
-    let why = format!("{at}: {why}; is the app running and listening there?");
+    let why = format!("{at}: {why}");
     upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", NO_ANSWER, message, why)
 }
 
@@ -285,7 +285,7 @@ fn upstream_broke(at: &str, why: &str, how: Broke) -> Answer {
         Broke::Midway => "The app behind this address broke off in the middle of its answer.",
         Broke::Nonsense => "The app behind this address gave an answer that cannot be understood.",
     };
-    let why = format!("{at}: {why}; look into the app's own log at this time");
+    let why = format!("{at}: {why}");
     upstream(StatusCode::BAD_GATEWAY, "upstream_broke", NO_ANSWER, message, why)
 }
 

@@ -31,6 +31,13 @@ impl Leased {
     pub fn pool(&self) -> &Rc<Pool> {
         self.visit.pool()
     }
+
+    /// A failure of its exchange, in words.
+    pub fn why(&self, fault: Fault) -> String {
+        let peer = &self.pool().peer;
+        let fresh = matches!(self.how, UpstreamUse::Opened) && !peer.is_heard();
+        fault.why(&peer.endpoint, fresh)
+    }
 }
 
 /// The way of one request through the upstreams of its group.
@@ -69,8 +76,9 @@ impl Course {
         Box::pin(self.reach(trip, chosen, true)).await
     }
 
-    /// A new connection to the first upstream that can be reached, for an exchange that will not give it back.
+    /// A new connection to the first upstream that can be reached, for a WebSocket that will not give it back.
     pub async fn lease_new(&mut self, trip: &mut Trip) -> Result<Leased, Denial> {
+        self.tried = self.group.unfit_for_websockets();
         let chosen = self.choose(trip);
         Box::pin(self.reach(trip, chosen, false)).await
     }
@@ -166,9 +174,9 @@ impl Course {
 
     /// Names one of those that let deadlines pass.
     fn out(&self, retry_ms: u64) -> Denial {
-        let first = self.group.member(0).map(|member| &member.pool);
+        let first = self.group.untried(self.tried).next().map(|(_, member)| &member.pool);
         let mut upstream = first.map(|pool| pool.label.to_string()).unwrap_or_default();
-        let others = self.group.count().saturating_sub(1);
+        let others = self.group.untried(self.tried).count().saturating_sub(1);
         if others > 0 {
             upstream.push_str(&format!(" (as {others} more)"));
         }
@@ -189,7 +197,7 @@ impl Course {
         exchange: &Exchange,
         failure: Failure,
     ) -> Result<(), Denial> {
-        let denial = exchange.refusal(failure, leased.pool());
+        let denial = exchange.refusal(failure, leased);
         let kept_closed = match failure {
             // An app that ends a shared connection in peace refuses what came too late for it.
             Failure::Broke(Fault::Refused) => !self.freshened,
@@ -200,7 +208,7 @@ impl Course {
             // An app that waits for a client that pauses has not failed.
             (_, Failure::TimedOut) if !exchange.is_sent() => return Err(denial),
             (_, Failure::TimedOut) => format!("no answer within {:?}", exchange.first_byte),
-            (Denial::UpstreamBroke { .. }, Failure::Broke(fault)) => fault.to_string(),
+            (Denial::UpstreamBroke { .. }, Failure::Broke(fault)) => leased.why(fault),
             // The client's own body went wrong.
             _ => return Err(denial),
         };
@@ -335,12 +343,18 @@ async fn connect(trip: &Trip, pool: &Pool) -> Result<Carrier, ConnectError> {
 }
 
 fn refusal(pool: &Pool, error: ConnectError) -> Denial {
-    let upstream = pool.label.to_string();
+    let upstream = pool.label_and_addresses();
     match error {
         ConnectError::Timeout(limit) => {
             Denial::UpstreamTimeout { upstream, waited: limit, connected: false }
         }
         ConnectError::Tls(fault) => Denial::UpstreamTls { upstream, why: fault.to_string() },
-        error => Denial::UpstreamUnreachable { upstream, why: error.to_string() },
+        ConnectError::Name { .. } => {
+            Denial::UpstreamUnreachable { upstream, why: error.to_string() }
+        }
+        ConnectError::Io(error) => {
+            let why = format!("{error}; is the app running and listening there?");
+            Denial::UpstreamUnreachable { upstream, why }
+        }
     }
 }

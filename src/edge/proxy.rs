@@ -20,8 +20,11 @@ use super::policy::Policy;
 use super::respond;
 use super::timers::Deadline;
 use super::trip::Trip;
-use super::upstream::{BetweenBytes, Fault, Pool, UpstreamBody};
+use super::upstream::{BetweenBytes, Fault, UpstreamBody};
 use crate::base::{Broke, Denial};
+
+/// The next step, where only the app can know more.
+const LOOK_THERE: &str = "; look into the app's own log at this time";
 
 /// Refuses what no app should see.
 pub(super) fn admit(policy: &Policy, head: &Parts) -> Result<(), Denial> {
@@ -67,7 +70,7 @@ pub(super) async fn forward(
         // Nobody asked; what the connection speaks now is nobody's guess.
         return Err(Denial::UpstreamBroke {
             upstream: leased.pool().label.to_string(),
-            why: "it answered 101 to a request that asked for no upgrade".into(),
+            why: format!("it answered 101 to a request that asked for no upgrade{LOOK_THERE}"),
             how: Broke::Nonsense,
         });
     }
@@ -113,8 +116,8 @@ impl Exchange {
     }
 
     /// What a failure means to the client: its own body may be what went wrong.
-    pub(super) fn refusal(&self, failure: Failure, pool: &Pool) -> Denial {
-        let upstream = pool.label.to_string();
+    pub(super) fn refusal(&self, failure: Failure, leased: &Leased) -> Denial {
+        let upstream = leased.pool().label.to_string();
         let Failure::Broke(fault) = failure else {
             let waited = self.first_byte;
             return Denial::UpstreamTimeout { upstream, waited, connected: true };
@@ -122,7 +125,13 @@ impl Exchange {
         match self.body.as_ref().and_then(|body| body.fault.get()) {
             Some(fault) => fault.refusal().unwrap_or(Denial::BodyBroken),
             None if fault == Fault::RequestBody => Denial::BodyBroken,
-            None => Denial::UpstreamBroke { upstream, why: fault.to_string(), how: fault.into() },
+            None => {
+                let mut why = leased.why(fault);
+                if !fault.is_decisive() {
+                    why.push_str(LOOK_THERE);
+                }
+                Denial::UpstreamBroke { upstream, why, how: fault.into() }
+            }
         }
     }
 

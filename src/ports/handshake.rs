@@ -55,8 +55,14 @@ impl Handshake {
     }
 
     fn fault(&self, error: io::Error) -> TlsFault {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            return TlsFault::Cut;
+        // A close with something unread is a reset.
+        if matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+        ) {
+            return TlsFault::Cut { http2: self.http2 };
         }
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         match inner {
@@ -137,14 +143,28 @@ pub enum TlsFault {
     NameUnknown { name: String },
     #[error("it refused the handshake ({0:?}): look into its own log at this time")]
     Refused(AlertDescription),
-    #[error("it closed the connection during the handshake: does it speak TLS on this port?")]
-    Cut,
+    #[error("it closed the connection during the handshake: does it speak TLS on this port?{}", or_http2(.http2))]
+    Cut { http2: bool },
     #[error("nobody is believed about it: a defect in palisade, please report it")]
     NobodyTrusted,
     #[error("the TLS handshake failed: {0}")]
     Other(Error),
     #[error("the TLS handshake broke off: {0}")]
     Io(io::Error),
+}
+
+/// Some that speak HTTP/2 only close without a word.
+const fn or_http2(http2: &bool) -> &'static str {
+    if *http2 { "" } else { " Or HTTP/2 only? Then write h2:// in front of its address" }
+}
+
+/// The alert with which the other side has ended a connection.
+#[must_use]
+pub fn alert(error: &io::Error) -> Option<AlertDescription> {
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
+    }
 }
 
 /// Names as rustls hands them out (`DnsName("a.example")`), for a sentence.

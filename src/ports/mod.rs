@@ -52,7 +52,15 @@ pub trait Resolver: Send + Sync + 'static {
     /// # Errors
     /// See [`Unresolved`].
     fn resolve<'a>(&'a self, host: &'a str) -> Pending<'a, Result<Resolved, Unresolved>>;
+
+    /// Who is asked, as far as it is known: for the log.
+    fn servers(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
+
+/// What is said of servers that have let the deadline pass.
+pub const SILENT: &str = "no DNS server answered in time";
 
 /// The addresses of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +90,17 @@ impl Unresolved {
     #[must_use]
     pub const fn is_answer(&self) -> bool {
         matches!(self, Self::Missing | Self::NoAddress)
+    }
+
+    /// What an operator has to look after.
+    #[must_use]
+    pub const fn next_step(&self) -> &'static str {
+        match self {
+            Self::Missing | Self::NoAddress => {
+                "put the name right in DNS or in `upstream`; `dns.servers` says who is asked"
+            }
+            Self::NoAnswer(_) => "look after the DNS servers (`dns.servers`, or /etc/resolv.conf)",
+        }
     }
 }
 

@@ -73,6 +73,12 @@ impl Name {
         }
     }
 
+    /// The addresses that it is known to have now.
+    #[must_use]
+    pub fn addresses(&self) -> Option<Arc<[IpAddr]>> {
+        self.known.load().as_deref()?.as_ref().ok().cloned()
+    }
+
     /// Takes an answer.
     pub fn tell(&self, known: Known) {
         if self.known.load().as_deref() == Some(&known) {

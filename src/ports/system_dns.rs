@@ -20,7 +20,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 
-use super::{Pending, Resolved, Resolver, Unresolved, names};
+use super::{Pending, Resolved, Resolver, SILENT, Unresolved, names};
 
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 /// The hosts file has no time to live, and looking costs nothing.
@@ -100,6 +100,16 @@ impl Resolver for SystemResolver {
             );
             answer(v6, v4)
         })
+    }
+
+    fn servers(&self) -> Vec<String> {
+        let made = self.made();
+        if !made.servers.is_empty() {
+            return made.servers.iter().map(ToString::to_string).collect();
+        }
+        let system = read_system_conf().map(|(config, _)| config);
+        let servers = system.as_ref().map(ResolverConfig::name_servers).unwrap_or_default();
+        servers.iter().map(|server| server.ip.to_string()).collect()
     }
 }
 
@@ -182,7 +192,7 @@ fn fault(error: &NetError) -> Unresolved {
         NetError::Dns(DnsError::ResponseCode(code)) => {
             Unresolved::NoAnswer(format!("the DNS server answered {code}"))
         }
-        NetError::Timeout => Unresolved::NoAnswer("no DNS server answered in time".into()),
+        NetError::Timeout => Unresolved::NoAnswer(SILENT.into()),
         error => Unresolved::NoAnswer(format!("DNS could not be asked: {error}")),
     }
 }

@@ -149,6 +149,18 @@ fn the_last_addresses_are_used_while_dns_fails_or_is_silent() {
 }
 
 #[test]
+fn a_name_that_leads_to_nobody_is_named_with_its_address() {
+    let dns = Dns::start();
+    let (_first, _second, port) = two_apps();
+    dns.set(NAME, &["127.0.0.9"], 300);
+    let daemon = site(&dns, port);
+    assert_eq!(daemon.curl(&["https://app.localhost/"]).status, 502);
+    let line = daemon.wait_for_requests(1).remove(0);
+    let begin = format!("{NAME}:{port} (127.0.0.9): Connection refused");
+    assert!(line["why"].as_str().is_some_and(|why| why.starts_with(&begin)), "{line}");
+}
+
+#[test]
 fn a_name_that_is_gone_is_named_with_the_next_step_and_taken_up_when_it_is_back() {
     let dns = Dns::start();
     let app = Upstream::text("ok");
@@ -156,18 +168,57 @@ fn a_name_that_is_gone_is_named_with_the_next_step_and_taken_up_when_it_is_back(
     let daemon = site(&dns, port);
     let said = daemon.wait_for_event("name_unresolved");
     assert_eq!(said["why"], "there is no such name in DNS");
+    assert_eq!(said["sites"][0], "app.localhost");
+    assert_eq!(said["servers"][0], dns.address().to_string());
+    assert!(said["next"].as_str().unwrap().contains("put the name right"), "{said}");
     assert_eq!(daemon.curl(&["https://app.localhost/"]).status, 502);
     let line = &daemon.wait_for_requests(1)[0];
     let line = line.to_string();
     for words in [NAME, "there is no such name in DNS", "dns.servers"] {
         assert!(line.contains(words), "{words} in {line}");
     }
+    assert!(!line.contains("listening"), "the name is the cause, not the app: {line}");
     dns.set(NAME, &["127.0.0.1"], 1);
     daemon.wait_for_event("name_resolved");
     assert_eq!(get(&daemon), "ok");
     dns.remove(NAME);
     daemon.wait_for_event("name_unresolved");
     assert_eq!(daemon.curl(&["https://app.localhost/"]).status, 502);
+}
+
+/// Writes a configuration with these servers instead, and has it read.
+fn reload_with(daemon: &Daemon, before: &Dns, after: &Dns) {
+    let text = std::fs::read_to_string(daemon.place().config()).unwrap();
+    let text = text.replace(&before.address().to_string(), &after.address().to_string());
+    std::fs::write(daemon.place().config(), text).unwrap();
+    daemon.reload();
+}
+
+#[test]
+fn a_reload_does_not_wait_for_the_servers_that_it_replaces() {
+    let (silent, right) = (Dns::start(), Dns::start());
+    let app = Upstream::text("ok");
+    let port = app.address().parse::<SocketAddr>().unwrap().port();
+    silent.fall_silent();
+    right.set(NAME, &["127.0.0.1"], 300);
+    let daemon = site(&silent, port);
+    silent.wait_until_asked(NAME, 1);
+    reload_with(&daemon, &silent, &right);
+    assert_eq!(get(&daemon), "ok");
+    assert_eq!(silent.asked(NAME), 1, "the question was dropped before its second try");
+    let metrics = daemon.curl_ops("/metrics", &[]).text();
+    assert!(metrics.contains("palisade_name_failures_total 0"), "{metrics}");
+}
+
+#[test]
+fn silent_servers_are_named_as_what_to_look_after() {
+    let dns = Dns::start();
+    dns.fall_silent();
+    let daemon = site(&dns, 9);
+    let said = daemon.wait_for_event("name_unresolved");
+    assert_eq!(said["why"], "no DNS server answered in time");
+    assert_eq!(said["servers"][0], dns.address().to_string());
+    assert!(said["next"].as_str().unwrap().starts_with("look after the DNS servers"), "{said}");
 }
 
 #[test]
@@ -178,10 +229,7 @@ fn a_reload_with_other_servers_asks_them_at_once() {
     after.set(NAME, &["127.0.0.2"], 300);
     let daemon = site(&before, port);
     assert_eq!(get(&daemon), "first");
-    let text = std::fs::read_to_string(daemon.place().config()).unwrap();
-    let text = text.replace(&before.address().to_string(), &after.address().to_string());
-    std::fs::write(daemon.place().config(), text).unwrap();
-    daemon.reload();
+    reload_with(&daemon, &before, &after);
     daemon.wait_for_event("name_moved");
     assert_eq!(get(&daemon), "second");
 }

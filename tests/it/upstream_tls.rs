@@ -1,10 +1,14 @@
 //! Apps behind TLS: who is believed, who gets no request and what the log says about it, and which connections are used
 //! again.
 
+use std::io::Read;
+use std::net::TcpStream;
+
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 
 use crate::support::tls_app::TlsApp;
+use crate::support::wire::RawApp;
 use crate::support::{Authority, Issued, Place};
 
 const HTTP1: &[&str] = &["http/1.1"];
@@ -137,6 +141,41 @@ fn an_app_that_does_not_choose_http2_gets_no_request() {
     let app = TlsApp::start(&authority.issue(&["app.internal"]), HTTP1);
     let why = refused(place(&app, "h2", Some(authority.pem())));
     says(&why, "write https:// in front of its address");
+}
+
+#[test]
+fn an_app_that_takes_http2_only_is_told_with_its_scheme() {
+    let authority = Authority::new();
+    let app = TlsApp::start(&authority.issue(&["app.internal"]), &["h2"]);
+    let why = refused(place(&app, "https", Some(authority.pem())));
+    says(&why, "write h2:// in front of its address");
+}
+
+#[test]
+fn an_app_that_closes_inside_the_handshake_is_asked_what_it_speaks() {
+    let app = RawApp::start(|mut stream: TcpStream, _, _| {
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    let place = Place::new();
+    place.configure(&format!(
+        "[site.\"app.localhost\"]\nupstream = \"https://{}\"\nupstream_tls = {{ name = \"app.internal\" }}",
+        app.address()
+    ));
+    let why = refused(place);
+    says(&why, "does it speak TLS on this port?");
+    says(&why, "write h2:// in front of its address");
+}
+
+#[test]
+fn an_app_that_wants_a_certificate_of_its_clients_is_named_as_such() {
+    let authority = Authority::new();
+    let issued = authority.issue(&["app.internal"]);
+    let app = TlsApp::wanting_certificates(&issued, HTTP1, authority.pem());
+    let daemon = place(&app, "https", Some(authority.pem())).start();
+    assert_eq!(daemon.http1().get("app.localhost", "/").unwrap().status, 502);
+    let line = daemon.wait_for_requests(1).remove(0);
+    assert_eq!(line["denied"], "upstream_broke", "{line}");
+    says(&line["why"], "the TLS alert CertificateRequired: it wants a client certificate");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::peer::Peer;
 use super::pool::Pool;
 use super::queue::Ticket;
 use super::visit::Visit;
-use crate::config::settings::{Balance, Upstream, Upstreams, WaitQueue};
+use crate::config::settings::{Balance, Protocol, Upstream, Upstreams, WaitQueue};
 use crate::ports::health::Health;
 
 /// The upstreams of a site or route, with this worker's connections.
@@ -219,7 +219,20 @@ impl Group {
         self.untried(tried).map(|(_, member)| member).find(|member| member.requests_max.is_some())
     }
 
-    fn untried(&self, tried: Tried) -> impl Iterator<Item = (usize, &Member)> {
+    /// Those that a WebSocket does not go to, where there are others that it may go to.
+    pub fn unfit_for_websockets(&self) -> Tried {
+        let mut unfit = Tried::default();
+        let speaks_http1 = |member: &Member| member.pool.peer.endpoint.protocol == Protocol::Http1;
+        if self.members.iter().any(speaks_http1) {
+            let others =
+                self.members.iter().enumerate().filter(|(_, member)| !speaks_http1(member));
+            others.for_each(|(at, _)| unfit.add(at));
+        }
+        unfit
+    }
+
+    /// Those that are left to be asked.
+    pub fn untried(&self, tried: Tried) -> impl Iterator<Item = (usize, &Member)> {
         self.members.iter().enumerate().filter(move |(at, _)| !tried.has(*at))
     }
 

@@ -87,6 +87,18 @@ fn other_language(bytes: &[u8]) -> Fault {
     }
 }
 
+/// What came first in the place of HTTP/2, where that has a name.
+pub fn no_http2(bytes: &[u8]) -> Option<Fault> {
+    if bytes.starts_with(b"HTTP/1.") {
+        // The words of Go, nginx and Apache for a request in the clear at a port with TLS.
+        let wants_tls = [&b"HTTPS"[..], b"SSL-enabled"]
+            .iter()
+            .any(|word| memchr::memmem::find(bytes, word).is_some());
+        return Some(if wants_tls { Fault::SpeaksTls } else { Fault::SpeaksHttp1 });
+    }
+    (other_language(bytes) == Fault::SpeaksTls).then_some(Fault::SpeaksTls)
+}
+
 /// Reads one head, the empty line included. `to_head` says that it answers a HEAD; `spare` is a map to fill.
 ///
 /// # Errors

@@ -13,6 +13,9 @@ pub trait Ear {
     /// These bytes have come.
     fn hear(&mut self, bytes: &[u8]);
 
+    /// Nothing more comes.
+    fn fail(&mut self, _: &io::Error) {}
+
     /// Others are to have their turn before more is read.
     fn has_enough(&self) -> bool {
         false
@@ -38,7 +41,10 @@ impl<E: Ear + Unpin> AsyncRead for Heard<E> {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        if let Err(error) = ready!(Pin::new(&mut this.stream).poll_read(cx, buf)) {
+            this.ear.fail(&error);
+            return Poll::Ready(Err(error));
+        }
         this.ear.hear(buf.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }

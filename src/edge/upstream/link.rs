@@ -21,6 +21,7 @@ use super::stream::UpstreamStream;
 use super::target::Target;
 use crate::edge::body::RequestBody;
 use crate::edge::identity::Own;
+use crate::ports::handshake::alert;
 
 /// A connection with an HTTP/1.1 client on it.
 pub struct Link {
@@ -120,7 +121,10 @@ impl Link {
                 self.incoming.filled(count);
                 Ok(())
             }
-            Err(_) => self.incoming.closed(false),
+            Err(error) => match (self.incoming.closed(false), alert(&error)) {
+                (Err(Fault::Closed), Some(alert)) => Err(Fault::Alert(alert)),
+                (ended, _) => ended,
+            },
         })
     }
 

@@ -19,12 +19,14 @@ use h2::client::{Builder, Connection, SendRequest};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::head::HEAD_MAX;
+use super::fault::Fault;
+use super::head::{self, HEAD_MAX};
 use super::heard::{Ear, Heard};
 use super::silence::{Due, LOOK, Silence};
 use super::strand::Strand;
 use super::stream::UpstreamStream;
 use super::target::Target;
+use crate::ports::handshake;
 
 /// Exchanges at once on one connection; for more there is another.
 pub const STREAMS_MAX: usize = 128;
@@ -64,6 +66,8 @@ pub struct Line {
     heard: Cell<u64>,
     /// It did not answer a PING.
     pub mute: Cell<bool>,
+    /// What it showed of itself at once, or at its end, that HTTP/2 has no word for.
+    pub revealed: Cell<Option<Fault>>,
     /// Exchanges that were broken off here.
     pub resets: Cell<u32>,
     /// Bytes that have come in this turn.
@@ -176,8 +180,15 @@ async fn drive(mut connection: Connection<Heard<Rc<Line>>, Bytes>, line: Rc<Line
 
 impl Ear for Rc<Line> {
     fn hear(&mut self, bytes: &[u8]) {
+        if self.heard.get() == 0 {
+            self.revealed.set(head::no_http2(bytes).or(self.revealed.get()));
+        }
         self.turn.set(self.turn.get().saturating_add(bytes.len()));
         self.heard.set(self.heard.get().saturating_add(bytes.len() as u64));
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.revealed.set(handshake::alert(error).map(Fault::Alert).or(self.revealed.get()));
     }
 
     fn has_enough(&self) -> bool {

@@ -191,6 +191,11 @@ impl Peer {
         }
     }
 
+    /// Whether its last word was an answer.
+    pub fn is_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
     /// It gets a request: if it had none before, the time for an answer begins.
     pub(super) fn asked(&self, now_ms: u64) {
         if self.is_late(now_ms, STALLED_MS / 2) && self.unanswered() == 0 {

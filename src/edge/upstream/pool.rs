@@ -17,13 +17,15 @@ use super::visit::Lane;
 use crate::config::settings::Protocol;
 use crate::edge::worker::Shared;
 use crate::ports::handshake::TlsFault;
-use crate::ports::{Unresolved, dial};
+use crate::ports::{SILENT, Unresolved, dial};
 
 /// Idle connections kept per upstream and worker.
 const IDLE_MAX: usize = 256;
 /// An idle connection older than this is closed: longer than the pause between two requests of a person, shorter
 /// than what most servers allow.
 const IDLE_AGE_MAX_MS: u64 = 60_000;
+/// Addresses of a name that a line of the log has.
+const SHOWN_MAX: usize = 4;
 /// Without use for this long, a connection keeps no buffers.
 const REST_AFTER_MS: u64 = 1_000;
 
@@ -53,9 +55,7 @@ pub enum ConnectError {
     Timeout(Duration),
     #[error("{}", dial::words(.0))]
     Io(#[from] io::Error),
-    #[error(
-        "{host} does not resolve: {why}; put the name right in DNS or in `upstream` (`dns.servers` says who is asked)"
-    )]
+    #[error("{host} does not resolve: {why}; {}", why.next_step())]
     Name { host: String, why: Unresolved },
     #[error("{0}")]
     Tls(#[from] TlsFault),
@@ -191,10 +191,22 @@ impl Pool {
         Ok(carrier)
     }
 
+    /// What it is called, and where its name leads: after a move, that is what the operator has to know.
+    pub fn label_and_addresses(&self) -> String {
+        let ips = self.peer.name.as_ref().and_then(|name| name.addresses()).unwrap_or_default();
+        if ips.is_empty() {
+            return self.label.to_string();
+        }
+        let shown: Vec<String> = ips.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
+        let more = ips.len().saturating_sub(SHOWN_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{} ({}{more})", self.label, shown.join(", "))
+    }
+
     fn too_slow(&self, limit: Duration) -> ConnectError {
         match &self.peer.name {
             Some(name) if !name.is_known() => {
-                let why = Unresolved::NoAnswer("no DNS server answered in time".into());
+                let why = Unresolved::NoAnswer(SILENT.into());
                 ConnectError::Name { host: name.host().into(), why }
             }
             _ => ConnectError::Timeout(limit),

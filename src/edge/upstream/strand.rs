@@ -134,7 +134,7 @@ impl Strand {
             Err(_) => {
                 // The connection ended between the choice and now: nothing was sent.
                 self.refused = true;
-                Err(Fault::Closed)
+                Err(self.line.revealed.get().unwrap_or(Fault::Closed))
             }
         }
     }
@@ -294,6 +294,11 @@ impl Strand {
         let reason = error.reason().unwrap_or(Reason::NO_ERROR);
         match () {
             () if self.line.mute.get() => Fault::Mute,
+            () if self.receiving.is_none()
+                && let Some(fault) = self.line.revealed.get() =>
+            {
+                fault
+            }
             // A GOAWAY breaks those exchanges only that the app has not looked at (RFC 9113 §6.8).
             () if error.is_remote() && (error.is_go_away() || reason == Reason::REFUSED_STREAM) => {
                 self.refused = self.receiving.is_none();

@@ -351,10 +351,27 @@ async fn an_app_that_speaks_http1_is_told_by_name() {
         let mut strand = begin(&mut connection, "GET");
         far.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("written");
         let fault = head(&mut strand).await.expect_err("no HTTP/2");
-        assert!(matches!(fault, Fault::NotHttp2(_)), "{fault}");
-        assert!(fault.to_string().contains("leave h2 away"), "{fault}");
+        assert_eq!(fault, Fault::SpeaksHttp1);
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_app_that_speaks_tls_is_told_by_its_alert_or_by_its_page() {
+    let page = b"HTTP/1.1 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    for said in [&[21, 3, 3, 0, 2, 2, 40][..], page] {
+        local(async move {
+            let (near, mut far) = UnixStream::pair().expect("a pair");
+            let mut connection =
+                Multiplexed::open(UpstreamStream::Unix(near), 0).await.expect("a client");
+            let mut strand = begin(&mut connection, "GET");
+            far.write_all(said).await.expect("written");
+            far.shutdown().await.expect("closed");
+            let fault = head(&mut strand).await.expect_err("no HTTP/2");
+            assert_eq!(fault, Fault::SpeaksTls);
+        })
+        .await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 //! Keeps the addresses of upstreams that have names: asked for when their time is over, whoever uses them meanwhile.
 //!
 //! Promises: each name is asked for once at a time, however many upstreams it has; no request waits for DNS except for
-//! the first answer; the last addresses are used on while DNS is silent, and dropped when DNS says that they are gone.
+//! the first answer; the last addresses are used on while DNS is silent, and dropped when DNS says that they are gone;
+//! nobody waits for servers that are asked no more.
 //! Bounds: [`AT_ONCE`] questions at a time, each with a deadline.
 
 mod core;
@@ -13,12 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
 
 use self::core::{Memory, Word};
 use crate::ports::names::Name;
-use crate::ports::{Clock, Resolved, Resolver, Unresolved};
+use crate::ports::{Clock, Resolved, Resolver, SILENT, Unresolved};
 use crate::telemetry::events::Hub;
 use crate::telemetry::{Level, Log};
 
@@ -49,10 +50,18 @@ struct Entry {
     memory: Memory,
     /// Those who are told.
     names: Vec<Arc<Name>>,
+    /// Which sites they are upstreams of, for the log.
+    sites: Vec<String>,
     /// `None` while it is being asked for.
     due: Option<Instant>,
-    /// The answer that is awaited will be one of servers that are not asked any more.
-    outdated: bool,
+    /// The question under way; an answer to another one counts for nothing.
+    asking: Option<AbortHandle>,
+}
+
+/// A name that is asked for on behalf of a site.
+pub struct Wanted {
+    pub name: Arc<Name>,
+    pub site: String,
 }
 
 type Answer = (String, Result<Resolved, Unresolved>);
@@ -70,30 +79,36 @@ impl Names {
 
     /// Takes the names of a new configuration. What is known of the ones that stay is told to those who are new; with
     /// `ask_anew` other servers may know better.
-    pub fn configure(&self, names: impl Iterator<Item = Arc<Name>>, ask_anew: bool) {
+    pub fn configure(&self, wanted: impl Iterator<Item = Wanted>, ask_anew: bool) {
         let now = self.parts.clock.now();
         let mut entries = self.entries();
         let mut before = std::mem::take(&mut *entries);
-        for name in names {
+        for Wanted { name, site } in wanted {
             let entry = entries.entry(name.host().to_owned()).or_insert_with(|| {
                 let new = || Entry {
                     memory: Memory::default(),
                     names: Vec::new(),
+                    sites: Vec::new(),
                     due: Some(now),
-                    outdated: false,
+                    asking: None,
                 };
                 let mut kept = before.remove(name.host()).unwrap_or_else(new);
                 kept.names.clear();
+                kept.sites.clear();
                 if ask_anew {
-                    kept.outdated = kept.due.is_none();
-                    kept.due = kept.due.map(|_| now);
+                    kept.ask_anew(now);
                 }
                 kept
             });
             if let (Some(good), false) = (&entry.memory.good, name.is_known()) {
                 name.tell(Ok(Arc::clone(good)));
             }
-            entry.names.push(name);
+            if !entry.sites.contains(&site) {
+                entry.sites.push(site);
+            }
+            if !entry.names.iter().any(|known| Arc::ptr_eq(known, &name)) {
+                entry.names.push(name);
+            }
         }
         drop(entries);
         self.nudge.notify_one();
@@ -115,8 +130,10 @@ impl Names {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = self.nudge.notified() => {}
-                Some(answer) = asking.join_next(), if !asking.is_empty() => match answer {
-                    Ok((host, answer)) => self.take(&host, answer),
+                Some(answer) = asking.join_next_with_id(), if !asking.is_empty() => match answer {
+                    Ok((id, (host, answer))) => self.take(id, &host, answer),
+                    // Its servers are asked no more; the next question is due.
+                    Err(ended) if ended.is_cancelled() => {}
                     // A defect; no name may stay without an answer for ever.
                     Err(_) => self.ask_open(core::RETRY_MAX),
                 },
@@ -144,48 +161,48 @@ impl Names {
         let room = AT_ONCE.saturating_sub(asking.len());
         let due: Vec<String> = due.into_iter().take(room).map(|(_, host)| host.clone()).collect();
         for host in due {
-            if let Some(entry) = entries.get_mut(&host) {
-                entry.due = None;
-            }
-            asking.spawn(ask(Arc::clone(&self.parts.resolver), host));
+            let Some(entry) = entries.get_mut(&host) else { continue };
+            entry.due = None;
+            entry.asking = Some(asking.spawn(ask(Arc::clone(&self.parts.resolver), host)));
         }
         wait
     }
 
-    fn take(&self, host: &str, answer: Result<Resolved, Unresolved>) {
-        if answer.is_err() {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-        }
-        let word = {
+    fn take(&self, id: Id, host: &str, answer: Result<Resolved, Unresolved>) {
+        let failed = answer.is_err();
+        let (word, sites) = {
             let mut entries = self.entries();
             let Some(entry) = entries.get_mut(host) else { return };
-            if std::mem::take(&mut entry.outdated) {
-                entry.due = Some(self.parts.clock.now());
+            if entry.asking.as_ref().map(AbortHandle::id) != Some(id) {
                 return;
             }
+            entry.asking = None;
             let outcome = entry.memory.take(answer);
             entry.due = Some(self.parts.clock.now() + outcome.again_in);
             entry.names.iter().for_each(|name| name.tell(outcome.known.clone()));
-            outcome.word
+            let sites = if outcome.word == Word::None { Vec::new() } else { entry.sites.clone() };
+            (outcome.word, sites)
         };
-        self.say(host, word);
+        if failed {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        self.say(host, &sites, word);
     }
 
-    fn say(&self, host: &str, word: Word) {
+    fn say(&self, host: &str, sites: &[String], word: Word) {
         let (log, events) = (&self.parts.log, &self.parts.events);
         let subject = || Some(host.to_owned());
         match word {
             Word::None => {}
             Word::Failed { why, used_on } => {
+                let next = why.next_step();
                 let why = why.to_string();
-                let next = if used_on.is_empty() {
-                    "put the name right in DNS or in `upstream`; `dns.servers` says who is asked"
-                } else {
-                    "look after the DNS servers (`dns.servers`, or /etc/resolv.conf)"
-                };
+                let servers = self.parts.resolver.servers();
                 let level = if used_on.is_empty() { Level::Error } else { Level::Warn };
                 log.event(level, "name_unresolved", |line| {
                     line.text("name", host).text("why", &why);
+                    line.list("sites", sites.iter().map(String::as_str));
+                    line.list("servers", servers.iter().map(String::as_str));
                     line.list("used_on", texts(&used_on).iter().map(String::as_str));
                     line.text("next", next);
                 });
@@ -216,9 +233,19 @@ impl Names {
     }
 }
 
+impl Entry {
+    /// Other servers are asked from now on: whatever is awaited is awaited no longer.
+    fn ask_anew(&mut self, now: Instant) {
+        if let Some(asking) = self.asking.take() {
+            asking.abort();
+        }
+        self.due = Some(now);
+    }
+}
+
 async fn ask(resolver: Arc<dyn Resolver>, host: String) -> Answer {
     let answer = tokio::time::timeout(ANSWER, resolver.resolve(&host)).await;
-    let late = || Unresolved::NoAnswer("no DNS server answered in time".into());
+    let late = || Unresolved::NoAnswer(SILENT.into());
     let answer = answer.unwrap_or_else(|_| Err(late()));
     (host, answer)
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::{DEADLINE, Issued};
 
@@ -20,13 +21,30 @@ pub struct TlsApp {
 
 impl TlsApp {
     pub fn start(issued: &Issued, alpn: &[&str]) -> Self {
+        Self::run(issued, alpn, None)
+    }
+
+    /// Wants clients to have a certificate of this authority.
+    pub fn wanting_certificates(issued: &Issued, alpn: &[&str], authority: &str) -> Self {
+        Self::run(issued, alpn, Some(authority))
+    }
+
+    fn run(issued: &Issued, alpn: &[&str], clients_of: Option<&str>) -> Self {
         let cert = CertificateDer::from_pem_slice(issued.cert.as_bytes()).expect("a certificate");
         let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).expect("a key");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients = clients_of.map_or_else(WebPkiClientVerifier::no_client_auth, |pem| {
+            let mut roots = RootCertStore::empty();
+            let root = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+            roots.add(root).expect("a root");
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+            verifier.build().expect("a verifier")
+        });
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![cert], key)
             .expect("a certificate");
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
