@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::owner;
 use crate::config::settings::Listen;
@@ -20,6 +20,8 @@ const BACKLOG: i32 = 4096;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_PROBE: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
+/// What the kernel holds for a client that does not read, besides what is on its way.
+const UNSENT_MAX: u32 = 128 * 1024;
 
 /// The sockets of one process.
 pub struct Sockets {
@@ -114,7 +116,7 @@ fn by_name(sockets: Vec<(String, OwnedFd)>, faults: &mut Vec<String>) -> Inherit
             }
         };
         let socket = TcpListener::from(fd);
-        match socket.local_addr() {
+        match tune(&SockRef::from(&socket)).and_then(|()| socket.local_addr()) {
             Ok(addr) => inherited.edge.push(Listener { role, addr, socket }),
             Err(error) => faults.push(format!("the inherited socket {name}: {error}")),
         }
@@ -158,15 +160,21 @@ fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(!addr.ip().is_unspecified())?;
     }
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it on Linux: one system call instead of one per connection.
-    socket.set_tcp_nodelay(true)?;
-    // Inherited as well: a client that vanished while a tunnel or an event stream is silent is noticed all the same.
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_PROBE);
-    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
+    tune(&SockRef::from(&socket))?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Sets what accepted sockets inherit on Linux: one system call instead of one per connection.
+fn tune(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    // A client that vanished while a tunnel or an event stream is silent is noticed all the same.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_PROBE);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
+    // What a client does not read waits with the app, not in the kernel.
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)
 }
 
 fn fault(role: &str, addr: SocketAddr, error: &io::Error) -> String {
@@ -212,6 +220,18 @@ mod tests {
         let message = bind_edge(Role::Https, addr).expect_err("it is taken");
         assert!(message.contains(&format!("(pid {}) is listening there", std::process::id())));
         assert!(message.contains("--https PORT"), "{message}");
+    }
+
+    #[test]
+    fn a_socket_of_systemd_is_tuned_like_our_own() {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let mut faults = Vec::new();
+        let inherited = by_name(vec![("https".to_owned(), socket.into())], &mut faults);
+        assert_eq!(faults, Vec::<String>::new());
+        let socket = SockRef::from(&inherited.edge.first().expect("one").socket);
+        assert!(socket.tcp_nodelay().expect("an option"));
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_notsent_lowat().expect("an option"), UNSENT_MAX);
     }
 
     #[test]

@@ -219,8 +219,8 @@ fn unreadable_roots(settings: &Settings) -> Report {
     let orders = settings.sites.iter().any(|site| matches!(site.tls, TlsSource::Acme { .. }));
     let file = settings.acme.ca_file.as_deref().filter(|_| orders);
     let Some(path) = file else { return Report::default() };
-    let why = match std::fs::read(path) {
-        Err(error) => format!("cannot be read: {error}"),
+    let why = match trust::read(path) {
+        Err(why) => why,
         Ok(pem) if pem.trim_ascii().is_empty() => "is empty".into(),
         Ok(pem) => match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
             Ok(roots) if roots.is_empty() => "holds no `BEGIN CERTIFICATE` block".into(),

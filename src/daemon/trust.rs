@@ -1,8 +1,10 @@
 //! What upstreams are verified with: read at start and at each reload, and kept where nothing changed.
 //!
-//! Bounds: the size of a file of roots ([`FILE_BYTES_MAX`]).
+//! Bounds: the size of a file of roots ([`FILE_BYTES_MAX`]); nothing but a regular file is opened, since others wait for
+//! somebody who writes or never end.
 
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::ServerName;
@@ -67,13 +69,42 @@ fn secured(settings: &Settings) -> impl Iterator<Item = (&Site, &UpstreamTls)> {
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// A file of certificates; its owner need not be the one of the configuration.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |error: std::io::Error| format!("cannot be read: {error}");
+    // Who puts a pipe there in this very moment is not waited for, either.
+    let waits_for_nobody = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(waits_for_nobody).open(path);
+    let file = file.map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err("is not a regular file".into());
+    }
     let mut pem = Vec::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut pem))
-        .map_err(|error| format!("cannot be read: {error}"))?;
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut pem).map_err(failed)?;
     if read as u64 > FILE_BYTES_MAX {
         return Err(format!("has more than {FILE_BYTES_MAX} bytes"));
     }
     Ok(pem)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_roots_that_never_comes_or_never_ends_is_refused_at_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pipe = dir.path().join("roots.pem");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+        for path in [pipe.as_path(), Path::new("/dev/zero"), dir.path()] {
+            assert_eq!(read(path), Err("is not a regular file".into()), "{}", path.display());
+        }
+        let long = dir.path().join("long.pem");
+        std::fs::File::create(&long)
+            .and_then(|file| file.set_len(FILE_BYTES_MAX + 1))
+            .expect("made");
+        assert!(read(&long).is_err_and(|why| why.starts_with("has more than")));
+    }
 }

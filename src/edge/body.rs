@@ -336,12 +336,20 @@ impl HttpBody for Body {
             Inner::Empty => Poll::Ready(None),
             Inner::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Inner::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Inner::Upstream(body) => body.poll(cx),
+            Inner::Upstream(body) => match &this.trip {
+                Some(trip) if !trip.conn.http2 => {
+                    std::task::ready!(trip.conn.ahead.poll_room(cx));
+                    body.poll(cx)
+                }
+                _ => body.poll(cx),
+            },
         };
         if let Some(trip) = &mut this.trip {
             match &polled {
                 Poll::Ready(Some(Ok(frame))) => {
-                    trip.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    trip.response_bytes += bytes as u64;
+                    trip.conn.ahead.add(bytes);
                 }
                 Poll::Ready(Some(Err(BodyError::UpstreamIdle))) => {
                     trip.aborted = Some("upstream_idle");

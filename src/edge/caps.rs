@@ -14,6 +14,8 @@ use crate::config::settings::ConnectionCaps;
 /// Idle connections make room when less than this part of the places is free, up to a number.
 const RESERVE_PART: usize = 16;
 const RESERVE_MAX: usize = 256;
+/// However few connections there may be, one client may load a page.
+const BEYOND_MIN: usize = 100;
 
 /// Which cap a connection met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub struct Caps {
     /// That of `limits`, for whoever only wants to know whether there is room.
     total: AtomicUsize,
     open: AtomicUsize,
+    /// Requests of HTTP/2 clients beyond the share that each of them has in any case.
+    beyond: AtomicUsize,
     by_ip: Mutex<HashMap<IpAddr, usize>>,
     by_64: Mutex<HashMap<IpKey, usize>>,
     by_site: Mutex<HashMap<(String, IpAddr), usize>>,
@@ -56,6 +60,7 @@ impl Caps {
             total: AtomicUsize::new(limits.total),
             limits: Mutex::new(limits),
             open: AtomicUsize::new(0),
+            beyond: AtomicUsize::new(0),
             by_ip: Mutex::default(),
             by_64: Mutex::default(),
             by_site: Mutex::default(),
@@ -142,6 +147,21 @@ impl Caps {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.open() >= self.max()
+    }
+
+    /// A request begins on an HTTP/2 connection that has its share already.
+    pub fn begin_beyond(&self) {
+        self.beyond.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn end_beyond(&self) {
+        self.beyond.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Of these there are as many as connections may be: descriptors and memory are for two of each connection.
+    #[must_use]
+    pub fn has_too_many_beyond(&self) -> bool {
+        self.beyond.load(Ordering::Relaxed) > self.max().max(BEYOND_MIN)
     }
 
     /// Refusals since start, by the name of the cap.

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -53,6 +54,8 @@ pub struct Conn {
     pub unread: Cell<bool>,
     /// Everything written has reached the socket.
     pub flushed: Cell<bool>,
+    /// How much of a response hyper has been given ahead of the socket.
+    pub(super) ahead: Ahead,
     /// Between which parts of HTTP/1 the last byte fell that was read.
     pub(super) wire: Cell<Wire>,
     /// HTTP/1 heads that went on to hyper, and requests that began.
@@ -76,6 +79,40 @@ pub struct Conn {
     pub stream_stall: RefCell<Option<Rc<Stall>>>,
     /// Set by a request that became a tunnel.
     pub tunnel: RefCell<Option<Tunnel>>,
+}
+
+/// What hyper holds of a response of HTTP/1 and the socket has not taken. hyper by itself takes as much as the longest
+/// head has room for, from an app that is faster than the client.
+#[derive(Default)]
+pub(super) struct Ahead {
+    bytes: Cell<usize>,
+    waiting: Cell<Option<Waker>>,
+}
+
+impl Ahead {
+    /// More than this waits until the socket has taken what there is.
+    const MAX: usize = 16 * 1024;
+
+    pub fn add(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get().saturating_add(bytes));
+    }
+
+    /// Ready when there is room for another frame.
+    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.bytes.get() < Self::MAX {
+            return Poll::Ready(());
+        }
+        self.waiting.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// The socket has taken everything.
+    pub fn flushed(&self) {
+        self.bytes.set(0);
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
 }
 
 /// What the last byte that came from an HTTP/1 client was.
@@ -136,6 +173,7 @@ impl Conn {
             bodies_open: Cell::new(0),
             unread: Cell::new(false),
             flushed: Cell::new(true),
+            ahead: Ahead::default(),
             wire: Cell::new(Wire::Between),
             heads_in: Cell::new(0),
             heads_out: Cell::new(0),
@@ -230,6 +268,9 @@ impl Conn {
     /// A request begins.
     pub fn begin(&self) {
         self.exchanges.set(self.exchanges.get() + 1);
+        if self.has_many_streams() {
+            self.worker.shared.caps.begin_beyond();
+        }
         self.heads_out.set(self.heads_out.get() + 1);
         self.unread.set(false);
         self.served.set(true);
@@ -237,6 +278,9 @@ impl Conn {
 
     /// Its response has ended.
     pub fn end(&self) {
+        if self.has_many_streams() {
+            self.worker.shared.caps.end_beyond();
+        }
         self.exchanges.set(self.exchanges.get().saturating_sub(1));
         self.last_active_ms.set(self.worker.timers.now_ms());
         if std::thread::panicking() {
@@ -262,11 +306,16 @@ impl Conn {
         !self.is_busy() && !begun && !self.unread.get() && !self.is_fresh()
     }
 
-    /// Whether one stream more may begin: while every place for a connection is taken, a client gets its share and no
-    /// more.
+    /// Whether one stream more may begin: while every place for a connection is taken, or as many streams more than
+    /// connections, a client gets its share and no more. Each stream may cost a connection to an app.
     pub(super) fn admit_stream(&self) -> Result<(), Denial> {
-        let many = self.http2 && self.exchanges.get() > STREAMS_WHEN_FULL;
-        if many && self.worker.shared.caps.is_full() { Err(Denial::Overloaded) } else { Ok(()) }
+        let caps = &self.worker.shared.caps;
+        let refused = self.has_many_streams() && (caps.is_full() || caps.has_too_many_beyond());
+        if refused { Err(Denial::Overloaded) } else { Ok(()) }
+    }
+
+    const fn has_many_streams(&self) -> bool {
+        self.http2 && self.exchanges.get() > STREAMS_WHEN_FULL
     }
 
     /// A body that broke off may have broken a rule.

@@ -17,8 +17,9 @@ use super::trailers::TakesTrailers;
 use super::trip::Trip;
 use crate::base::{ClientIp, Said, TrustedProxies};
 
-/// Names that a `Connection` field may list and that are not the client's to remove.
-const NOT_HOP_BY_HOP: [&str; 4] = ["host", "cookie", "authorization", "content-length"];
+/// Names that a `Connection` field may list and that are not the client's to remove: what was judged must reach the app.
+const NOT_HOP_BY_HOP: [&str; 5] =
+    ["host", "cookie", "authorization", "content-length", "content-type"];
 
 /// The client of this request where it is not the connection's own: whom a trusted proxy speaks for.
 pub(super) fn client(trip: &Trip, headers: &HeaderMap) -> Option<Client> {
@@ -180,13 +181,14 @@ mod tests {
     #[test]
     fn connection_cannot_remove_what_identifies_the_request() {
         let left = stripped(&[
-            ("connection", "host, cookie, authorization, content-length"),
+            ("connection", "host, cookie, authorization, content-length, content-type"),
             ("host", "a.example"),
             ("cookie", "a=1"),
             ("authorization", "Bearer x"),
             ("content-length", "3"),
+            ("content-type", "text/plain"),
         ]);
-        assert_eq!(left.len(), 4);
+        assert_eq!(left.len(), 5);
     }
 
     #[test]

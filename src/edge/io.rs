@@ -306,6 +306,7 @@ impl AsyncWrite for ClientIo {
             Poll::Pending => ready!(self.written(cx, Poll::Pending)).map(|_| ())?,
             Poll::Ready(Ok(())) => {
                 self.conn.flushed.set(true);
+                self.conn.ahead.flushed();
                 if self.stall.is_armed() {
                     ready!(self.written(cx, Poll::Ready(Ok(0)))).map(|_| ())?;
                 }

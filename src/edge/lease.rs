@@ -216,9 +216,7 @@ impl Course {
                 }
             }
         }
-        if !kept_closed {
-            let how =
-                if matches!(failure, Failure::TimedOut) { Failing::Slow } else { Failing::Quick };
+        if let (false, Some(how)) = (kept_closed, failing(trip, leased, exchange, failure)) {
             self.failed(trip, &mut leased.visit, how, &why);
         }
         if !repeats || self.repeated {
@@ -281,6 +279,15 @@ impl Course {
             opened(trip, &pool.peer, why, Duration::from_millis(rules.open_ms));
         }
     }
+}
+
+/// What a failed exchange says about its upstream. One that has answered others while this request waited is slow at
+/// what was asked for and not out: otherwise a few requests for that would take the site from everybody.
+fn failing(trip: &Trip, leased: &Leased, exchange: &Exchange, failure: Failure) -> Option<Failing> {
+    let Failure::TimedOut = failure else { return Some(Failing::Quick) };
+    let waited_ms = u64::try_from(exchange.first_byte.as_millis()).unwrap_or(u64::MAX);
+    let since_ms = trip.conn.worker.timers.now_ms().saturating_sub(waited_ms);
+    (!leased.pool().peer.answered_since(since_ms)).then_some(Failing::Slow)
 }
 
 fn leased(chosen: Chosen, link: Carrier, how: UpstreamUse) -> Leased {

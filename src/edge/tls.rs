@@ -39,6 +39,8 @@ const ALERT_INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 const ALERT_NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 /// Fatal `decode_error`.
 const ALERT_DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
+/// What is sealed for a client and not yet taken by the socket: two records.
+const SEALED_MAX: usize = 32 * 1024;
 const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
     Content-Length: 60\r\nConnection: close\r\n\r\n\
     This port speaks HTTPS. Use https:// in front of the address\n";
@@ -216,7 +218,10 @@ async fn accept(
     config: Arc<ServerConfig>,
     tcp: Prefixed,
 ) -> Option<TlsStream<Prefixed>> {
-    match before(deadline, TlsAcceptor::from(config).accept(tcp)).await {
+    let bounded = |session: &mut rustls::ServerConnection| {
+        session.set_buffer_limit(Some(SEALED_MAX));
+    };
+    match before(deadline, TlsAcceptor::from(config).accept_with(tcp, bounded)).await {
         Some(Ok(stream)) => Some(stream),
         Some(Err(_)) => {
             worker.shard.handshake(Handshake::Failed);

@@ -115,6 +115,34 @@ fn an_http2_client_gets_its_share_of_requests_while_every_place_is_taken() {
 }
 
 #[test]
+fn requests_of_few_http2_clients_do_not_take_the_descriptors_of_everybody() {
+    const SHARE: u32 = 8;
+    const BEYOND: u32 = 100;
+    let app = RawApp::start(holds);
+    let daemon = site(&app.address(), 20);
+    let begin = |client: &mut H2, streams: u32| {
+        for stream in 0..streams {
+            client.get(2 * stream + 1, "/");
+            assert_eq!(app.report(), "begun");
+        }
+    };
+    let (mut greedy, mut other) = (H2::connect(&daemon), H2::connect(&daemon));
+    begin(&mut greedy, SHARE + 60);
+    begin(&mut other, SHARE + BEYOND - 60);
+    other.get(201, "/");
+    assert_eq!(other.fate(201), Fate::Answered(503));
+    // Who asks for little is answered all the while.
+    begin(&mut H2::connect(&daemon), SHARE);
+    drop(greedy);
+    let ends = deadline();
+    while daemon.status()["connections"]["open"] != 1 {
+        assert!(!left(ends).is_zero(), "{}", daemon.status());
+    }
+    other.get(203, "/");
+    assert_eq!(app.report(), "begun");
+}
+
+#[test]
 fn idle_connections_make_room_when_there_are_no_descriptors() {
     use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
     let app = Upstream::text("ok");

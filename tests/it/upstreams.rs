@@ -287,6 +287,30 @@ fn an_app_that_hangs_is_left_alone_but_for_one_probe_and_a_reload_forgets_nothin
 }
 
 #[test]
+fn who_asks_for_something_slow_takes_the_site_from_nobody() {
+    let app = Upstream::start(|seen, link| {
+        if seen.target() == "/slow" {
+            std::thread::sleep(std::time::Duration::from_secs(3));
+        }
+        link.answer("200 OK", &[], "ok");
+    });
+    let at = app.address();
+    let keys = "breaker = { failures = 2, open = \"1m\" }\n[timeout]\nfirst_byte = \"1s\"";
+    let daemon = site(1, &format!("upstream = \"{at}\"\n{keys}"));
+    let slow: Vec<Connection> = (0..6).map(|_| waits(&daemon, "GET", "/slow")).collect();
+    let slow = std::thread::spawn(move || {
+        let told = slow.into_iter().map(|mut client| client.answer("GET").unwrap().status);
+        told.collect::<Vec<u16>>()
+    });
+    while !slow.is_finished() {
+        assert_eq!(asks(&daemon, "GET", "/").status, 200);
+    }
+    assert_eq!(slow.join().unwrap(), [504; 6]);
+    assert_eq!(asks(&daemon, "GET", "/").status, 200);
+    assert_eq!(counted(&daemon, "breaker_opened_total", &at), 0);
+}
+
+#[test]
 fn a_client_that_pauses_inside_its_request_is_no_failure_of_the_app() {
     let app = text("ok");
     let at = app.address();

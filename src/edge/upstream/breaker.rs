@@ -81,22 +81,24 @@ impl State {
             (Self::Open { until_ms, pauses, probing, .. }, Pass::Anyway) => {
                 Self::Open { until_ms, pauses, how, probing }
             }
+            // Another probe has said so already.
+            (Self::Open { probing: false, .. }, Pass::Probe) => self,
             (Self::Open { pauses, .. }, Pass::Probe) => {
+                let pauses = pauses.saturating_add(1);
                 let until_ms = now_ms.saturating_add(rules.pause_ms(pauses, chance));
                 Self::Open { until_ms, pauses, how, probing: false }
             }
         }
     }
 
-    /// Open, and the pause is over: the state in which this request is the probe. The next one follows after twice the
-    /// pause, whether or not this one has been answered by then.
+    /// Open, and the pause is over: the state in which this request is the probe. Another one follows after the same
+    /// pause if this one has not been answered by then: whoever asks for something slow must not hold the place of all.
     #[must_use]
     pub fn probed(self, now_ms: u64, rules: Rules, chance: u32) -> Option<Self> {
         let Self::Open { until_ms, pauses, how, .. } = self else { return None };
         if now_ms < until_ms {
             return None;
         }
-        let pauses = pauses.saturating_add(1);
         let until_ms = now_ms.saturating_add(rules.pause_ms(pauses, chance));
         Some(Self::Open { until_ms, pauses, how, probing: true })
     }
@@ -106,7 +108,6 @@ impl State {
     pub const fn unprobed(self) -> Self {
         match self {
             Self::Open { pauses, how, probing: true, .. } => {
-                let pauses = pauses.saturating_sub(1);
                 Self::Open { until_ms: 0, pauses, how, probing: false }
             }
             other => other,

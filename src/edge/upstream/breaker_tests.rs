@@ -38,7 +38,7 @@ fn one_probe_is_let_through_after_the_pause_and_not_before() {
     assert!(!probe(&switch, 1_499));
     assert!(probe(&switch, 1_500));
     assert!(!probe(&switch, 1_500), "there is one already");
-    assert!(!probe(&switch, 3_499));
+    assert!(!probe(&switch, 2_499));
     assert!(switch.answered(), "its answer closes it");
     assert!(!switch.answered(), "once");
     assert_eq!(switch.state(), State::Closed { failures: 0 });
@@ -59,10 +59,19 @@ fn a_probe_that_fails_doubles_the_pause_up_to_the_longest() {
 #[test]
 fn a_probe_that_is_never_answered_makes_room_for_another() {
     let switch = opened(0);
-    assert!(probe(&switch, 1_000));
-    assert!(!probe(&switch, 2_999));
-    assert!(probe(&switch, 3_000));
-    assert!(!probe(&switch, 6_999));
+    for now_ms in (1_000..60_000).step_by(1_000) {
+        assert!(!probe(&switch, now_ms - 1));
+        assert!(probe(&switch, now_ms), "no longer for those that wait: {now_ms}");
+    }
+}
+
+#[test]
+fn probes_that_fail_together_double_the_pause_once() {
+    let switch = opened(0);
+    (1_000..=5_000).step_by(1_000).for_each(|now_ms| assert!(probe(&switch, now_ms)));
+    (0..5).for_each(|late| assert!(!fail(&switch, Pass::Probe, 5_100 + late)));
+    assert!(!probe(&switch, 7_099));
+    assert!(probe(&switch, 7_100));
 }
 
 #[test]
@@ -72,7 +81,7 @@ fn a_probe_whose_client_left_has_found_nothing_out() {
     switch.unprobed();
     assert!(probe(&switch, 1_001), "the next request is the probe");
     let State::Open { until_ms, .. } = switch.state() else { panic!("open") };
-    assert_eq!(until_ms, 3_001, "and nothing was doubled");
+    assert_eq!(until_ms, 2_001, "and nothing was doubled");
 }
 
 #[test]

@@ -12,6 +12,11 @@ use super::stream::UpstreamStream;
 pub trait Ear {
     /// These bytes have come.
     fn hear(&mut self, bytes: &[u8]);
+
+    /// Others are to have their turn before more is read.
+    fn has_enough(&self) -> bool {
+        false
+    }
 }
 
 /// The stream. Whoever reads from it in another way tells the ear.
@@ -28,6 +33,10 @@ impl<E: Ear + Unpin> AsyncRead for Heard<E> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.ear.has_enough() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         this.ear.hear(buf.filled().get(before..).unwrap_or_default());

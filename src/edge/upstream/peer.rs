@@ -198,6 +198,12 @@ impl Peer {
         self.is_late(now_ms, STALLED_MS) && self.unanswered() >= STALLED_REQUESTS
     }
 
+    /// Somebody has had an answer after that moment. What [`Self::asked`] writes down does not count: a request that has
+    /// waited since then was under way, so nobody was the first to ask.
+    pub fn answered_since(&self, since_ms: u64) -> bool {
+        self.progress_ms.load(Ordering::Relaxed) > since_ms
+    }
+
     fn is_late(&self, now_ms: u64, by_ms: u64) -> bool {
         now_ms > self.progress_ms.load(Ordering::Relaxed).saturating_add(by_ms)
     }

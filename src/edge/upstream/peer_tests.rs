@@ -74,6 +74,17 @@ fn a_snapshot_tells_what_happened_last_and_when() {
 }
 
 #[test]
+fn an_answer_to_somebody_tells_that_others_wait_for_something_slow() {
+    let peers = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None, &Trusts::default());
+    let peer = only(&peers);
+    peer.asked(1_000);
+    assert!(!peer.answered_since(1_000), "being asked is no answer");
+    peer.progressed(1_500);
+    assert!(peer.answered_since(1_000));
+    assert!(!peer.answered_since(1_500));
+}
+
+#[test]
 fn the_last_word_of_an_upstream_is_an_answer_or_a_failure() {
     let peers = Peers::of(&settings("upstream = \"127.0.0.1:1\""), None, &Trusts::default());
     let peer = only(&peers);

@@ -106,7 +106,8 @@ impl Pool {
     fn place(&self) -> Option<Carrier> {
         let mut multiplexed = self.multiplexed.borrow_mut();
         multiplexed.retain_mut(|connection| {
-            connection.target.is_of(self.peer.name.as_ref()) && connection.is_open()
+            let goes_there = connection.target.is_of(self.peer.name.as_ref());
+            goes_there && !connection.is_spent() && connection.is_open()
         });
         let with_room = multiplexed.iter_mut().find(|connection| connection.has_room());
         with_room.map(|connection| Carrier::Http2(connection.strand()))

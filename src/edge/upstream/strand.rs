@@ -15,7 +15,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Uri, Version, request, response};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, request, response};
 use http_body::{Body, Frame, SizeHint};
 
 use super::fault::Fault;
@@ -151,11 +151,15 @@ impl Strand {
             }
         }
         let answer = ready!(Pin::new(waiting).poll(cx));
-        let (head, receiving) = answer.map_err(|error| self.fault(&error))?.into_parts();
+        let (mut head, receiving) = answer.map_err(|error| self.fault(&error))?.into_parts();
         self.waiting = None;
         self.over = receiving.is_end_stream();
         let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         self.left = length.and_then(|length| length.parse().ok());
+        if head.status == StatusCode::NO_CONTENT {
+            // A 204 has no length (RFC 9110 §8.6): a client that believes it takes the next response for a body.
+            head.headers.remove(CONTENT_LENGTH);
+        }
         self.receiving = Some(receiving);
         Poll::Ready(Ok(head))
     }
@@ -320,6 +324,11 @@ impl Drop for Strand {
     fn drop(&mut self) {
         let exchanges: &Cell<usize> = &self.line.exchanges;
         exchanges.set(exchanges.get().saturating_sub(1));
+        // Who has all bytes of a body need not wait for the word that it has ended.
+        let complete = (self.over || self.left == Some(0)) && self.sending.is_none();
+        if self.sender.is_none() && !complete {
+            self.line.resets.set(self.line.resets.get().saturating_add(1));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Exchanges with a real HTTP/2 server over a pair of sockets: what is sent, what comes back, what may be sent again.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
@@ -54,6 +55,43 @@ async fn next(server: &mut Server) -> (Request<RecvStream>, SendResponse<Bytes>)
 /// Lets a server write and read until its client has gone.
 fn keep_serving(mut server: Server) {
     spawn_local(async move { while server.accept().await.is_some() {} });
+}
+
+/// Sends the request, whose answer is not there yet.
+async fn sent(strand: &mut Strand) {
+    poll_fn(|cx| {
+        assert!(strand.poll_head(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// A client and a server with a way between them on which answers wait while `held`.
+async fn far_apart(held: &Rc<Cell<bool>>) -> (Multiplexed, Server) {
+    let (near, by_near) = UnixStream::pair().expect("a pair");
+    let (by_far, far) = UnixStream::pair().expect("a pair");
+    let (mut from_near, mut to_near) = by_near.into_split();
+    let (mut from_far, mut to_far) = by_far.into_split();
+    spawn_local(async move { tokio::io::copy(&mut from_near, &mut to_far).await });
+    let held = Rc::clone(held);
+    spawn_local(async move {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = from_far.read(&mut buffer).await {
+            while held.get() {
+                tokio::task::yield_now().await;
+            }
+            to_near.write_all(&buffer[..count]).await.expect("written");
+        }
+    });
+    let near = Multiplexed::open(UpstreamStream::Unix(near), 0);
+    let (near, far) = tokio::join!(near, server::handshake(far));
+    (near.expect("a client"), far.expect("a server"))
+}
+
+async fn turns(many: usize) {
+    for _ in 0..many {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn head(strand: &mut Strand) -> Result<http::response::Parts, Fault> {
@@ -354,6 +392,92 @@ async fn a_connection_without_exchanges_grows_old_and_one_with_some_does_not() {
         assert!(connection.look(9000, 1000), "idle since now");
         assert!(connection.look(9999, 1000));
         assert!(!connection.look(10_000, 1000));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn clients_that_leave_do_not_end_the_connection_for_those_who_stay() {
+    local(async {
+        let held = Rc::<Cell<bool>>::default();
+        let (mut connection, mut server) = far_apart(&held).await;
+        let mut stays = begin(&mut connection, "POST");
+        sent(&mut stays).await;
+        let (_, mut answer) = next(&mut server).await;
+        for _ in 0..3 {
+            let (mut leaving, mut bodies) = (Vec::new(), Vec::new());
+            while leaving.len() < 100 && connection.has_room() {
+                let mut strand = begin(&mut connection, "GET");
+                sent(&mut strand).await;
+                leaving.push(strand);
+                let (_, mut answer) = next(&mut server).await;
+                held.set(true);
+                let mut body = answer.send_response(Response::new(()), false).expect("sent");
+                (0..12)
+                    .for_each(|_| body.send_data(Bytes::from_static(b"x"), false).expect("sent"));
+                bodies.push(body);
+            }
+            // Their answers are on the way when they leave.
+            poll_fn(|cx| {
+                let _ = server.poll_closed(cx);
+                Poll::Ready(())
+            })
+            .await;
+            turns(50).await;
+            drop(leaving);
+            turns(50).await;
+            held.set(false);
+            turns(200).await;
+        }
+        assert!(!connection.has_room(), "the next ones have another connection");
+        assert!(connection.look(0, 1000), "this one is kept for who is on it");
+        answer.send_response(Response::new(()), true).expect("sent");
+        keep_serving(server);
+        assert_eq!(head(&mut stays).await.map(|head| head.status.as_u16()), Ok(200));
+        drop(stays);
+        assert!(!connection.look(0, 1000), "nobody needs it any more");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_204_has_no_length_whatever_the_app_says() {
+    local(async {
+        let (mut connection, mut server) = connected().await;
+        let mut strand = begin(&mut connection, "GET");
+        let asked = async {
+            let (_, mut answer) = next(&mut server).await;
+            let none = Response::builder().status(204).header("content-length", "5");
+            let none = none.body(()).expect("a head");
+            let mut body = answer.send_response(none, false).expect("sent");
+            body.send_data(Bytes::from_static(b"HTTP/"), true).expect("sent");
+            keep_serving(server);
+        };
+        let (answered, ()) = tokio::join!(head(&mut strand), asked);
+        let answered = answered.expect("an answer");
+        assert_eq!(answered.status, 204);
+        assert!(answered.headers.is_empty(), "{:?}", answered.headers);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_nobody_needs_is_not_kept_by_an_app_that_does_not_read() {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    local(async {
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        let connection = Multiplexed::open(UpstreamStream::Unix(near), 0).await.expect("a client");
+        let writes = spawn_local(async move {
+            far.write_all(&SETTINGS).await.expect("written");
+            while far.write_all(&PING).await.is_ok() {}
+        });
+        // Time passes once nobody can write any more.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!writes.is_finished());
+        drop(connection);
+        let ended = tokio::time::timeout(Duration::from_secs(60), writes).await;
+        ended.expect("it is closed").expect("the app");
     })
     .await;
 }
