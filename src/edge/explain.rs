@@ -260,7 +260,7 @@ fn to_app(asked: &Asked, client: ClientIp) -> Vec<(String, Option<String>)> {
     let mut said = HeaderMap::new();
     let id = HeaderValue::from_static("(new for each request)");
     let identity = Identity::new(&Client::of(client), &host, asked.tls);
-    Own { identity: &identity, id: &id }.append_to(&mut said);
+    Own { identity: &identity, id: &id, trace: None }.append_to(&mut said);
     let gone = gone.into_iter().filter(|name| !said.contains_key(name)).map(|name| (name, None));
     said.iter().map(|(name, value)| (name.to_string(), Some(text(value)))).chain(gone).collect()
 }

@@ -6,20 +6,16 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use http::header::{
-    CONNECTION, COOKIE, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
-};
+use http::header::{CONNECTION, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Uri, Version};
 
 use super::conn::{Client, HostEntry, is_trusted};
-use super::identity::{Identity, X_FORWARDED_FOR};
+use super::identity::{Identity, TRACEPARENT, X_FORWARDED_FOR};
 use super::trailers::TakesTrailers;
 use super::trip::Trip;
 use crate::base::{ClientIp, Said, TrustedProxies};
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Names that a `Connection` field may list and that are not the client's to remove: what was judged must reach the app.
 const NOT_HOP_BY_HOP: [&str; 5] =
@@ -48,17 +44,10 @@ pub(super) fn resolve(trusted: &TrustedProxies, peer: IpAddr, headers: &HeaderMa
 }
 
 /// Turns the head that came into the head that goes to the app, and returns what is put behind it.
-pub(super) fn prepare(trip: &Trip, head: &mut Parts, host: &Rc<HostEntry>) -> Rc<Identity> {
+pub(super) fn prepare(trip: &mut Trip, head: &mut Parts, host: &Rc<HostEntry>) -> Rc<Identity> {
     clean(head, trip.target.as_ref(), &host.value, trip.conn.http2);
-    let headers = &mut head.headers;
-    if let Entry::Occupied(mut trace) = headers.entry(TRACEPARENT) {
-        if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(trip.id, Some(trace.get())))
-        {
-            trace.insert(value);
-        }
-    } else if let Some(value) = trip.conn.worker.ids(|ids| ids.traceparent(trip.id, None)) {
-        headers.insert(TRACEPARENT, value);
-    }
+    let incoming = head.headers.remove(TRACEPARENT);
+    trip.trace = trip.conn.worker.ids(|ids| ids.traceparent(trip.id, incoming.as_ref()));
     if trip.client.ip == trip.conn.client.ip {
         Rc::clone(&host.identity)
     } else {
@@ -81,7 +70,6 @@ pub(super) fn clean(
         head.uri = target.cloned().map_or_else(Uri::default, Uri::from);
     }
     let headers = &mut head.headers;
-    headers.reserve(2); // `Host` and `traceparent`
     if http2 {
         join_cookies(headers);
     }

@@ -1,7 +1,7 @@
 //! What palisade says to the app about a request in fields of its own (promise 20): made once for all requests of a client
 //! to a host, and put behind whatever the client sent.
 //!
-//! Promises: what an HTTP/1.1 app gets as bytes and an HTTP/2 app as fields are the same. Relies on `forwarded::strip`, which
+//! Promises: what an HTTP/1.1 app gets as bytes and an HTTP/2 app as fields are the same. Relies on `forwarded`, which
 //! has removed every field that a client sent under one of these names.
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
@@ -12,6 +12,7 @@ use crate::base::ClientIp;
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the requests of one client to one host have in common.
@@ -30,6 +31,8 @@ pub struct Identity {
 pub struct Own<'a> {
     pub identity: &'a Identity,
     pub id: &'a HeaderValue,
+    /// `traceparent` of this hop.
+    pub trace: Option<&'a HeaderValue>,
 }
 
 impl Identity {
@@ -61,15 +64,21 @@ impl Own<'_> {
     pub fn write(self, head: &mut Vec<u8>) {
         head.extend_from_slice(&self.identity.lines);
         line(head, &X_REQUEST_ID, self.id);
+        if let Some(trace) = self.trace {
+            line(head, &TRACEPARENT, trace);
+        }
     }
 
     /// Puts them behind the fields of a head.
     pub fn append_to(self, headers: &mut HeaderMap) {
-        headers.reserve(5);
+        headers.reserve(6);
         for (name, value) in self.identity.fields() {
             headers.append(name, value.clone());
         }
         headers.append(X_REQUEST_ID, self.id.clone());
+        if let Some(trace) = self.trace {
+            headers.append(TRACEPARENT, trace.clone());
+        }
     }
 }
 
@@ -101,7 +110,7 @@ pub mod sample {
     pub const LINES: &str = "x-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: https\r\n\
                              x-forwarded-host: a.example\r\n\
                              forwarded: for=192.0.2.1;host=\"a.example\";proto=https\r\n\
-                             x-request-id: the-id\r\n";
+                             x-request-id: the-id\r\ntraceparent: the-id\r\n";
 
     pub struct Sample(Identity, HeaderValue);
 
@@ -115,7 +124,7 @@ pub mod sample {
         }
 
         pub const fn own(&self) -> Own<'_> {
-            Own { identity: &self.0, id: &self.1 }
+            Own { identity: &self.0, id: &self.1, trace: Some(&self.1) }
         }
 
         pub fn lines(&self) -> String {

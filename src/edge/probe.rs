@@ -42,6 +42,6 @@ pub fn to_app(came: &Came<'_>, head: &mut Parts, id: &HeaderValue) -> Result<(),
     let target = head.uri.path_and_query().cloned();
     forwarded::clean(head, target.as_ref(), &host, came.http2);
     let identity = Identity::new(&Client::of(ip), &host, came.tls);
-    Own { identity: &identity, id }.append_to(&mut head.headers);
+    Own { identity: &identity, id, trace: None }.append_to(&mut head.headers);
     Ok(())
 }

@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 
 use super::body::{Body, BodyState, RequestBody};
-use super::identity::{Identity, Own};
+use super::identity::Identity;
 use super::lease::{Course, Leased};
 use super::policy::Policy;
 use super::respond;
@@ -55,7 +55,7 @@ pub(super) async fn forward(
     let mut course = Course::begin(trip)?;
     let mut leased = course.lease(trip).await?;
     let exchange = Exchange::start(trip, state);
-    leased.link.begin(head, Own { identity, id: &trip.id_value }, body);
+    leased.link.begin(head, trip.own(identity), body);
     let answer = loop {
         match exchange.run(&mut leased).await {
             Ok(answer) => break answer,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::body::BodyState;
 use super::conn::{Client, Conn, HostEntry};
+use super::identity::{Identity, Own};
 use super::inspect::Refused;
 use super::worker::View;
 use super::{action, steps};
@@ -35,6 +36,8 @@ pub struct Trip {
     pub id: RequestId,
     pub id_text: [u8; REQUEST_ID_LEN],
     pub id_value: HeaderValue,
+    /// `traceparent` for the app, once the head for it was made.
+    pub trace: Option<HeaderValue>,
     pub method: Method,
     pub target: Option<PathAndQuery>,
     /// The target could not be read: the log has no path.
@@ -83,6 +86,7 @@ impl Trip {
             id,
             id_text,
             id_value: id_value.unwrap_or(HeaderValue::from_static("")),
+            trace: None,
             method: head.method.clone(),
             target: head.uri.path_and_query().cloned(),
             unread: false,
@@ -110,6 +114,11 @@ impl Trip {
         self.unread = self.target.is_none();
         self.accept = refused.accept;
         refused.denial
+    }
+
+    /// What palisade says about it to the app.
+    pub fn own<'a>(&'a self, identity: &'a Identity) -> Own<'a> {
+        Own { identity, id: &self.id_value, trace: self.trace.as_ref() }
     }
 
     /// From here on the record has the path that the app gets.

@@ -13,7 +13,7 @@ use http::{Method, Response, StatusCode, Version};
 
 use super::body::{Body, RequestBody};
 use super::conn::Conn;
-use super::identity::{Identity, Own};
+use super::identity::Identity;
 use super::io::{ClientIo, Stream};
 use super::lease::Course;
 use super::proxy;
@@ -100,8 +100,7 @@ pub(super) async fn open(
         return Err(Denial::NoWebSocket { upstream: leased.pool().label.to_string() });
     }
     let exchange = proxy::Exchange::start(trip, None);
-    let own = Own { identity, id: &trip.id_value };
-    leased.link.begin(head, own, RequestBody::Empty);
+    leased.link.begin(head, trip.own(identity), RequestBody::Empty);
     let mut head = loop {
         match exchange.run(&mut leased).await {
             Ok(head) => break head,

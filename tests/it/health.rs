@@ -113,5 +113,7 @@ fn an_app_is_kept_awake_and_a_failure_is_said_once() {
     assert!(pings.iter().all(|ping| ping.target() == "/wake"), "{pings:#?}");
     app.stop();
     let said = daemon.wait_for_event("keep_awake_failed");
-    assert_eq!(said["why"], "connection refused");
+    // The ping that was under way breaks off, the next one finds nobody.
+    let why = said["why"].as_str().unwrap();
+    assert!(why == "connection refused" || why.contains("connection closed"), "{said}");
 }
