@@ -12,6 +12,7 @@ pub mod handshake;
 pub mod health;
 pub mod names;
 pub mod system;
+pub mod turns;
 mod system_dns;
 
 use std::future::Future;

@@ -9,6 +9,8 @@ pub mod history;
 pub mod json;
 pub mod log;
 pub mod metrics;
+#[cfg(test)]
+mod metrics_tests;
 pub mod names;
 pub mod originals;
 pub mod trace;

@@ -119,10 +119,6 @@ impl Group {
         }
     }
 
-    pub const fn count(&self) -> usize {
-        self.members.len()
-    }
-
     pub fn member(&self, at: usize) -> Option<&Member> {
         self.members.get(at)
     }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use self::core::{Memory, Word};
 use crate::ports::names::Name;
-use crate::ports::{Clock, Resolved, Resolver, SILENT, Unresolved};
+use crate::ports::{Clock, Resolved, Resolver, SILENT, Unresolved, turns};
 use crate::telemetry::events::Hub;
 use crate::telemetry::{Level, Log};
 
@@ -154,12 +154,8 @@ impl Names {
         let now = self.parts.clock.now();
         let mut entries = self.entries();
         let waiting = entries.iter().filter_map(|(host, entry)| Some((entry.due?, host)));
-        let (mut due, later): (Vec<_>, Vec<_>) = waiting.partition(|(at, _)| *at <= now);
-        // Whatever waits for a place has its turn after the next answer.
-        let wait = later.iter().map(|(at, _)| *at - now).min().unwrap_or(IDLE);
-        due.sort_by_key(|(at, _)| *at);
         let room = AT_ONCE.saturating_sub(asking.len());
-        let due: Vec<String> = due.into_iter().take(room).map(|(_, host)| host.clone()).collect();
+        let (due, wait) = turns::due(waiting, now, room, IDLE);
         for host in due {
             let Some(entry) = entries.get_mut(&host) else { continue };
             entry.due = None;

@@ -13,6 +13,7 @@ use super::probe::{self, Failure};
 use super::task::{Entry, Key, Kind, Task};
 use super::{Parts, Target, Wanted};
 use crate::ports::health::Health;
+use crate::ports::turns;
 use crate::telemetry::Level;
 
 /// Questions at a time.
@@ -131,12 +132,8 @@ impl Checks {
         let mut entries = self.entries();
         entries.values_mut().for_each(|entry| entry.put_off(now));
         let waiting = entries.iter().filter_map(|(key, entry)| Some((entry.due?, key)));
-        let (mut due, later): (Vec<_>, Vec<_>) = waiting.partition(|(at, _)| *at <= now);
-        // Whatever waits for a place has its turn after the next answer.
-        let wait = later.iter().map(|(at, _)| *at - now).min().unwrap_or(IDLE);
-        due.sort_by_key(|(at, _)| *at);
         let room = AT_ONCE.saturating_sub(asking.len());
-        let due: Vec<Key> = due.into_iter().take(room).map(|(_, key)| key.clone()).collect();
+        let (due, wait) = turns::due(waiting, now, room, IDLE);
         for key in due {
             let Some(entry) = entries.get_mut(&key) else { continue };
             entry.due = None;
